@@ -1,0 +1,17 @@
+//! The pure part of Flyball.
+//!
+//! Nothing in this crate reads a clock, opens a socket, knows a Kubernetes type or draws a random
+//! number: `now` is always an argument. So the same functions run in the controller, over recorded
+//! history, against a plant model, and in the tests. The modules read in the order of the loop:
+//! a [`signal`] is read, rules are evaluated ([`evaluate`]), an action proposes ([`decide`]), the
+//! proposal is checked ([`check`]), moved through the [`transaction`], and its effect judged
+//! ([`verify`]).
+
+pub mod check;
+pub mod decide;
+pub mod evaluate;
+pub mod policy;
+pub mod signal;
+pub mod time;
+pub mod transaction;
+pub mod verify;

@@ -1,0 +1,43 @@
+//! The API of Flyball, `flyball.dev/v1alpha1`: one noun per file.
+//!
+//! The types derive their schemas; the doc comment of a field is what `kubectl explain` prints. The
+//! generated YAML in `generated/` is committed, and a test says when it is stale. Changes to these
+//! types are additive only.
+
+mod change;
+mod duration;
+mod metric_source;
+mod policy;
+mod reason;
+mod shared;
+
+pub use change::*;
+pub use duration::Duration;
+pub use metric_source::*;
+pub use policy::*;
+pub use reason::{ConditionType, Reason};
+pub use shared::*;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// The API group.
+pub const GROUP: &str = "flyball.dev";
+/// The API version.
+pub const VERSION: &str = "v1alpha1";
+
+/// The annotation on a target that holds the transaction's stamp: which Change may write it now.
+pub const STAMP_ANNOTATION: &str = "flyball.dev/stamp";
+/// The annotation with which a person pauses Flyball on one target; any value but `false` pauses.
+pub const PAUSE_ANNOTATION: &str = "flyball.dev/paused";
+/// The label on a Change that names its policy.
+pub const POLICY_LABEL: &str = "flyball.dev/policy";
+/// The label on a Change that holds its target's UID.
+pub const TARGET_LABEL: &str = "flyball.dev/target-uid";
+/// The field manager of every write.
+pub const FIELD_MANAGER: &str = "flyball";
+
+/// All definitions, in the order in which they are installed.
+pub fn definitions() -> Vec<CustomResourceDefinition> {
+    vec![MetricSource::crd(), FeedbackPolicy::crd(), Change::crd()]
+}

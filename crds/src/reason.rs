@@ -1,0 +1,109 @@
+use std::fmt;
+
+/// The types of the conditions on Flyball's objects. Their strings are spelled here only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    /// The object is valid and what it needs is there.
+    Ready,
+    /// A policy's change is under way.
+    Progressing,
+    /// A Change is closed.
+    Complete,
+}
+
+impl ConditionType {
+    /// The condition's `type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Progressing => "Progressing",
+            Self::Complete => "Complete",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident),+ $(,)?) => {
+        /// Why: the reason of every condition and every Event. Their strings are spelled here only.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[doc = $doc])+ $name),+ }
+
+        impl Reason {
+            /// All reasons, for the documentation's table and its test.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The reason as it is written into conditions and Events.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name)),+ }
+            }
+
+            /// What it means.
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+)),+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Everything the policy needs is there and it is being evaluated.
+    Evaluating,
+    /// The object is valid and in use.
+    Accepted,
+    /// A field of the object is wrong; the message names it and the way out.
+    Invalid,
+    /// The MetricSource does not exist.
+    SourceNotFound,
+    /// The MetricSource does not allow policies from this namespace.
+    SourceNotAllowed,
+    /// The MetricSource's server could not be asked or answered with an error.
+    SourceUnavailable,
+    /// A Secret or one of its keys is missing.
+    SecretNotFound,
+    /// The target does not exist.
+    TargetNotFound,
+    /// The target's kind has no scale subresource.
+    NoScaleSubresource,
+    /// The target's kind is not on the installation's list of kinds.
+    KindNotAllowed,
+    /// Another policy moves the same field of the same target.
+    Conflict,
+    /// Another writer owns the field, or wrote it while we held it; the message names the manager.
+    OwnershipConflict,
+    /// The policy or its target is suspended or paused.
+    Suspended,
+    /// No change is under way.
+    Idle,
+    /// A change was proposed and recorded.
+    Proposed,
+    /// A change would have been made, if the mode were Enforce.
+    Recommended,
+    /// A check refused the change; nothing was written.
+    Refused,
+    /// The change is being written to its target.
+    Applying,
+    /// The change was written and its effect is being verified.
+    Verifying,
+    /// The effect was verified.
+    Committed,
+    /// The change is being undone.
+    RollingBack,
+    /// The change was undone.
+    RolledBack,
+    /// The change did not help; its value is held and the change is not repeated.
+    Ineffective,
+    /// The verification could not be answered; the value is held.
+    Inconclusive,
+    /// A newer change, another writer or a deletion took over.
+    Superseded,
+    /// The API server refused a write.
+    WriteFailed,
+    /// This process became the leader.
+    BecameLeader,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
