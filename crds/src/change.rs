@@ -195,6 +195,10 @@ pub struct ChangeStatus {
     /// Where it is.
     #[serde(default)]
     pub phase: Phase,
+    /// Grows each time a controller takes the transaction up to write or to cut it short. The target's
+    /// stamp names it, so whatever an earlier attempt still has under way can't land.
+    #[serde(default)]
+    pub attempt: i64,
     /// Why, in one sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]

@@ -89,7 +89,7 @@ pub struct Basic {
 }
 
 /// One key of a Secret in the controller's own namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, KubeSchema)]
 pub struct SecretKey {
     /// The Secret's name.
     #[schemars(length(min = 1, max = 253))]

@@ -55,6 +55,10 @@ pub struct FeedbackPolicySpec {
     /// The oldest sample that still counts as fresh. Default 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Duration>,
+    /// How long the policy keeps its hands off after somebody else wrote the field while a Change of
+    /// ours held it. Editing the policy takes it up at once. Default 15m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yield_for: Option<Duration>,
     /// Prometheus alerting rules, field for field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -429,6 +433,9 @@ pub struct ActionStatus {
     /// An ineffective change that is not repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latch: Option<LatchStatus>,
+    /// Somebody else wrote the field while a Change of ours held it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yielded: Option<YieldStatus>,
     /// The last decision that differed from the one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_decision: Option<DecisionStatus>,
@@ -467,6 +474,18 @@ pub struct LatchStatus {
     /// The verification's value then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<f64>,
+}
+
+/// To whom the field was left, and for how long.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct YieldStatus {
+    /// The field manager.
+    pub manager: String,
+    /// Until when.
+    pub until: Option<MicroTime>,
+    /// The generation of the policy then; an edit takes the field up again.
+    pub generation: i64,
 }
 
 /// A decision, as `flyball explain` shows it.

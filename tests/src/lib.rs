@@ -1,1 +1,3 @@
-//! placeholder
+//! Worlds, faults and scenarios in which the controller's own code is run.
+
+pub mod model;

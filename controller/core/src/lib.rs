@@ -9,6 +9,7 @@
 
 pub mod check;
 pub mod decide;
+mod decimal;
 pub mod evaluate;
 pub mod policy;
 pub mod signal;

@@ -2,10 +2,7 @@
 //!
 //! The controller's `validate` step is the only maker of these types outside tests.
 
-use crate::{
-    signal::{Finite, Labels},
-    time::Span,
-};
+use crate::{evaluate::Template, signal::Finite, time::Span};
 use std::{collections::BTreeMap, fmt};
 
 /// What a policy may do. One code path serves all three; they differ in how far a Change goes.
@@ -121,9 +118,9 @@ pub struct Rule {
     /// How long an alert goes on firing after its element is gone (`keep_firing_for`).
     pub keep_firing_for: Span,
     /// Templates of the labels added to each alert.
-    pub labels: Labels,
+    pub labels: BTreeMap<String, Template>,
     /// Templates of the annotations of each alert.
-    pub annotations: Labels,
+    pub annotations: BTreeMap<String, Template>,
 }
 
 /// A named PromQL value.
@@ -150,6 +147,12 @@ impl Replicas {
         u32::try_from(count).ok().filter(|n| *n <= Self::MAX).map(Self)
     }
 
+    /// The number nearest to `count` that is allowed.
+    pub fn nearest(count: i64) -> Self {
+        let most = i64::from(Self::MAX);
+        Self(u32::try_from(count.clamp(0, most)).unwrap_or(Self::MAX))
+    }
+
     /// The number itself.
     pub const fn get(self) -> u32 {
         self.0
@@ -172,6 +175,39 @@ pub enum Amount {
     Percent(u32),
 }
 
+impl Amount {
+    /// How many replicas this adds to `base`: percentages are rounded up; at least 1.
+    pub fn added_to(self, base: Replicas) -> i64 {
+        match self {
+            Self::Pods(pods) => i64::from(pods),
+            Self::Percent(percent) => (i64::from(base.get()) * i64::from(percent) + 99) / 100,
+        }
+        .max(1)
+    }
+
+    /// How many replicas this takes from `base`: percentages are rounded down, so that a decrease
+    /// never reaches further than asked; at least 1, at most all.
+    pub fn taken_from(self, base: Replicas) -> i64 {
+        let all = i64::from(base.get());
+        match self {
+            Self::Pods(pods) => i64::from(pods),
+            Self::Percent(percent) => all * i64::from(percent) / 100,
+        }
+        .max(1)
+        .min(all)
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pods(1) => f.write_str("1 pod"),
+            Self::Pods(pods) => write!(f, "{pods} pods"),
+            Self::Percent(percent) => write!(f, "{percent} %"),
+        }
+    }
+}
+
 /// The bounds of a number of replicas. `min <= max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -179,6 +215,13 @@ pub struct Bounds {
     pub min: Replicas,
     /// The largest number.
     pub max: Replicas,
+}
+
+impl Bounds {
+    /// The nearest number within.
+    pub fn clamp(&self, replicas: Replicas) -> Replicas {
+        replicas.min(self.max).max(self.min)
+    }
 }
 
 /// How an action computes the number it wants.
@@ -348,6 +391,8 @@ pub struct Policy {
     pub interval: Span,
     /// The oldest sample that still counts for rules.
     pub max_age: Span,
+    /// How long the field is left to somebody else who wrote it while we held it (law 8).
+    pub yield_for: Span,
     /// The rules, by name.
     pub rules: BTreeMap<String, Rule>,
     /// The signals, by name.

@@ -1,0 +1,14 @@
+//! The pure stages, each by tables of cases, and together by laws.
+//!
+//! Expected values come from the semantics of Prometheus and HPA or are calculated by hand.
+
+#![allow(clippy::unwrap_used, clippy::panic)] // A test says no by panicking.
+
+mod build;
+mod check;
+mod decide;
+mod evaluate;
+mod laws;
+mod template;
+mod undo;
+mod verify;

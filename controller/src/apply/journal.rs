@@ -1,0 +1,263 @@
+//! The journal: a Change's immutable spec is the intent, its status the progress.
+
+use super::{Authority, ReplicasEvent, target::Failure};
+use crate::clock::{from_micro_time, micro_time};
+use flyball_core::{
+    policy::Replicas,
+    time::Timestamp,
+    transaction::{Abort, Cause, Event, Journal, Outcome, Phase as Step, Verdict},
+};
+use flyball_crds::{Change, ChangeSpec, ChangeStatus, Phase, Verdict as RecordedVerdict};
+use kube::{Api, Client, ResourceExt, api::PostParams};
+use tracing::warn;
+
+/// The intent of a Change, with its name.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// The Change's name.
+    pub name: String,
+    /// Its labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// Its spec.
+    pub spec: ChangeSpec,
+}
+
+/// What is to be recorded beside the journal's own fields.
+#[derive(Clone, Debug, Default)]
+pub struct Note {
+    /// The numbers of the verification.
+    pub verdict: Option<RecordedVerdict>,
+    /// Who else wrote the field.
+    pub manager: Option<String>,
+}
+
+/// Why a journal could not be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Somebody has opened a Change of this name: another leader, or an older view of the cluster.
+    #[error("a Change {0} exists already; the next pass reads it")]
+    Exists(String),
+    /// The API server did not take it.
+    #[error("the Change {name} could not be created: {message}")]
+    NotCreated {
+        /// Its name.
+        name: String,
+        /// What the API server said.
+        message: String,
+    },
+    /// It holds a number that no Change of ours has.
+    #[error("the Change {name} holds {field} = {value}; it was not written by Flyball")]
+    Damaged {
+        /// Its name.
+        name: String,
+        /// The field.
+        field: &'static str,
+        /// The value.
+        value: i64,
+    },
+}
+
+/// The journal of one transaction, held with the version it was last read or written at.
+pub struct Journals<'a> {
+    api: Api<Change>,
+    authority: &'a Authority,
+    /// The Change as last persisted.
+    pub change: Change,
+    /// What to record beside the journal.
+    pub note: Note,
+    on_record: &'a (dyn Fn(&Change) + Send + Sync),
+}
+
+impl<'a> Journals<'a> {
+    /// Creates a Change. From here on a crash can only find it at its beginning.
+    pub async fn create(
+        client: &Client,
+        namespace: &str,
+        intent: Intent,
+        authority: &'a Authority,
+        on_record: &'a (dyn Fn(&Change) + Send + Sync),
+    ) -> Result<Self, JournalError> {
+        let api: Api<Change> = Api::namespaced(client.clone(), namespace);
+        let mut change = Change::new(&intent.name, intent.spec);
+        change.metadata.namespace = Some(namespace.to_owned());
+        change.metadata.labels = Some(intent.labels);
+        let parameters = parameters();
+        let answer = match authority.within(api.create(&parameters, &change)).await {
+            Ok(answer) => answer.map_err(Failure::from),
+            Err(none) => Err(Failure::Unknown(none.to_string())),
+        };
+        match answer {
+            Ok(change) => Ok(Self { api, authority, change, note: Note::default(), on_record }),
+            Err(Failure::Conflict(_)) => Err(JournalError::Exists(intent.name)),
+            Err(failure) => Err(JournalError::NotCreated { name: intent.name, message: failure.to_string() }),
+        }
+    }
+
+    /// Takes up a Change that was read.
+    pub fn open(
+        client: &Client,
+        change: Change,
+        authority: &'a Authority,
+        on_record: &'a (dyn Fn(&Change) + Send + Sync),
+    ) -> Self {
+        let namespace = change.namespace().unwrap_or_default();
+        let api = Api::namespaced(client.clone(), &namespace);
+        Self { api, authority, change, note: Note::default(), on_record }
+    }
+
+    /// Persists the journal, if nobody did since it was read.
+    pub(super) async fn record(&mut self, journal: &Journal<Replicas>, now: Timestamp) -> ReplicasEvent {
+        let mut change = self.change.clone();
+        change.status = Some(status_of(journal, change.status.take().unwrap_or_default(), &self.note, now));
+        if self.put(change).await { Event::Recorded } else { Event::NotRecorded }
+    }
+
+    /// Persists a record that was never a transaction: a recommendation or a refusal.
+    pub async fn close_record(&mut self, phase: Phase, message: String, now: Timestamp) -> bool {
+        let mut change = self.change.clone();
+        change.status =
+            Some(ChangeStatus { phase, message: limited(message), closed_at: Some(micro_time(now)), ..ChangeStatus::default() });
+        self.put(change).await
+    }
+
+    /// Writes the status, with the resourceVersion that was read as its precondition.
+    async fn put(&mut self, change: Change) -> bool {
+        let name = change.name_any();
+        let parameters = parameters();
+        let request = self.api.replace_status(&name, &parameters, &change);
+        let problem = match self.authority.within(request).await {
+            Ok(Ok(written)) => {
+                self.change = written;
+                (self.on_record)(&self.change);
+                return true;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(none) => none.to_string(),
+        };
+        warn!(change = name, problem, "the journal was not written; the next pass reads it again");
+        false
+    }
+}
+
+fn parameters() -> PostParams {
+    PostParams { field_manager: Some(flyball_crds::FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
+
+/// The transaction that a Change records.
+pub fn journal_of(change: &Change) -> Result<Journal<Replicas>, JournalError> {
+    let number = |field, value: i64| {
+        Replicas::new(value).ok_or_else(|| JournalError::Damaged { name: change.name_any(), field, value })
+    };
+    let sequence = u64::try_from(change.spec.sequence).map_err(|_| JournalError::Damaged {
+        name: change.name_any(),
+        field: "spec.sequence",
+        value: change.spec.sequence,
+    })?;
+    let before = number("spec.before", change.spec.before.into())?;
+    let after = number("spec.after", change.spec.after.into())?;
+    let mut journal = Journal::open(sequence, before, after, from_micro_time(&change.spec.proposed_at));
+    if let Some(status) = &change.status {
+        journal.attempt = u64::try_from(status.attempt).unwrap_or_default();
+        journal.phase = step_of(status.phase);
+        journal.applied_at = status.applied_at.as_ref().map(from_micro_time);
+        journal.rollback_to =
+            status.rollback_to.map(|value| number("status.rollbackTo", value.into())).transpose()?;
+        journal.verdict = status.verdict.as_ref().and_then(|verdict| verdict_of(&verdict.result));
+    }
+    Ok(journal)
+}
+
+/// How a phase of the transaction is written.
+pub fn phase_of(step: Step) -> Phase {
+    match step {
+        Step::Applying => Phase::Applying,
+        Step::Verifying => Phase::Verifying,
+        Step::RollingBack => Phase::RollingBack,
+        Step::Closed(Outcome::Committed) => Phase::Committed,
+        Step::Closed(Outcome::RolledBack) => Phase::RolledBack,
+        Step::Closed(Outcome::Ineffective) => Phase::Ineffective,
+        Step::Closed(Outcome::Inconclusive) => Phase::Inconclusive,
+        Step::Closed(Outcome::Superseded(_)) => Phase::Superseded,
+    }
+}
+
+/// A closed phase needs no cause here: nothing is decided from it any more.
+fn step_of(phase: Phase) -> Step {
+    match phase {
+        Phase::Applying => Step::Applying,
+        Phase::Verifying => Step::Verifying,
+        Phase::RollingBack => Step::RollingBack,
+        Phase::Committed => Step::Closed(Outcome::Committed),
+        Phase::RolledBack => Step::Closed(Outcome::RolledBack),
+        Phase::Ineffective => Step::Closed(Outcome::Ineffective),
+        Phase::Inconclusive => Step::Closed(Outcome::Inconclusive),
+        Phase::Superseded | Phase::Refused | Phase::Recommended => Step::Closed(Outcome::Superseded(Cause::Newer)),
+    }
+}
+
+fn verdict_of(text: &str) -> Option<Verdict> {
+    Some(match text {
+        "Achieved" => Verdict::Achieved,
+        "Broken" => Verdict::Broken,
+        "Ineffective" => Verdict::Ineffective,
+        "Overtaken" => Verdict::Overtaken,
+        "Inconclusive" => Verdict::Inconclusive,
+        _ => return None,
+    })
+}
+
+fn status_of(journal: &Journal<Replicas>, before: ChangeStatus, note: &Note, now: Timestamp) -> ChangeStatus {
+    let closed = !journal.is_open();
+    let verdict = journal.verdict.map(|verdict| {
+        let recorded = note.verdict.clone().or(before.verdict).unwrap_or_default();
+        RecordedVerdict { result: format!("{verdict:?}"), ..recorded }
+    });
+    ChangeStatus {
+        phase: phase_of(journal.phase),
+        attempt: i64::try_from(journal.attempt).unwrap_or(i64::MAX),
+        message: limited(message_of(journal, verdict.as_ref(), note)),
+        applied_at: journal.applied_at.map(micro_time),
+        rollback_to: journal.rollback_to.and_then(|value| i32::try_from(value.get()).ok()),
+        verdict,
+        closed_at: closed.then(|| micro_time(now)),
+        conditions: before.conditions,
+    }
+}
+
+fn message_of(journal: &Journal<Replicas>, verdict: Option<&RecordedVerdict>, note: &Note) -> String {
+    let said = verdict.map(|verdict| verdict.message.as_str()).filter(|message| !message.is_empty());
+    let with = |text: String| said.map_or_else(|| text.clone(), |said| format!("{text}: {said}"));
+    match journal.phase {
+        Step::Applying => format!("writing {}", journal.after),
+        Step::Verifying => format!("{} is written; verifying its effect", journal.after),
+        Step::RollingBack => with("taking the change back".to_owned()),
+        Step::Closed(Outcome::Committed) => with("the effect is verified".to_owned()),
+        Step::Closed(Outcome::RolledBack) => {
+            with(format!("back at {}", journal.rollback_to.unwrap_or(journal.before)))
+        }
+        Step::Closed(Outcome::Ineffective) => with(format!("did not help; {} is held", journal.after)),
+        Step::Closed(Outcome::Inconclusive) => with(format!("not verified; {} is held", journal.after)),
+        Step::Closed(Outcome::Superseded(cause)) => match cause {
+            Cause::Foreign => format!(
+                "{} wrote the field while this Change held it; its value stays",
+                note.manager.as_deref().unwrap_or("somebody else")
+            ),
+            Cause::Newer => "a later Change took over".to_owned(),
+            Cause::TargetGone => "the target is gone".to_owned(),
+            Cause::Expired => "the decision was too old to be written; nothing was written".to_owned(),
+            Cause::Aborted(Abort::PolicyDeleted) => "the policy was deleted; nothing was written".to_owned(),
+            Cause::Aborted(Abort::NotEnforced) => {
+                "the policy may not write any more (mode or suspend); nothing was written".to_owned()
+            }
+            Cause::Aborted(Abort::TargetWithdrawn) => {
+                "the target was paused, or the policy moves another one; nothing was written".to_owned()
+            }
+            Cause::Aborted(Abort::LargerIncrease) => "a larger increase took over".to_owned(),
+        },
+    }
+}
+
+/// As much of a text as the schema allows.
+fn limited(text: String) -> String {
+    if text.len() <= 1024 { text } else { text.chars().take(1000).collect() }
+}

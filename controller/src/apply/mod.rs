@@ -1,0 +1,101 @@
+//! Every write to a target and to its journal.
+//!
+//! [`drive`] carries out what the transaction's step function asks for and gives it the results.
+//! Each write is one request with one deadline that ends before the lease does; none is repeated
+//! here. What is not known to have worked is left to the next pass.
+
+mod journal;
+mod target;
+
+pub use journal::{Intent, JournalError, Journals, Note, journal_of, phase_of};
+pub use target::Hands;
+
+use flyball_core::{
+    check::Approved,
+    policy::Replicas,
+    time::Timestamp,
+    transaction::{Effect, Event, Target, Tx, Verdict, step},
+};
+use crate::lease::Leadership;
+use std::{future::Future, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
+use tracing::debug;
+
+/// A transaction over replicas.
+pub type ReplicasTx = Tx<Replicas, String>;
+/// What happened to it.
+pub type ReplicasEvent = Event<Replicas, String>;
+
+/// How long a single write may take, however long the leadership lasts.
+pub const WRITE_WITHIN: Duration = Duration::from_secs(5);
+
+/// The right to write, as the lease gives it at the moment of each write.
+#[derive(Clone)]
+pub struct Authority(watch::Receiver<Leadership>);
+
+/// Why a write has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// It was not sent.
+    #[error("this process does not lead any more, so nothing was sent")]
+    NotLeading,
+    /// It may or may not have been carried out.
+    #[error("no answer within {}s, or before the lease ends", WRITE_WITHIN.as_secs())]
+    TimedOut,
+}
+
+impl Authority {
+    /// The right that this leadership gives.
+    pub fn new(leadership: watch::Receiver<Leadership>) -> Self {
+        Self(leadership)
+    }
+
+    /// Whether we lead now.
+    pub fn holds(&self) -> bool {
+        self.0.borrow().is_leader(Instant::now())
+    }
+
+    /// Sends a request if we lead, and gives up on it before the lease could be another's.
+    pub async fn within<T>(&self, request: impl Future<Output = T>) -> Result<T, NoAnswer> {
+        let deadline = self.0.borrow().deadline(Instant::now(), WRITE_WITHIN).ok_or(NoAnswer::NotLeading)?;
+        timeout_at(deadline, request).await.map_err(|_| NoAnswer::TimedOut)
+    }
+}
+
+/// Undoing a change: only what was checked against the present can be undone.
+pub fn roll_back(approved: &Approved, verdict: Verdict) -> ReplicasEvent {
+    Event::RollBack { to: approved.to(), verdict }
+}
+
+/// Carries a pass of a transaction as far as it goes now.
+///
+/// `judgement` is what the verification says, if it is asked; a verification that only begins in
+/// this pass has nothing to say yet. Returns the transaction as it was last persisted.
+pub async fn drive(
+    mut tx: ReplicasTx,
+    seen: Option<Target<Replicas, String>>,
+    mut judgement: Option<ReplicasEvent>,
+    hands: &Hands<'_>,
+    journals: &mut Journals<'_>,
+    now: impl Fn() -> Timestamp,
+) -> ReplicasTx {
+    let mut event = Event::Seen(seen);
+    loop {
+        debug!(?event, phase = ?tx.journal.phase, "step");
+        let (next, effects) = step(tx, event, now());
+        tx = next;
+        let Some(effect) = effects.into_iter().next() else { return tx };
+        event = match effect {
+            Effect::Stamp { stamp, at } => hands.stamp(stamp, &at).await,
+            Effect::Write { value, at } => {
+                let stamp = tx.target.as_ref().and_then(|target| target.stamp);
+                hands.write(value, &at, stamp).await
+            }
+            Effect::Record(journal) => journals.record(&journal, now()).await,
+            Effect::Verify => judgement.take().unwrap_or(Event::Undecided),
+        };
+    }
+}

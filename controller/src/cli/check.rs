@@ -1,0 +1,332 @@
+//! `flyball check FILE...`: is this policy right? Answered from the files alone.
+//!
+//! What the API server and the controller would say is said here, each with its line and the line
+//! itself, so that a review or a pipeline finds it before a cluster does. Only the cluster knows
+//! whether targets, sources and metrics exist; `flyball doctor` asks it.
+
+mod report;
+mod schema;
+mod yaml;
+
+pub use report::{Finding, Severity};
+pub use yaml::YamlError;
+
+use crate::{
+    promql::shorten,
+    validate::{self, FieldError},
+};
+use flyball_crds::{FeedbackPolicy, FeedbackPolicySpec, GROUP, MetricSource, MetricSourceSpec, VERSION};
+use kube::CustomResourceExt;
+use schema::Mistake;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+use yaml::{Kind, Node};
+
+/// The largest file that is read, in bytes: what an API server takes for one object.
+pub const MAX_BYTES: u64 = 1 << 20;
+
+/// The arguments of `flyball check`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckArgs {
+    /// Files of YAML or JSON with FeedbackPolicies and MetricSources; `-` reads standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Why the check could not be done. What is wrong with a file is a [`Finding`] instead.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The report could not be written.
+    #[error("the report could not be written: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// What was checked and found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// How many FeedbackPolicies were checked.
+    pub policies: usize,
+    /// How many MetricSources were checked.
+    pub sources: usize,
+    /// How many errors were found.
+    pub errors: usize,
+    /// How many warnings were found.
+    pub warnings: usize,
+}
+
+impl Summary {
+    /// The exit code: 0 without errors, 1 with.
+    pub const fn exit_code(self) -> u8 {
+        if self.errors == 0 { 0 } else { 1 }
+    }
+}
+
+/// Checks all files, writes what it finds to `out`, and ends with a line that counts it.
+pub fn run(files: &[PathBuf], out: &mut impl Write) -> Result<Summary, CheckError> {
+    let mut summary = Summary::default();
+    for file in files {
+        let name = file.to_string_lossy().escape_debug().to_string();
+        match load(file) {
+            Ok(text) => check(&name, &text, out, &mut summary)?,
+            Err(reason) => {
+                summary.errors += 1;
+                writeln!(out, "{name}: {reason}")?;
+            }
+        }
+    }
+    let Summary {
+        policies,
+        sources,
+        errors,
+        warnings,
+    } = summary;
+    let sources = if sources == 0 {
+        String::new()
+    } else {
+        format!("{sources} sources checked, ")
+    };
+    writeln!(
+        out,
+        "{policies} policies checked, {sources}{errors} errors, {warnings} warnings"
+    )?;
+    if policies == 0 && errors == 0 {
+        writeln!(out, "No FeedbackPolicy was found; name the files that hold one.")?;
+    }
+    Ok(summary)
+}
+
+/// The text of a file, or why it can't be checked and the way out.
+fn load(file: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let read = if file == Path::new("-") {
+        io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes)
+    } else if file.is_dir() {
+        return Err("is a directory; name its files, for example with *.yaml behind it".to_owned());
+    } else {
+        File::open(file).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+    };
+    read.map_err(|error| format!("can't be read: {error}; correct the path"))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("is larger than {MAX_BYTES} bytes; split it into several files"));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1;
+        format!("is not UTF-8 in line {line}; save it in that encoding")
+    })?;
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map_or_else(|| text.clone(), str::to_owned))
+}
+
+fn check(file: &str, text: &str, out: &mut impl Write, summary: &mut Summary) -> Result<(), CheckError> {
+    let mut findings = Vec::new();
+    let (documents, failure) = yaml::documents(text);
+    for node in &documents {
+        document(text, node, &mut findings, summary);
+    }
+    findings.extend(failure.map(|(error, at)| Finding {
+        severity: Severity::Error,
+        at: at..at,
+        path: String::new(),
+        message: error.to_string(),
+    }));
+    findings.sort_by_key(|finding| finding.at.start);
+    for finding in findings {
+        match finding.severity {
+            Severity::Error => summary.errors += 1,
+            Severity::Warning => summary.warnings += 1,
+            Severity::Note => {}
+        }
+        report::write(file, text, &finding, out)?;
+    }
+    Ok(())
+}
+
+/// Checks one document, if its kind is one of ours.
+fn document(text: &str, node: &Node, findings: &mut Vec<Finding>, summary: &mut Summary) {
+    let mut error = |at: &Range<usize>, path: &str, message: String| {
+        findings.push(Finding {
+            severity: Severity::Error,
+            at: at.clone(),
+            path: path.to_owned(),
+            message,
+        });
+    };
+    if node.plain() == Some(yaml::Plain::Null) {
+        return;
+    }
+    let Kind::Map(entries) = &node.kind else {
+        return error(
+            &node.range,
+            "",
+            "this is not an object; begin with apiVersion and kind".to_owned(),
+        );
+    };
+    let Some(kind) = node.get("kind").and_then(Node::text) else {
+        return error(
+            &node.range,
+            "kind",
+            format!(
+                "is missing; add for example kind: {}",
+                FeedbackPolicy::crd().spec.names.kind
+            ),
+        );
+    };
+    let (schema, count) = match kind {
+        "FeedbackPolicy" => (FeedbackPolicy::crd(), &mut summary.policies),
+        "MetricSource" => (MetricSource::crd(), &mut summary.sources),
+        other => {
+            let ours = schema::nearest(other, ["FeedbackPolicy", "MetricSource"].into_iter());
+            if node
+                .get("apiVersion")
+                .and_then(Node::text)
+                .is_some_and(|version| version.starts_with(GROUP))
+                && other != "Change"
+            {
+                let at = node.get("kind").map_or(&node.range, |kind| &kind.range);
+                return error(
+                    at,
+                    "kind",
+                    format!(
+                        "{} is not a kind of {GROUP}{}",
+                        shorten(other),
+                        schema::did_you_mean(ours)
+                    ),
+                );
+            }
+            let name = node
+                .get("metadata")
+                .and_then(|metadata| metadata.get("name"))
+                .and_then(Node::text);
+            let message = format!("skipped {} {}", shorten(other), shorten(name.unwrap_or_default()));
+            findings.push(Finding {
+                severity: Severity::Note,
+                at: node.range.clone(),
+                path: String::new(),
+                message,
+            });
+            return;
+        }
+    };
+    *count += 1;
+    let version = format!("{GROUP}/{VERSION}");
+    match node.get("apiVersion") {
+        Some(written) if written.text() == Some(&version) => {}
+        Some(written) => error(
+            &written.range,
+            "apiVersion",
+            format!("is another version; write {version}"),
+        ),
+        None => error(
+            &node.range,
+            "apiVersion",
+            format!("is missing; add apiVersion: {version}"),
+        ),
+    }
+    let fields = ["apiVersion", "kind", "metadata", "spec", "status"];
+    for entry in entries.iter().filter(|entry| !fields.contains(&entry.key.as_str())) {
+        let nearest = schema::nearest(&entry.key, fields.into_iter());
+        error(
+            &entry.range,
+            &entry.key.escape_debug().to_string(),
+            format!(
+                "unknown field{}; it belongs below spec, or remove it",
+                schema::did_you_mean(nearest)
+            ),
+        );
+    }
+    match node.get("metadata").and_then(|metadata| metadata.get("name")) {
+        Some(name) if name.text().is_some_and(validate::is_subdomain) => {}
+        Some(name) => error(
+            &name.range,
+            "metadata.name",
+            "is not a name; write lower-case letters, digits and dashes".to_owned(),
+        ),
+        None => error(&node.range, "metadata.name", "is missing; add it".to_owned()),
+    }
+    let Some(spec) = node.get("spec") else {
+        return error(&node.range, "spec", "is missing; add it".to_owned());
+    };
+    let mut mistakes = Vec::new();
+    let schema = serde_json::to_value(schema).unwrap_or_default();
+    let schema = schema
+        .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
+        .unwrap_or(&Value::Null);
+    let value = schema::read(spec, schema, "spec", &mut mistakes).unwrap_or_default();
+    let (errors, warnings) = match kind {
+        "FeedbackPolicy" => judge(value, &mistakes, |spec: &FeedbackPolicySpec| {
+            (
+                validate::policy(spec).err().unwrap_or_default(),
+                validate::warnings(spec),
+            )
+        }),
+        _ => judge(value, &mistakes, |spec: &MetricSourceSpec| {
+            (validate::metric_source(spec).err().unwrap_or_default(), Vec::new())
+        }),
+    };
+    // Where the schema has found a mistake, validation would only say the same in other words.
+    let known: Vec<String> = mistakes.iter().map(|mistake| mistake.path.clone()).collect();
+    findings.extend(mistakes.into_iter().map(|Mistake { path, at, message }| Finding {
+        severity: Severity::Error,
+        at,
+        path,
+        message,
+    }));
+    let errors = errors
+        .into_iter()
+        .filter(|error| !known.contains(&error.path))
+        .map(|error| (Severity::Error, error));
+    let all = errors.chain(warnings.into_iter().map(|warning| (Severity::Warning, warning)));
+    findings.extend(all.map(
+        |(
+            severity,
+            FieldError {
+                path,
+                message,
+                position,
+            },
+        )| {
+            let at = report::locate(text, node, &path, position);
+            Finding {
+                severity,
+                at,
+                path,
+                message,
+            }
+        },
+    ));
+}
+
+/// What validation says of a spec, if it could be read at all.
+fn judge<T: DeserializeOwned>(
+    value: Value,
+    mistakes: &[Mistake],
+    validate: impl Fn(&T) -> (Vec<FieldError>, Vec<FieldError>),
+) -> (Vec<FieldError>, Vec<FieldError>) {
+    match serde_json::from_value(value) {
+        Ok(spec) => validate(&spec),
+        // The schema and the types say the same, so a mistake explains it.
+        Err(_) if !mistakes.is_empty() => (Vec::new(), Vec::new()),
+        Err(error) => {
+            let message = format!("can't be read: {error}; compare it with kubectl explain");
+            (
+                vec![FieldError {
+                    path: "spec".to_owned(),
+                    message,
+                    position: None,
+                }],
+                Vec::new(),
+            )
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The command line.
+
+pub mod check;
+mod crds;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+
+/// Feedback control for Kubernetes workloads: a PromQL rule, a checked change, a verified effect.
+#[derive(Debug, Parser)]
+#[command(name = "flyball", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The kubeconfig to use instead of KUBECONFIG, ~/.kube/config or the pod's service account.
+    #[arg(long, global = true)]
+    kubeconfig: Option<PathBuf>,
+    /// The kubeconfig's context.
+    #[arg(long, global = true)]
+    context: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the controller.
+    Run(run::Args),
+    /// Print the custom resource definitions.
+    Crds,
+    /// Validate policies and sources offline.
+    Check(check::CheckArgs),
+}
+
+impl Cli {
+    /// Runs the command. An error is one line on standard error and exit code 2.
+    pub async fn run(self) -> ExitCode {
+        let Self { command, kubeconfig, context } = self;
+        let done = match command {
+            Command::Run(args) => run::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string()),
+            Command::Crds => crds::print(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()),
+            Command::Check(args) => check::run(&args.files, &mut std::io::stdout().lock())
+                .map(|summary| ExitCode::from(summary.exit_code()))
+                .map_err(|error| error.to_string()),
+        };
+        done.unwrap_or_else(|error| {
+            eprintln!("flyball: {error}");
+            ExitCode::from(2)
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! Every read.
+
+pub mod cluster;
+pub mod credentials;
+pub mod envelope;
+pub mod owners;
+pub mod source;
+pub mod sources;
+pub mod target;
+
+use cluster::{Cluster, KindError};
+use flyball_core::{
+    check,
+    policy::{Policy, Query},
+    signal::Reading,
+    time::{Span, Timestamp},
+};
+use flyball_crds::{Change, FeedbackPolicy, TargetRef};
+use futures::{StreamExt, stream};
+use kube::{
+    ResourceExt,
+    api::ApiResource,
+    runtime::reflector::{ObjectRef, Store},
+};
+use source::Source;
+use sources::{SourceProblem, Sources};
+use std::{collections::BTreeMap, sync::Arc};
+use target::Snapshot;
+
+/// How many queries of one pass may be under way at once.
+const QUERIES: usize = 8;
+
+/// A target as a pass finds it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// What the checks need to know of it.
+    pub target: check::Target,
+    /// The object, where there is one.
+    pub snapshot: Option<Snapshot>,
+    /// How to address its kind.
+    pub resource: Option<ApiResource>,
+}
+
+/// Everything that one pass rests on, read once.
+pub struct Observation {
+    /// When.
+    pub now: Timestamp,
+    /// The source, or why there is none.
+    pub source: Result<Arc<Source>, SourceProblem>,
+    /// The target.
+    pub found: Found,
+    /// Who else sets the field.
+    pub owners: Vec<check::Owner>,
+    /// The readings of the rules' expressions, by alert.
+    pub rules: BTreeMap<String, Reading>,
+    /// The readings of the signals, by name.
+    pub signals: BTreeMap<String, Reading>,
+    /// The readings of the verifications' left sides, by action.
+    pub verifications: BTreeMap<String, Reading>,
+    /// The open Changes of this policy or on its target.
+    pub open: Vec<Arc<Change>>,
+}
+
+impl Observation {
+    /// Reads everything.
+    pub async fn read(
+        cluster: &Cluster,
+        sources: &Sources,
+        object: &FeedbackPolicy,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Self {
+        let namespace = object.namespace().unwrap_or_default();
+        let source = sources.get(cluster, &object.spec.source_ref.name, &namespace);
+        let found = find(cluster, &namespace, &object.spec.target_ref);
+        let rules = policy.rules.iter().map(|(name, rule)| (name, rule.condition.query(), policy.max_age));
+        let signals = policy.signals.iter().map(|(name, signal)| (name, &signal.query, signal.max_age));
+        let verifications = policy.actions.iter().filter_map(|action| {
+            let verification = action.verification.as_ref()?;
+            Some((&action.name, &verification.condition.left, verification.max_age))
+        });
+        let (rules, signals, verifications) = tokio::join!(
+            readings(&source, rules.collect(), now),
+            readings(&source, signals.collect(), now),
+            readings(&source, verifications.collect(), now),
+        );
+        let owners = owners::of(cluster, object, found.snapshot.as_ref());
+        let open = open_changes(&cluster.changes, object, found.snapshot.as_ref());
+        Self { now, source, found, owners, rules, signals, verifications, open }
+    }
+}
+
+/// Asks named queries, a few at a time. Without a source every reading is an error, never empty.
+async fn readings(
+    source: &Result<Arc<Source>, SourceProblem>,
+    queries: Vec<(&String, &Query, Span)>,
+    now: Timestamp,
+) -> BTreeMap<String, Reading> {
+    let ask = |(name, query, max_age): (&String, &Query, Span)| {
+        let (name, query) = (name.clone(), query.clone());
+        async move {
+            let reading = match source {
+                Ok(source) => source.read(&query, max_age, now).await,
+                Err(problem) => Reading::failed(now, problem.to_string()),
+            };
+            (name, reading)
+        }
+    };
+    stream::iter(queries).map(ask).buffer_unordered(QUERIES).collect().await
+}
+
+/// Finds a target among the watched kinds.
+pub fn find(cluster: &Cluster, namespace: &str, target: &TargetRef) -> Found {
+    let nothing = |target| Found { target, snapshot: None, resource: None };
+    let name = format!("{} {}", target.api_version, target.kind);
+    let targets = match cluster.kind(&target.api_version, &target.kind) {
+        None => return nothing(check::Target::NotAllowed(name)),
+        Some(Err(KindError::NotServed(_) | KindError::Form(_))) => return nothing(check::Target::NotAllowed(name)),
+        Some(Err(KindError::NoScale(_))) => return nothing(check::Target::NoScale(name)),
+        Some(Ok(targets)) => targets,
+    };
+    let key = ObjectRef::new_with(&target.name, targets.resource.clone()).within(namespace);
+    let Some(object) = targets.store.get(&key) else { return nothing(check::Target::Missing) };
+    let (target, snapshot) = match Snapshot::of(&object) {
+        Ok(snapshot) => (check::Target::Present { paused: snapshot.paused.clone() }, Some(snapshot)),
+        // A number that we would never write is nothing that we may move.
+        Err(error) => (check::Target::Present { paused: Some(error.to_string()) }, None),
+    };
+    Found { target, snapshot, resource: Some(targets.resource.clone()) }
+}
+
+/// Whether a Change may still write its target. Records have no sequence and never do.
+pub fn is_open(change: &Change) -> bool {
+    change.spec.sequence > 0 && change.status.as_ref().map(|status| status.phase).unwrap_or_default().is_open()
+}
+
+fn open_changes(changes: &Store<Change>, object: &FeedbackPolicy, target: Option<&Snapshot>) -> Vec<Arc<Change>> {
+    let uid = object.uid().unwrap_or_default();
+    changes
+        .state()
+        .into_iter()
+        .filter(|change| change.namespace() == object.namespace() && is_open(change))
+        .filter(|change| {
+            change.spec.policy.uid == uid || target.is_some_and(|target| target.uid == change.spec.target.uid)
+        })
+        .collect()
+}

@@ -1,0 +1,187 @@
+//! A target as the API server holds it, read from any kind with a scale subresource.
+
+use flyball_core::{
+    policy::Replicas,
+    transaction::{Stamp, Target},
+};
+use flyball_crds::{PAUSE_ANNOTATION, STAMP_ANNOTATION};
+use kube::{ResourceExt, api::DynamicObject};
+use serde_json::Value;
+
+/// Writers that reconcile a workload against a repository: what they own, they write again.
+const GITOPS_MANAGERS: [&str; 8] = [
+    "argocd-controller",
+    "argocd-application-controller",
+    "kustomize-controller",
+    "helm-controller",
+    "flux",
+    "gotk",
+    "fleetagent",
+    "configsync",
+];
+
+/// What the loop needs to know of a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The object's UID.
+    pub uid: String,
+    /// Value, resourceVersion and stamp, as the transaction sees it.
+    pub target: Target<Replicas, String>,
+    /// Why it counts as paused.
+    pub paused: Option<String>,
+    /// Who wrote `spec.replicas` last: manager and operation.
+    pub manager: Option<(String, String)>,
+    /// Whether a rollout is under way: the controller of the workload has not caught up with its spec.
+    pub ready: Option<i64>,
+    /// An annotation under our stamp's key that is none.
+    pub bad_stamp: Option<String>,
+}
+
+/// Why an object can't serve as a target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// The number of replicas is not one we would ever write.
+    #[error("spec.replicas of {object} is {value}; Flyball moves numbers from 0 to {max}", max = Replicas::MAX)]
+    Replicas {
+        /// The object.
+        object: String,
+        /// What it holds.
+        value: String,
+    },
+}
+
+impl Snapshot {
+    /// Reads the object. An absent `spec.replicas` is 1, as the API defaults it.
+    pub fn of(object: &DynamicObject) -> Result<Self, TargetError> {
+        let replicas = object.data.pointer("/spec/replicas").filter(|value| !value.is_null());
+        let value = match replicas {
+            None => Replicas::new(1),
+            Some(number) => number.as_i64().and_then(Replicas::new),
+        }
+        .ok_or_else(|| TargetError::Replicas {
+            object: object.name_any(),
+            value: replicas.map_or_else(String::new, ToString::to_string),
+        })?;
+        let stamp = object.annotations().get(STAMP_ANNOTATION);
+        let parsed = stamp.map(|text| text.parse::<Stamp>());
+        Ok(Self {
+            uid: object.uid().unwrap_or_default(),
+            target: Target {
+                value,
+                version: object.resource_version().unwrap_or_default(),
+                stamp: parsed.as_ref().and_then(|stamp| stamp.as_ref().ok().copied()),
+            },
+            paused: paused(object),
+            manager: replicas_manager(object),
+            ready: object.data.pointer("/status/readyReplicas").and_then(Value::as_i64),
+            bad_stamp: parsed.and_then(Result::err).map(|error| error.to_string()),
+        })
+    }
+
+    /// The manager that owns `spec.replicas`, if it is one that would write it again.
+    pub fn gitops_owner(&self) -> Option<(String, String)> {
+        self.manager
+            .clone()
+            .filter(|(manager, _)| GITOPS_MANAGERS.iter().any(|known| manager.starts_with(known)))
+    }
+}
+
+fn paused(object: &DynamicObject) -> Option<String> {
+    let annotation = object.annotations().get(PAUSE_ANNOTATION).filter(|value| *value != "false");
+    if annotation.is_some() {
+        return Some(format!("it carries the annotation {PAUSE_ANNOTATION}; remove it to go on"));
+    }
+    let paused = object.data.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
+    paused.then(|| "its spec.paused is true; resume its rollout to go on".to_owned())
+}
+
+/// Who owns `spec.replicas` by `managedFields`; the newest where there are several.
+fn replicas_manager(object: &DynamicObject) -> Option<(String, String)> {
+    object
+        .managed_fields()
+        .iter()
+        .filter(|entry| {
+            entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+        })
+        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
+        .and_then(|entry| Some((entry.manager.clone()?, entry.operation.clone().unwrap_or_default())))
+}
+
+/// Drops what the loop never reads, so that a large cluster's workloads fit into little memory.
+pub fn strip(object: &mut DynamicObject) {
+    let keep = [PAUSE_ANNOTATION, STAMP_ANNOTATION];
+    object.annotations_mut().retain(|key, _| keep.contains(&key.as_str()));
+    object.labels_mut().clear();
+    object.managed_fields_mut().retain(|entry| {
+        entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+    });
+    for entry in object.managed_fields_mut() {
+        if let Some(fields) = &mut entry.fields_v1 {
+            fields.0 = serde_json::json!({"f:spec": {"f:replicas": {}}});
+        }
+    }
+    let kept = |path: &str| object.data.pointer(path).cloned().unwrap_or(Value::Null);
+    object.data = serde_json::json!({
+        "spec": {"replicas": kept("/spec/replicas"), "paused": kept("/spec/paused")},
+        "status": {"readyReplicas": kept("/status/readyReplicas")},
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(value: Value) -> DynamicObject {
+        serde_json::from_value(value).expect("an object")
+    }
+
+    fn deployment(spec: Value, annotations: Value) -> DynamicObject {
+        object(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": "web", "uid": "u-1", "resourceVersion": "7", "annotations": annotations,
+                "managedFields": [
+                    {"manager": "kubectl", "operation": "Update", "time": "2026-01-01T00:00:00Z",
+                     "fieldsV1": {"f:spec": {"f:replicas": {}, "f:template": {}}}},
+                    {"manager": "argocd-controller", "operation": "Apply", "time": "2026-01-02T00:00:00Z",
+                     "fieldsV1": {"f:spec": {"f:replicas": {}}}},
+                    {"manager": "kubelet", "operation": "Update", "time": "2026-01-03T00:00:00Z",
+                     "fieldsV1": {"f:status": {}}},
+                ],
+            },
+            "spec": spec,
+        }))
+    }
+
+    #[test]
+    fn a_snapshot_reads_what_the_loop_needs() {
+        let mut object = deployment(json!({"replicas": 3, "template": {}}), json!({
+            "flyball.dev/stamp": "sequence=4,attempt=1", "other": "x",
+        }));
+        let before = Snapshot::of(&object).expect("a snapshot");
+        assert_eq!(before.target.value.get(), 3);
+        assert_eq!(before.target.version, "7");
+        assert_eq!(before.target.stamp, Some(Stamp { sequence: 4, attempt: 1 }));
+        assert_eq!(before.gitops_owner(), Some(("argocd-controller".to_owned(), "Apply".to_owned())));
+        strip(&mut object);
+        assert_eq!(Snapshot::of(&object), Ok(before), "stripping loses nothing that is read");
+    }
+
+    #[test]
+    fn replicas_are_defaulted_or_refused() {
+        let value = |spec| Snapshot::of(&deployment(spec, json!({}))).map(|seen| seen.target.value.get()).ok();
+        assert_eq!(value(json!({})), Some(1));
+        assert_eq!(value(json!({"replicas": 0})), Some(0));
+        assert_eq!(value(json!({"replicas": 2_147_483_647})), None);
+        assert_eq!(value(json!({"replicas": -1})), None);
+    }
+
+    #[test]
+    fn pauses_are_seen() {
+        let paused = |spec, annotations| Snapshot::of(&deployment(spec, annotations)).expect("a snapshot").paused.is_some();
+        assert!(paused(json!({"paused": true}), json!({})));
+        assert!(paused(json!({}), json!({"flyball.dev/paused": "true"})));
+        assert!(!paused(json!({}), json!({"flyball.dev/paused": "false"})));
+    }
+}

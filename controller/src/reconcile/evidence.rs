@@ -1,0 +1,97 @@
+//! What a decision rests on, as it is written into a Change and a status.
+
+use super::{Pass, memory};
+use crate::{clock::micro_time, validate::FieldError};
+use flyball_core::{
+    check::{CheckResult, Verdict},
+    policy::ReplicasAction,
+    signal::Reading,
+};
+use flyball_crds::{CheckStatus, CheckVerdict, DecisionStatus, SignalStatus};
+use std::fmt::Display;
+
+/// How much of a text the schemas take.
+const TEXT: usize = 500;
+
+/// The checks' verdicts as they are written.
+pub fn checks(results: &[CheckResult]) -> Vec<CheckStatus> {
+    let written = results.iter().map(|result| CheckStatus {
+        name: result.check.name().to_owned(),
+        verdict: match result.verdict {
+            Verdict::Passed => CheckVerdict::Passed,
+            Verdict::Clamped => CheckVerdict::Clamped,
+            Verdict::Refused => CheckVerdict::Refused,
+            Verdict::Skipped => CheckVerdict::Skipped,
+        },
+        message: clean(&result.message),
+    });
+    written.collect()
+}
+
+/// The readings behind an action: its rules, its signals, its verification.
+pub(crate) fn signals(pass: &Pass<'_>, action: &ReplicasAction) -> Vec<SignalStatus> {
+    let rules = pass.policy.rules.iter().filter_map(|(name, rule)| {
+        Some(signal(name, &rule.condition.query().text, pass.seen.rules.get(name)?))
+    });
+    let signals = pass.policy.signals.iter().filter_map(|(name, defined)| {
+        Some(signal(name, &defined.query.text, pass.seen.signals.get(name)?))
+    });
+    let verification = action.verification.iter().filter_map(|verification| {
+        let reading = pass.seen.verifications.get(&action.name)?;
+        Some(signal("verify", &verification.condition.left.text, reading))
+    });
+    rules.chain(signals).chain(verification).take(64).collect()
+}
+
+fn signal(name: &str, query: &str, reading: &Reading) -> SignalStatus {
+    let values = reading.samples().iter().map(|sample| sample.value);
+    let largest = values.reduce(|a, b| if b > a || a.is_nan() { b } else { a });
+    SignalStatus {
+        name: name.to_owned(),
+        query: query.to_owned(),
+        quality: reading.quality().to_string(),
+        value: largest.map(|value| value.to_string()).unwrap_or_default(),
+        detail: clean(reading.detail()),
+    }
+}
+
+/// A decision as `flyball explain` shows it.
+pub(crate) fn decision(
+    pass: &Pass<'_>,
+    action: &ReplicasAction,
+    (current, desired): (flyball_core::policy::Replicas, flyball_core::policy::Replicas),
+    reason: &str,
+    arithmetic: &[String],
+    results: &[CheckResult],
+) -> DecisionStatus {
+    DecisionStatus {
+        at: Some(micro_time(pass.seen.now)),
+        current: memory::stored_replicas(current),
+        desired: memory::stored_replicas(desired),
+        reason: clean(reason),
+        arithmetic: arithmetic.iter().take(16).map(|line| clean(line)).collect(),
+        checks: checks(results),
+        signals: signals(pass, action),
+        change: None,
+    }
+}
+
+/// Several errors in one line.
+pub fn joined(errors: &[FieldError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// A text that fits the schemas and forges no line of a log or a terminal: label values come from
+/// whoever is scraped.
+pub fn clean(text: impl Display) -> String {
+    let text = text.to_string();
+    let mut out = String::with_capacity(text.len().min(TEXT));
+    for character in text.chars() {
+        if out.len() >= TEXT {
+            out.push_str("...");
+            break;
+        }
+        if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
+    }
+    out
+}

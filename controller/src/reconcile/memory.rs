@@ -1,0 +1,326 @@
+//! What a policy remembers from pass to pass, and how it survives a restart.
+
+use crate::clock::{from_micro_time, micro_time};
+use crate::validate::{self, FieldError};
+use flyball_core::{
+    decide::{Direction, History, Latch, Recommendation, ScaleEvent},
+    evaluate::{Alert, AlertPhase, RuleState},
+    policy::{Policy, Replicas},
+    signal::Finite,
+    time::Timestamp,
+};
+use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, FeedbackPolicy, YieldStatus};
+use kube::ResourceExt;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// How many alerts of a rule are stored.
+const STORED_ALERTS: usize = 32;
+
+/// The memory of one action.
+#[derive(Clone, Debug)]
+pub struct ActionMemory {
+    /// What the decisions rest on.
+    pub history: History,
+    /// How many records without a write were made.
+    pub recorded: i64,
+    /// To whom the field was left.
+    pub yielded: Option<YieldStatus>,
+    /// The last decision that differed from the one before.
+    pub decision: Option<DecisionStatus>,
+    /// What makes a decision a different one.
+    pub decision_key: Option<String>,
+}
+
+/// The memory of one policy.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    /// The generation that `policy` was read from.
+    pub generation: Option<i64>,
+    /// The policy, or everything that is wrong with it.
+    pub policy: Result<Arc<Policy>, Vec<FieldError>>,
+    /// The rules' states.
+    pub rules: BTreeMap<String, RuleState>,
+    /// The actions' memories.
+    pub actions: BTreeMap<String, ActionMemory>,
+    /// The status as it was last written or read.
+    pub written: crds::FeedbackPolicyStatus,
+    observing_since: Timestamp,
+}
+
+impl Memory {
+    /// Starts from what the policy's status and its Changes hold.
+    pub fn restore(object: &FeedbackPolicy, changes: &[Arc<Change>], now: Timestamp) -> Self {
+        let status = object.status.clone().unwrap_or_default();
+        let rules = status.rules.iter().map(|rule| (rule.alert.clone(), rule_state(rule))).collect();
+        let mut memory = Self {
+            generation: None,
+            policy: Err(Vec::new()),
+            rules,
+            actions: status.actions.iter().map(|action| (action.name.clone(), restored(action, now))).collect(),
+            written: status,
+            observing_since: now,
+        };
+        for change in changes {
+            memory.recall(change, now);
+        }
+        memory.parse(object);
+        memory
+    }
+
+    /// Reads the spec, if it changed since it was last read.
+    pub fn parse(&mut self, object: &FeedbackPolicy) {
+        if self.generation == object.metadata.generation && self.generation.is_some() {
+            return;
+        }
+        self.generation = object.metadata.generation;
+        self.policy = validate::policy(&object.spec).map(Arc::new);
+        if let Ok(policy) = &self.policy {
+            self.rules.retain(|name, _| policy.rules.contains_key(name));
+            let names: Vec<String> = policy.actions.iter().map(|action| action.name.clone()).collect();
+            self.actions.retain(|name, _| names.contains(name));
+            for name in names {
+                self.actions.entry(name).or_insert_with(|| ActionMemory {
+                    history: History::new(self.observing_since),
+                    recorded: 0,
+                    yielded: None,
+                    decision: None,
+                    decision_key: None,
+                });
+            }
+        }
+        // An edit takes up again what was left to somebody else.
+        for action in self.actions.values_mut() {
+            action.yielded = action.yielded.take().filter(|yielded| Some(yielded.generation) == self.generation);
+        }
+    }
+
+    /// What a Change tells that a crash may have kept from the status: that it was written.
+    fn recall(&mut self, change: &Change, now: Timestamp) {
+        let Some(at) = change.status.as_ref().and_then(|status| status.applied_at.as_ref()) else { return };
+        let Some(action) = self.actions.get_mut(&change.spec.action) else { return };
+        let at = from_micro_time(at).min(now);
+        let known = action.history.events.iter().any(|event| event.at == at);
+        if let (false, Some(from), Some(to)) =
+            (known, Replicas::new(change.spec.before.into()), Replicas::new(change.spec.after.into()))
+        {
+            action.history.events.push(ScaleEvent { at, from, to });
+            action.history.events.sort_by_key(|event| event.at);
+        }
+    }
+
+    /// The first baseline is the value found at adoption, and so is one that somebody wrote while no
+    /// Change of ours held the field.
+    pub fn adopt(&mut self, current: Replicas) {
+        for action in self.actions.values_mut() {
+            let history = &mut action.history;
+            let ours = history.events.last().is_some_and(|event| event.to == current);
+            if history.last_verified.is_none() || (!ours && history.last_verified != Some(current)) {
+                history.last_verified = Some(current);
+            }
+        }
+    }
+
+    /// All actions move one field, so all of them learn of its changes.
+    pub fn moved(&mut self, event: ScaleEvent) {
+        for action in self.actions.values_mut() {
+            if !action.history.events.iter().any(|known| known.at == event.at) {
+                action.history.events.push(event);
+            }
+        }
+    }
+
+    /// A number was verified.
+    pub fn verified(&mut self, replicas: Replicas) {
+        for action in self.actions.values_mut() {
+            action.history.last_verified = Some(replicas);
+        }
+    }
+
+    /// The part of the status that must survive a restart.
+    pub fn store(&self, status: &mut crds::FeedbackPolicyStatus) {
+        status.rules = self.rules.iter().map(|(name, rule)| stored_rule(name, rule, &self.written)).collect();
+        status.actions = self.actions.iter().map(|(name, action)| stored_action(name, action, &self.written)).collect();
+        status.alerts = alerts_in_short(&self.rules);
+    }
+}
+
+fn rule_state(rule: &crds::RuleStatus) -> RuleState {
+    let alerts = rule.alerts.iter().filter_map(|alert| {
+        Some(Alert {
+            labels: alert.labels.clone(),
+            annotations: alert.annotations.clone(),
+            phase: match alert.state {
+                crds::AlertState::Pending => AlertPhase::Pending,
+                crds::AlertState::Firing => AlertPhase::Firing,
+                crds::AlertState::Inactive => return None,
+            },
+            active_at: from_micro_time(alert.active_at.as_ref()?),
+            keep_firing_since: alert.keep_firing_since.as_ref().map(from_micro_time),
+            value: alert.value.parse().unwrap_or(f64::NAN),
+        })
+    });
+    // Quiet is not restored: after a restart decreases wait one window.
+    RuleState { alerts: alerts.collect(), quiet_since: None, error: None }
+}
+
+fn restored(action: &ActionStatus, now: Timestamp) -> ActionMemory {
+    let replicas = |value: i32| Replicas::new(value.into());
+    let past = |at: &Option<_>| at.as_ref().map(|at| from_micro_time(at).min(now));
+    let history = History {
+        recommendations: action
+            .recommendations
+            .iter()
+            .filter_map(|entry| Some(Recommendation { at: past(&entry.at)?, replicas: replicas(entry.replicas)? }))
+            .collect(),
+        events: action
+            .events
+            .iter()
+            .filter_map(|event| {
+                Some(ScaleEvent { at: past(&event.at)?, from: replicas(event.from)?, to: replicas(event.to)? })
+            })
+            .collect(),
+        last_verified: action.verified.and_then(replicas),
+        latch: action.latch.as_ref().and_then(|latch| {
+            Some(Latch {
+                direction: direction(latch.direction),
+                demand: latch.demand.and_then(Finite::new),
+                signal: latch.signal,
+                until: from_micro_time(latch.until.as_ref()?),
+            })
+        }),
+        observing_since: now,
+    };
+    ActionMemory {
+        history,
+        recorded: action.recorded,
+        yielded: action.yielded.clone(),
+        decision: action.last_decision.clone(),
+        decision_key: None,
+    }
+}
+
+/// A direction as the core has it.
+pub fn direction(direction: crds::Direction) -> Direction {
+    match direction {
+        crds::Direction::Up => Direction::Up,
+        crds::Direction::Down => Direction::Down,
+    }
+}
+
+/// A direction as it is written.
+pub fn stored_direction(direction: Direction) -> crds::Direction {
+    match direction {
+        Direction::Up => crds::Direction::Up,
+        Direction::Down => crds::Direction::Down,
+    }
+}
+
+/// A number of replicas as it is written. It is at most [`Replicas::MAX`].
+pub fn stored_replicas(replicas: Replicas) -> i32 {
+    i32::try_from(replicas.get()).unwrap_or(i32::MAX)
+}
+
+/// An alert as it is written.
+pub fn stored_alert(alert: &Alert) -> crds::AlertStatus {
+    crds::AlertStatus {
+        labels: alert.labels.clone(),
+        state: match alert.phase {
+            AlertPhase::Pending => crds::AlertState::Pending,
+            AlertPhase::Firing => crds::AlertState::Firing,
+        },
+        active_at: Some(micro_time(alert.active_at)),
+        keep_firing_since: alert.keep_firing_since.map(micro_time),
+        value: alert.value.to_string(),
+        annotations: alert.annotations.clone(),
+    }
+}
+
+/// Values and annotations move with every evaluation; they are written only with a transition.
+fn stored_rule(name: &str, rule: &RuleState, written: &crds::FeedbackPolicyStatus) -> crds::RuleStatus {
+    let before = written.rules.iter().find(|before| before.alert == name);
+    let mut oldest: Vec<&Alert> = rule.alerts.iter().collect();
+    oldest.sort_by(|a, b| a.active_at.cmp(&b.active_at).then_with(|| a.labels.cmp(&b.labels)));
+    let alerts = oldest.into_iter().take(STORED_ALERTS).map(|alert| {
+        let now = stored_alert(alert);
+        let same = before.into_iter().flat_map(|before| &before.alerts).find(|known| {
+            known.labels == now.labels
+                && known.state == now.state
+                && known.active_at == now.active_at
+                && known.keep_firing_since == now.keep_firing_since
+        });
+        same.cloned().unwrap_or(now)
+    });
+    crds::RuleStatus {
+        alert: name.to_owned(),
+        state: if rule.is_firing() {
+            crds::AlertState::Firing
+        } else if rule.is_pending() {
+            crds::AlertState::Pending
+        } else {
+            crds::AlertState::Inactive
+        },
+        quiet_since: rule.quiet_since.map(micro_time),
+        alerts: alerts.collect(),
+        error: rule.error.as_ref().map(ToString::to_string),
+    }
+}
+
+fn stored_action(name: &str, action: &ActionMemory, written: &crds::FeedbackPolicyStatus) -> ActionStatus {
+    let before = written.actions.iter().find(|before| before.name == name);
+    let history = &action.history;
+    let recommendations: Vec<_> = history
+        .recommendations
+        .iter()
+        .map(|entry| crds::RecommendationStatus {
+            at: Some(micro_time(entry.at)),
+            replicas: stored_replicas(entry.replicas),
+        })
+        .collect();
+    // What was recommended is written when the recommendation moves, not each time it is made again.
+    let moved = before.and_then(|before| before.recommendations.last()).map(|last| last.replicas)
+        != recommendations.last().map(|last| last.replicas);
+    ActionStatus {
+        name: name.to_owned(),
+        verified: history.last_verified.map(stored_replicas),
+        recorded: action.recorded,
+        recommendations: match before {
+            Some(before) if !moved => before.recommendations.clone(),
+            _ => recommendations,
+        },
+        events: history
+            .events
+            .iter()
+            .map(|event| crds::ScaleEventStatus {
+                at: Some(micro_time(event.at)),
+                from: stored_replicas(event.from),
+                to: stored_replicas(event.to),
+            })
+            .collect(),
+        latch: history.latch.as_ref().map(|latch| crds::LatchStatus {
+            direction: stored_direction(latch.direction),
+            until: Some(micro_time(latch.until)),
+            demand: latch.demand.map(Finite::get),
+            signal: latch.signal.filter(|signal| signal.is_finite()),
+        }),
+        yielded: action.yielded.clone(),
+        last_decision: action.decision.clone(),
+    }
+}
+
+fn alerts_in_short(rules: &BTreeMap<String, RuleState>) -> String {
+    let states = rules.iter().filter_map(|(name, rule)| match (rule.is_firing(), rule.is_pending()) {
+        (true, _) => Some(format!("{name} firing")),
+        (_, true) => Some(format!("{name} pending")),
+        _ => None,
+    });
+    let short: Vec<String> = states.collect();
+    if short.is_empty() { "none".to_owned() } else { short.join(", ") }
+}
+
+/// The Changes of a policy, oldest first.
+pub fn changes_of(changes: &[Arc<Change>], object: &FeedbackPolicy) -> Vec<Arc<Change>> {
+    let uid = object.uid().unwrap_or_default();
+    let mut own: Vec<_> = changes.iter().filter(|change| change.spec.policy.uid == uid).cloned().collect();
+    own.sort_by_key(|change| change.spec.proposed_at.0);
+    own
+}

@@ -1,0 +1,184 @@
+//! One policy, one pass: observe, evaluate, carry on what is open, decide, check, apply, record.
+
+pub mod evidence;
+pub mod memory;
+pub(crate) mod open;
+pub mod orphans;
+pub(crate) mod propose;
+pub mod schedule;
+
+use crate::{
+    apply::Authority,
+    client::Clients,
+    observe::{Observation, cluster::Cluster, sources::Sources},
+    record::{self, Recorder, status::Summary},
+};
+use flyball_core::{
+    check::{OpenChange, World},
+    decide::{Facts, Inputs},
+    evaluate::{RuleState, evaluate},
+    policy::{Mode, Policy, Replicas, ReplicasAction},
+    time::Timestamp,
+};
+use flyball_crds::{Change, FeedbackPolicy, Reason};
+use kube::ResourceExt;
+use memory::Memory;
+use std::sync::Arc;
+
+/// What all passes share.
+pub struct Context {
+    /// The connections to the API server.
+    pub clients: Clients,
+    /// What is known of the cluster.
+    pub cluster: Cluster,
+    /// The sources, built.
+    pub sources: Sources,
+    /// Events and metrics of what happens.
+    pub recorder: Recorder,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+}
+
+/// A policy with everything that a pass knows of it.
+pub(crate) struct Pass<'a> {
+    pub ctx: &'a Context,
+    pub object: &'a FeedbackPolicy,
+    pub policy: &'a Policy,
+    pub seen: Observation,
+    pub namespace: String,
+    pub name: String,
+    /// The right to write.
+    pub authority: &'a Authority,
+}
+
+/// Runs one pass and says how it went. Nothing in here can fail as a whole: what can't be read or
+/// written is recorded, and the next pass tries again.
+pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, authority: &Authority) {
+    let now = (ctx.now)();
+    memory.parse(object);
+    let policy = match &memory.policy {
+        Ok(policy) => Arc::clone(policy),
+        Err(errors) => {
+            let summary = Summary::invalid(errors);
+            open::abort_all(ctx, object, authority).await;
+            record::status::write(ctx, object, memory, summary, now, authority).await;
+            return;
+        }
+    };
+    let seen = Observation::read(&ctx.cluster, &ctx.sources, object, &policy, now).await;
+    let pass = Pass {
+        ctx,
+        object,
+        policy: &policy,
+        seen,
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        authority,
+    };
+    let summary = pass.run(memory).await;
+    ctx.recorder.pass(&pass, memory);
+    record::status::write(ctx, object, memory, summary, now, authority).await;
+}
+
+impl Pass<'_> {
+    async fn run(&self, memory: &mut Memory) -> Summary {
+        self.evaluate(memory);
+        if let Some(snapshot) = &self.seen.found.snapshot
+            && self.own_open().is_none()
+        {
+            memory.adopt(snapshot.target.value);
+        }
+        let carried = match self.own_open() {
+            Some(change) => Some(open::carry(self, memory, &change).await),
+            None => None,
+        };
+        if self.policy.mode == Mode::Observe {
+            return Summary::of(self, carried.as_ref(), None);
+        }
+        let outcome = propose::propose(self, memory, carried.as_ref()).await;
+        Summary::of(self, carried.as_ref(), outcome.as_ref())
+    }
+
+    fn evaluate(&self, memory: &mut Memory) {
+        for (name, rule) in &self.policy.rules {
+            let Some(reading) = self.seen.rules.get(name) else { continue };
+            let before = memory.rules.remove(name).unwrap_or_else(RuleState::default);
+            memory.rules.insert(name.clone(), evaluate(rule, reading, &before, self.seen.now));
+        }
+    }
+
+    /// The open Change of this policy, the newest if there should be several.
+    pub(crate) fn own_open(&self) -> Option<Arc<Change>> {
+        let uid = self.object.uid().unwrap_or_default();
+        let own = self.seen.open.iter().filter(|change| change.spec.policy.uid == uid);
+        own.max_by_key(|change| change.spec.sequence).cloned()
+    }
+
+    pub(crate) fn inputs<'m>(&'m self, memory: &'m Memory, action: &str) -> Inputs<'m> {
+        Inputs {
+            definitions: &self.policy.rules,
+            rules: &memory.rules,
+            readings: &self.seen.rules,
+            signals: &self.seen.signals,
+            verification: self.seen.verifications.get(action),
+        }
+    }
+
+    pub(crate) fn facts(memory: &Memory, action: &ReplicasAction, current: Replicas) -> Option<Facts> {
+        let history = memory.actions.get(&action.name)?.history.clone();
+        Some(Facts { current, history })
+    }
+
+    pub(crate) fn world(&self, memory: &Memory, action: &ReplicasAction, open: OpenChange) -> World {
+        let mut owners = self.seen.owners.clone();
+        let yielded = memory.actions.get(&action.name).and_then(|action| action.yielded.as_ref());
+        if let Some(yielded) = yielded.filter(|yielded| {
+            yielded.until.as_ref().is_some_and(|until| crate::clock::from_micro_time(until) > self.seen.now)
+        }) {
+            owners.push(flyball_core::check::Owner::FieldManager {
+                manager: yielded.manager.clone(),
+                operation: "Update".to_owned(),
+            });
+        }
+        World { target: self.seen.found.target.clone(), owners, open }
+    }
+
+    /// Why the policy as a whole is not ready, if it is not.
+    pub(crate) fn trouble(&self) -> Option<(Reason, String)> {
+        use flyball_core::check::{Owner, Target};
+        if let Err(problem) = &self.seen.source {
+            return Some((problem.reason(), problem.to_string()));
+        }
+        let target = &self.object.spec.target_ref;
+        let named = format!("targetRef: {} {}", target.kind, target.name);
+        match &self.seen.found.target {
+            Target::Missing => {
+                return Some((Reason::TargetNotFound, format!("{named} does not exist in namespace {}", self.namespace)));
+            }
+            Target::NoScale(kind) => {
+                return Some((Reason::NoScaleSubresource, format!("{named}: {kind} has no scale subresource")));
+            }
+            Target::NotAllowed(kind) => {
+                let message = format!("{named}: {kind} is not among the kinds this installation moves; see --scale-kind");
+                return Some((Reason::KindNotAllowed, message));
+            }
+            Target::Present { paused: Some(why) } => return Some((Reason::Suspended, format!("{named}: {why}"))),
+            Target::Present { paused: None } => {}
+        }
+        if let Some(owner) = self.seen.owners.first() {
+            let (reason, who) = match owner {
+                Owner::Policy { namespace, name, .. } => (Reason::Conflict, format!("FeedbackPolicy {namespace}/{name}")),
+                Owner::HorizontalPodAutoscaler(name) => {
+                    (Reason::OwnershipConflict, format!("HorizontalPodAutoscaler {name}"))
+                }
+                Owner::ScaledObject(name) => (Reason::OwnershipConflict, format!("ScaledObject {name}")),
+                Owner::FieldManager { manager, .. } => (Reason::OwnershipConflict, format!("field manager {manager}")),
+            };
+            return Some((reason, format!("{named}: {who} sets its replicas; leave the field to one of the two")));
+        }
+        let failed = self.seen.rules.iter().chain(&self.seen.signals).find(|(_, reading)| {
+            reading.quality() == flyball_core::signal::Quality::Error
+        });
+        failed.map(|(name, reading)| (Reason::SourceUnavailable, format!("{name}: {}", reading.detail())))
+    }
+}

@@ -1,0 +1,337 @@
+//! Carrying on a transaction that is open: finish the write, judge the effect, commit or undo.
+
+use super::{Context, Pass, memory, memory::Memory};
+use crate::{
+    apply::{Authority, Hands, Journals, ReplicasEvent, ReplicasTx, drive, journal_of, roll_back},
+    clock::{from_micro_time, micro_time},
+    observe::{find, is_open, target::Snapshot},
+    validate::{FrozenVerification, comparison_of_change},
+};
+use flyball_core::{
+    check::{self, Approved, OpenChange, Undo, undo_decrease, undo_increase},
+    decide::{Direction, Facts, Inputs, Latch, ScaleEvent},
+    policy::{OnInconclusive, OnIneffective, Replicas, ReplicasAction},
+    signal::Reading,
+    transaction::{Abort, Cause, Event, Journal, Outcome, Phase, Tx, Verdict},
+    verify::{Judgement, judge},
+};
+use flyball_crds::{Change, FeedbackPolicy, Verdict as RecordedVerdict, YieldStatus};
+use kube::ResourceExt;
+use tracing::{error, info};
+
+/// What became of an open Change in this pass.
+pub(crate) struct Carried {
+    /// The Change as last persisted.
+    pub change: Change,
+    /// The transaction as last persisted.
+    pub tx: ReplicasTx,
+    /// Why the verification has not decided yet.
+    pub waiting: Option<String>,
+}
+
+impl Carried {
+    pub fn is_open(&self) -> bool {
+        self.tx.journal.is_open()
+    }
+}
+
+/// A judgement with what is recorded of it.
+struct Judged {
+    event: ReplicasEvent,
+    verdict: Option<RecordedVerdict>,
+    waiting: Option<String>,
+}
+
+/// Carries a Change of this policy as far as it goes.
+pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change) -> Carried {
+    let journal = match journal_of(change) {
+        Ok(journal) => journal,
+        Err(damage) => {
+            error!(%damage, "an open Change can't be read; delete it to go on");
+            let nothing = Replicas::new(0).unwrap_or_else(|| pass.policy.actions[0].bounds.min);
+            let tx = Tx::resume(Journal::open(0, nothing, nothing, pass.seen.now), None);
+            return Carried { change: change.clone(), tx, waiting: Some(damage.to_string()) };
+        }
+    };
+    let action = pass.policy.actions.iter().find(|action| action.name == change.spec.action);
+    let abort = why_abort(pass, change, action);
+    let judged = match (journal.phase, abort, action) {
+        (Phase::Verifying, None, Some(action)) => Some(judged(pass, memory, change, &journal, action).await),
+        _ => None,
+    };
+    let waiting = judged.as_ref().and_then(|judged| judged.waiting.clone());
+    let (event, verdict) = judged.map_or((None, None), |judged| (Some(judged.event), judged.verdict));
+    let before = journal.clone();
+    let (tx, change) = run(pass.ctx, change, Tx::resume(journal, abort), pass.authority, event, verdict).await;
+    remember(pass, memory, &before, &tx, &change);
+    Carried { change, tx, waiting }
+}
+
+/// Aborts what is open of a policy that can't be read any more.
+pub(super) async fn abort_all(ctx: &Context, object: &FeedbackPolicy, authority: &Authority) {
+    let uid = object.uid();
+    let own = ctx.cluster.changes.state().into_iter().filter(|change| is_open(change));
+    for change in own.filter(|change| Some(&change.spec.policy.uid) == uid.as_ref()) {
+        abort(ctx, &change, Abort::NotEnforced, authority).await;
+    }
+}
+
+/// Cuts a Change short: fences its target, then closes it. A roll-back under way is finished.
+pub(crate) async fn abort(
+    ctx: &Context,
+    change: &Change,
+    why: Abort,
+    authority: &Authority,
+) -> Option<(ReplicasTx, Change)> {
+    match journal_of(change) {
+        Ok(journal) => Some(run(ctx, change, Tx::resume(journal, Some(why)), authority, None, None).await),
+        Err(damage) => {
+            error!(%damage, "an open Change can't be read; delete it to go on");
+            None
+        }
+    }
+}
+
+/// Drives a transaction on its own target, which may be another one than the policy's present.
+pub(crate) async fn run(
+    ctx: &Context,
+    change: &Change,
+    tx: ReplicasTx,
+    authority: &Authority,
+    judgement: Option<ReplicasEvent>,
+    verdict: Option<RecordedVerdict>,
+) -> (ReplicasTx, Change) {
+    let namespace = change.namespace().unwrap_or_default();
+    let target = &change.spec.target;
+    let found = find(&ctx.cluster, &namespace, &target.reference);
+    // Without the kind there is nothing to read and nothing to write: neither can it be closed.
+    let Some(resource) = found.resource.or_else(|| kind_of(ctx, change)) else { return (tx, change.clone()) };
+    let snapshot = found.snapshot.filter(|snapshot| snapshot.uid == target.uid);
+    let hands = Hands::new(&ctx.clients.write, &resource, &namespace, &target.reference.name, &target.uid, authority);
+    let on_record = |change: &Change| ctx.recorder.change(change);
+    let mut journals = Journals::open(&ctx.clients.write, change.clone(), authority, &on_record);
+    journals.note.verdict = verdict;
+    journals.note.manager = snapshot.as_ref().and_then(manager);
+    let seen = snapshot.map(|snapshot| snapshot.target);
+    let tx = drive(tx, seen, judgement, &hands, &mut journals, ctx.now).await;
+    if let Some(message) = hands.refusal() {
+        ctx.recorder.write_failed(&journals.change, &message);
+    }
+    (tx, journals.change)
+}
+
+fn kind_of(ctx: &Context, change: &Change) -> Option<kube::api::ApiResource> {
+    let target = &change.spec.target.reference;
+    let kind = ctx.cluster.kind(&target.api_version, &target.kind)?;
+    kind.as_ref().ok().map(|targets| targets.resource.clone())
+}
+
+fn manager(snapshot: &Snapshot) -> Option<String> {
+    snapshot.manager.as_ref().map(|(manager, operation)| format!("{manager} ({operation})"))
+}
+
+fn why_abort(pass: &Pass<'_>, change: &Change, action: Option<&ReplicasAction>) -> Option<Abort> {
+    if pass.policy.mode != flyball_core::policy::Mode::Enforce || pass.policy.suspended || action.is_none() {
+        return Some(Abort::NotEnforced);
+    }
+    let paused = matches!(&pass.seen.found.target, check::Target::Present { paused: Some(_) });
+    let moved = change.spec.target.reference != pass.object.spec.target_ref;
+    (paused || moved).then_some(Abort::TargetWithdrawn)
+}
+
+/// Judges the effect by the verification that was frozen when the Change was made.
+async fn judged(
+    pass: &Pass<'_>,
+    memory: &Memory,
+    change: &Change,
+    journal: &Journal<Replicas>,
+    action: &ReplicasAction,
+) -> Judged {
+    let now = pass.seen.now;
+    let keep = |why: String| Judged {
+        event: Event::Keep { verdict: Verdict::Inconclusive },
+        verdict: Some(RecordedVerdict { at: Some(micro_time(now)), message: why, ..RecordedVerdict::default() }),
+        waiting: None,
+    };
+    let frozen = match change.spec.verification.as_ref().map(comparison_of_change) {
+        Some(Ok(frozen)) => frozen,
+        Some(Err(errors)) => {
+            return keep(format!("the recorded verification can't be read: {}", super::evidence::joined(&errors)));
+        }
+        None => return keep("the Change has no verification".to_owned()),
+    };
+    let (reading, demand) = ask(pass, &frozen).await;
+    let direction = memory::direction(change.spec.direction);
+    let applied_at = journal.applied_at.unwrap_or(now);
+    let verification = &frozen.verification;
+    let judgement = judge(verification, direction, applied_at, &frozen.baseline, &reading, demand.as_ref(), now);
+    // The undoing is judged by the frozen verification too, whatever the policy says by now.
+    let action = ReplicasAction { verification: Some(verification.clone()), ..action.clone() };
+    let mut signals = pass.seen.signals.clone();
+    if let (Some(signal), Some(demand)) = (&frozen.demand, demand) {
+        signals.insert(signal.name.clone(), demand);
+    }
+    let inputs = Inputs { signals: &signals, verification: Some(&reading), ..pass.inputs(memory, &action.name) };
+    let undo = Undo {
+        from: journal.after,
+        to: Replicas::new(change.spec.verified.into()).unwrap_or(journal.before),
+        demand: frozen.baseline.demand,
+    };
+    let (value, verdict, wanted) = match &judgement {
+        Judgement::Wait { why, .. } => {
+            return Judged { event: Event::Undecided, verdict: None, waiting: Some(why.clone()) };
+        }
+        Judgement::Achieved { value } => (Some(*value), Verdict::Achieved, false),
+        Judgement::Broken { value } => (Some(*value), Verdict::Broken, true),
+        Judgement::Ineffective { value } => {
+            (Some(*value), Verdict::Ineffective, verification.on_ineffective == OnIneffective::RollBack)
+        }
+        Judgement::Overtaken { value, .. } => (Some(*value), Verdict::Overtaken, false),
+        Judgement::Inconclusive { .. } => {
+            (None, Verdict::Inconclusive, verification.on_inconclusive == OnInconclusive::RollBack)
+        }
+    };
+    let mut message = said(&judgement, &frozen);
+    let event = if verdict == Verdict::Achieved {
+        Event::Achieved
+    } else if wanted {
+        match undoing(pass, memory, &action, undo, direction, &inputs, change).await {
+            Ok(approved) => roll_back(&approved, verdict),
+            Err(refused) => {
+                message = format!("{message}; not taken back: {refused}");
+                Event::Keep { verdict }
+            }
+        }
+    } else {
+        Event::Keep { verdict }
+    };
+    let recorded = RecordedVerdict {
+        result: format!("{verdict:?}"),
+        value: value.filter(|value| value.is_finite()),
+        at: Some(micro_time(now)),
+        message,
+    };
+    Judged { event, verdict: Some(recorded), waiting: None }
+}
+
+async fn ask(pass: &Pass<'_>, frozen: &FrozenVerification) -> (Reading, Option<Reading>) {
+    let now = pass.seen.now;
+    let source = pass.ctx.sources.get(&pass.ctx.cluster, &frozen.source, &pass.namespace);
+    let read = async |query, max_age| match &source {
+        Ok(source) => source.read(query, max_age, now).await,
+        Err(problem) => Reading::failed(now, problem.to_string()),
+    };
+    let verification = &frozen.verification;
+    let demand = async {
+        match &frozen.demand {
+            Some(signal) => Some(read(&signal.query, signal.max_age).await),
+            None => None,
+        }
+    };
+    tokio::join!(read(&verification.condition.left, verification.max_age), demand)
+}
+
+/// Checks the undoing against the present.
+async fn undoing(
+    pass: &Pass<'_>,
+    memory: &Memory,
+    action: &ReplicasAction,
+    undo: Undo,
+    direction: Direction,
+    inputs: &Inputs<'_>,
+    change: &Change,
+) -> Result<Approved, check::Refused> {
+    let current = pass.seen.found.snapshot.as_ref().map_or(undo.from, |snapshot| snapshot.target.value);
+    let history = Pass::facts(memory, action, current)
+        .map_or_else(|| flyball_core::decide::History::new(pass.seen.now), |facts| facts.history);
+    let facts = Facts { current, history };
+    let own = OpenChange::Ours {
+        name: change.name_any(),
+        direction,
+        to: undo.from,
+        superseding_allowed: false,
+    };
+    let world = pass.world(memory, action, own);
+    let candidate = match direction {
+        Direction::Up => undo_increase(action, undo, inputs, &facts, &world),
+        Direction::Down => undo_decrease(action, undo, &facts, &world),
+    }?;
+    let dry_run = super::propose::dry_run(pass, candidate.to()).await;
+    candidate.admit(dry_run)
+}
+
+fn said(judgement: &Judgement, frozen: &FrozenVerification) -> String {
+    let condition = &frozen.verification.condition;
+    let asked = format!("{} {}", condition.comparator, condition.right);
+    let within = frozen.verification.within;
+    match judgement {
+        Judgement::Wait { why, .. } | Judgement::Inconclusive { why } => why.clone(),
+        Judgement::Achieved { value } => format!("{value:.4} {asked} holds"),
+        Judgement::Broken { value } => format!("{value:.4} {asked} does not hold any more"),
+        Judgement::Ineffective { value } => {
+            format!("{value:.4} {asked} was not achieved within {within}, and the demand did not move")
+        }
+        Judgement::Overtaken { value, before, demand } => {
+            format!("{value:.4} {asked} was not achieved within {within}, but the demand moved from {before} to {demand}")
+        }
+    }
+}
+
+/// What the policy learns from a transaction that moved on.
+pub(super) fn remember(pass: &Pass<'_>, memory: &mut Memory, before: &Journal<Replicas>, tx: &ReplicasTx, change: &Change) {
+    let (journal, now) = (&tx.journal, pass.seen.now);
+    if journal.phase == before.phase {
+        return;
+    }
+    info!(policy = pass.name, change = change.name_any(), phase = ?journal.phase, "the Change moved on");
+    if let (Some(at), None) = (journal.applied_at, before.applied_at) {
+        memory.moved(ScaleEvent { at, from: journal.before, to: journal.after });
+    }
+    match journal.phase {
+        Phase::Closed(Outcome::Committed) => {
+            memory.verified(journal.after);
+            if let Some(action) = memory.actions.get_mut(&change.spec.action) {
+                action.history.latch = None;
+            }
+        }
+        Phase::Closed(Outcome::RolledBack) => {
+            let to = journal.rollback_to.unwrap_or(journal.before);
+            memory.moved(ScaleEvent { at: now, from: journal.after, to });
+            latch(pass, memory, change, journal);
+        }
+        Phase::Closed(Outcome::Ineffective) => latch(pass, memory, change, journal),
+        Phase::Closed(Outcome::Superseded(Cause::Foreign)) => {
+            let manager = pass.seen.found.snapshot.as_ref().and_then(manager);
+            let yielded = YieldStatus {
+                manager: manager.unwrap_or_else(|| "somebody else".to_owned()),
+                until: Some(micro_time(now + pass.policy.yield_for)),
+                generation: pass.object.metadata.generation.unwrap_or_default(),
+            };
+            for action in memory.actions.values_mut() {
+                action.yielded = Some(yielded.clone());
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A change that did not help is not repeated while demand and signal stay where they are.
+fn latch(pass: &Pass<'_>, memory: &mut Memory, change: &Change, journal: &Journal<Replicas>) {
+    if !matches!(journal.verdict, Some(Verdict::Ineffective | Verdict::Broken)) {
+        return;
+    }
+    let Some(frozen) = change.spec.verification.as_ref().and_then(|frozen| comparison_of_change(frozen).ok()) else {
+        return;
+    };
+    let status = change.status.as_ref();
+    let verdict = status.and_then(|status| status.verdict.as_ref());
+    let at = verdict.and_then(|verdict| verdict.at.as_ref()).map_or(pass.seen.now, from_micro_time);
+    if let Some(action) = memory.actions.get_mut(&change.spec.action) {
+        action.history.latch = Some(Latch {
+            direction: memory::direction(change.spec.direction),
+            demand: frozen.baseline.demand,
+            signal: verdict.and_then(|verdict| verdict.value),
+            until: at + frozen.verification.latch,
+        });
+    }
+}

@@ -1,0 +1,399 @@
+//! Decide, check, and begin a Change: the way from readings to a write.
+
+use super::{
+    Pass, evidence,
+    memory::{self, Memory, stored_direction, stored_replicas},
+    open::{self, Carried},
+};
+use crate::{
+    apply::{Hands, Intent, Journals, drive, journal_of},
+    clock::micro_time,
+    validate,
+};
+use flyball_core::{
+    check::{Approved, Check, CheckResult, DryRun, OpenChange, Refused, shape},
+    decide::{Decision, Direction, Proposal, decide},
+    policy::{Mode, Replicas, ReplicasAction},
+    transaction::{Abort, Cause, Outcome, Phase as Step, Tx},
+    verify::Baseline,
+};
+use flyball_crds::{
+    self as crds, ChangeField, ChangeSpec, ChangeTarget, Evidence, POLICY_LABEL, Phase, PolicyRef, TARGET_LABEL,
+};
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+use tracing::{info, warn};
+
+/// What came of the decision in this pass.
+pub(crate) enum Proposed {
+    /// No change is wanted.
+    Steady { current: Replicas, reason: String },
+    /// A check refused it.
+    Refused { from: Replicas, to: Replicas, message: String },
+    /// It would be done in mode Enforce.
+    Recommended { from: Replicas, to: Replicas, reason: String },
+    /// It was begun.
+    Begun(Box<Carried>),
+    /// It could not be begun.
+    Failed { from: Replicas, to: Replicas, message: String },
+}
+
+/// A proposal with the action that made it.
+struct Wanted<'a> {
+    action: &'a ReplicasAction,
+    proposal: Proposal,
+}
+
+/// Decides for every action, takes the one that matters, checks it and begins its Change.
+pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>) -> Option<Proposed> {
+    let current = pass.seen.found.snapshot.as_ref().map(|snapshot| snapshot.target.value);
+    // Right after a pass wrote the target, what the watch shows of it is old.
+    let current = match carried {
+        Some(carried) => carried.tx.target.as_ref().map(|target| target.value).or(current),
+        None => current,
+    };
+    let Some(current) = current else { return missing(pass, memory) };
+    let wanted = match choose(pass, memory, current) {
+        Ok(wanted) => wanted,
+        Err(reason) => return Some(Proposed::Steady { current, reason }),
+    };
+    let (from, to) = (wanted.proposal.from, wanted.proposal.to);
+    match checked(pass, memory, &wanted, current, carried).await {
+        Ok(approved) if pass.policy.mode == Mode::Enforce && !pass.policy.suspended => {
+            Some(begin(pass, memory, wanted.action, &approved, carried).await)
+        }
+        Ok(approved) => {
+            let reason = approved.proposal().reason.clone();
+            let desired = approved.to();
+            let key = format!("recommended {from} {desired}");
+            if is_new(memory, wanted.action, &key) {
+                keep(pass, memory, wanted.action, &key, (from, desired), approved.proposal(), approved.checks());
+                let message = format!("would write {desired}: {reason}");
+                record(pass, memory, wanted.action, approved.proposal(), desired, approved.checks(), Phase::Recommended, message)
+                    .await;
+            }
+            Some(Proposed::Recommended { from, to: desired, reason })
+        }
+        Err(refused) => {
+            let message = refused.to_string();
+            let check = refused.reason().map(|result| result.check);
+            let key = format!("refused {from} {to} {check:?}");
+            if is_new(memory, wanted.action, &key) {
+                keep(pass, memory, wanted.action, &key, (from, to), &refused.proposal, &refused.checks);
+                pass.ctx.recorder.refused(pass.object, check, &format!("{from} -> {to}: {message}"));
+                // What only has to wait is seen in the status and not worth a record of its own.
+                let waits = matches!(check, Some(Check::OpenChange | Check::Cooldown | Check::DataQuality));
+                if !waits {
+                    record(pass, memory, wanted.action, &refused.proposal, to, &refused.checks, Phase::Refused, message.clone())
+                        .await;
+                }
+            }
+            Some(Proposed::Refused { from, to, message })
+        }
+    }
+}
+
+/// Without a target there is nothing to decide; the policy's condition says why.
+fn missing(pass: &Pass<'_>, memory: &mut Memory) -> Option<Proposed> {
+    for action in &pass.policy.actions {
+        if let Some(remembered) = memory.actions.get_mut(&action.name) {
+            remembered.decision_key = None;
+        }
+    }
+    None
+}
+
+/// The largest increase; else the smallest decrease, if every action that has a way down wants one.
+fn choose<'a>(pass: &'a Pass<'_>, memory: &mut Memory, current: Replicas) -> Result<Wanted<'a>, String> {
+    let (mut wanted, mut stays, mut holding) = (Vec::new(), Vec::new(), false);
+    for action in &pass.policy.actions {
+        let Some(facts) = Pass::facts(memory, action, current) else { continue };
+        let (decision, history) = decide(action, &pass.inputs(memory, &action.name), &facts, pass.seen.now);
+        if let Some(remembered) = memory.actions.get_mut(&action.name) {
+            remembered.history = history;
+        }
+        match decision {
+            Decision::Propose(proposal) => wanted.push(Wanted { action, proposal }),
+            Decision::Stay { reason, arithmetic } => {
+                holding |= has_way_down(action);
+                let key = format!("stay {current}");
+                if is_new(memory, action, &key) {
+                    let decision = evidence::decision(pass, action, (current, current), &reason, &arithmetic, &[]);
+                    if let Some(remembered) = memory.actions.get_mut(&action.name) {
+                        remembered.decision = Some(decision);
+                        remembered.decision_key = Some(key);
+                    }
+                }
+                stays.push(format!("{}: {reason}", action.name));
+            }
+        }
+    }
+    let up = wanted.iter().any(|wanted| wanted.proposal.direction == Direction::Up);
+    wanted.retain(|wanted| (wanted.proposal.direction == Direction::Up) == up);
+    if !up && holding {
+        wanted.clear();
+        stays.push("another action's decrease waits".to_owned());
+    }
+    wanted.into_iter().max_by_key(|wanted| wanted.proposal.to).ok_or_else(|| stays.join("; "))
+}
+
+fn has_way_down(action: &ReplicasAction) -> bool {
+    match &action.law {
+        flyball_core::policy::Law::Step(step) => step.down.is_some(),
+        flyball_core::policy::Law::Ratio(_) => true,
+    }
+}
+
+async fn checked(
+    pass: &Pass<'_>,
+    memory: &Memory,
+    wanted: &Wanted<'_>,
+    current: Replicas,
+    carried: Option<&Carried>,
+) -> Result<Approved, Refused> {
+    let Wanted { action, proposal } = wanted;
+    let world = pass.world(memory, action, open_change(pass, carried));
+    let nothing = || flyball_core::decide::Facts {
+        current,
+        history: flyball_core::decide::History::new(pass.seen.now),
+    };
+    let facts = Pass::facts(memory, action, current).unwrap_or_else(nothing);
+    let inputs = pass.inputs(memory, &action.name);
+    let candidate = shape(proposal.clone(), action, &inputs, &facts, &world, pass.seen.now)?;
+    let dry_run = dry_run(pass, candidate.to()).await;
+    candidate.admit(dry_run)
+}
+
+fn open_change(pass: &Pass<'_>, carried: Option<&Carried>) -> OpenChange {
+    if let Some(carried) = carried.filter(|carried| carried.is_open()) {
+        return OpenChange::Ours {
+            name: carried.change.name_any(),
+            direction: memory::direction(carried.change.spec.direction),
+            to: carried.tx.journal.after,
+            superseding_allowed: carried.tx.journal.phase == Step::Verifying,
+        };
+    }
+    let uid = pass.object.uid().unwrap_or_default();
+    let other = pass.seen.open.iter().find(|change| change.spec.policy.uid != uid);
+    other.map_or(OpenChange::None, |change| OpenChange::Others {
+        name: change.name_any(),
+        policy: change.spec.policy.name.clone(),
+    })
+}
+
+/// Asks the API server what it would say. A recommendation is tried too: it would be of no use if
+/// the write were refused.
+pub(super) async fn dry_run(pass: &Pass<'_>, to: Replicas) -> DryRun {
+    let (Some(resource), Some(snapshot)) = (&pass.seen.found.resource, &pass.seen.found.snapshot) else {
+        return DryRun::Skipped("the target is not there".to_owned());
+    };
+    let name = &pass.object.spec.target_ref.name;
+    Hands::new(&pass.ctx.clients.write, resource, &pass.namespace, name, &snapshot.uid, pass.authority)
+        .dry_run(to)
+        .await
+}
+
+/// Opens the Change and carries it as far as it goes in this pass.
+async fn begin(
+    pass: &Pass<'_>,
+    memory: &mut Memory,
+    action: &ReplicasAction,
+    approved: &Approved,
+    carried: Option<&Carried>,
+) -> Proposed {
+    let (from, to) = (approved.from(), approved.to());
+    let failed = |message: String| Proposed::Failed { from, to, message };
+    let (Some(resource), Some(snapshot)) = (&pass.seen.found.resource, &pass.seen.found.snapshot) else {
+        return failed("the target is gone".to_owned());
+    };
+    let mut target = snapshot.target.clone();
+    let mut inherited = None;
+    if let (Some(_), Some(carried)) = (approved.supersedes(), carried) {
+        let aborted = open::abort(pass.ctx, &carried.change, Abort::LargerIncrease, pass.authority).await;
+        match aborted {
+            Some((tx, _)) if tx.journal.phase == Step::Closed(Outcome::Superseded(Cause::Newer)) => {
+                target = tx.target.unwrap_or(target);
+                inherited = carried.change.spec.verification.clone();
+            }
+            _ => return failed("the Change under way could not be closed; the next pass tries again".to_owned()),
+        }
+    }
+    if target.value != from {
+        return failed("the target changed since it was decided on; the next pass decides again".to_owned());
+    }
+    let sequence = next_sequence(pass, &snapshot.uid, target.stamp.map_or(0, |stamp| stamp.sequence));
+    let name = change_name(&pass.object.spec.target_ref.name, &snapshot.uid, sequence);
+    let mut spec = spec(pass, memory, action, approved.proposal(), to, approved.checks(), sequence);
+    spec.supersedes = approved.supersedes().map(ToOwned::to_owned);
+    // A surge must be measured against where it began, not against the step before.
+    if let (Some(verification), Some(inherited)) = (&mut spec.verification, inherited) {
+        verification.baseline_value = inherited.baseline_value;
+        verification.baseline_demand = inherited.baseline_demand;
+    }
+    let intent = Intent { name, labels: labels(pass, &snapshot.uid), spec };
+    let ctx = pass.ctx;
+    let on_record = |change: &crds::Change| ctx.recorder.change(change);
+    let created = Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await;
+    let mut journals = match created {
+        Ok(journals) => journals,
+        Err(error) => {
+            warn!(policy = pass.name, %error, "no Change was begun");
+            return failed(error.to_string());
+        }
+    };
+    let before = match journal_of(&journals.change) {
+        Ok(journal) => journal,
+        Err(damage) => return failed(damage.to_string()),
+    };
+    info!(policy = pass.name, change = journals.change.name_any(), %from, %to, "a Change begins");
+    pass.ctx.recorder.begun(pass.object, &journals.change);
+    let key = format!("begun {sequence}");
+    keep(pass, memory, action, &key, (from, to), approved.proposal(), approved.checks());
+    if let Some(decision) = memory.actions.get_mut(&action.name).and_then(|action| action.decision.as_mut()) {
+        decision.change = Some(journals.change.name_any());
+    }
+    let target_name = &pass.object.spec.target_ref.name;
+    let hands =
+        Hands::new(&ctx.clients.write, resource, &pass.namespace, target_name, &snapshot.uid, pass.authority);
+    let tx = drive(Tx::begin(before.clone()), Some(target), None, &hands, &mut journals, ctx.now).await;
+    if let Some(message) = hands.refusal() {
+        ctx.recorder.write_failed(&journals.change, &message);
+    }
+    let change = journals.change.clone();
+    open::remember(pass, memory, &before, &tx, &change);
+    if let Some(at) = tx.journal.applied_at {
+        ctx.recorder.applied(pass, action, memory, at);
+    }
+    Proposed::Begun(Box::new(Carried { change, tx, waiting: None }))
+}
+
+/// One more than every Change of this target ever had: a second creation collides with the first.
+fn next_sequence(pass: &Pass<'_>, uid: &str, stamped: u64) -> u64 {
+    let changes = pass.ctx.cluster.changes.state();
+    let known = changes.iter().filter(|change| change.spec.target.uid == uid).map(|change| change.spec.sequence);
+    known.filter_map(|sequence| u64::try_from(sequence).ok()).max().unwrap_or(0).max(stamped) + 1
+}
+
+fn change_name(target: &str, uid: &str, sequence: u64) -> String {
+    let target: String = target.chars().take(180).collect();
+    let uid: String = uid.chars().filter(|c| *c != '-').take(12).collect();
+    format!("{target}-{uid}-replicas-{sequence}")
+}
+
+fn labels(pass: &Pass<'_>, uid: &str) -> BTreeMap<String, String> {
+    // A label holds at most 63 characters; the spec holds the whole name.
+    let name: String = pass.name.chars().take(63).collect();
+    let name = name.trim_end_matches(['-', '.']).to_owned();
+    BTreeMap::from([(POLICY_LABEL.to_owned(), name), (TARGET_LABEL.to_owned(), uid.to_owned())])
+}
+
+fn spec(
+    pass: &Pass<'_>,
+    memory: &Memory,
+    action: &ReplicasAction,
+    proposal: &Proposal,
+    to: Replicas,
+    checks: &[CheckResult],
+    sequence: u64,
+) -> ChangeSpec {
+    let snapshot = pass.seen.found.snapshot.as_ref();
+    let verified = memory.actions.get(&action.name).and_then(|action| action.history.last_verified);
+    let verified = verified.unwrap_or(proposal.from);
+    // Taking an increase back never goes above where it began, giving back never below.
+    let verified = match proposal.direction {
+        Direction::Up => verified.min(proposal.from),
+        Direction::Down => verified.max(proposal.from),
+    };
+    let source = &pass.object.spec.source_ref.name;
+    let verification = action.verification.as_ref().map(|verification| {
+        let demand = verification.demand.as_ref().and_then(|demand| pass.seen.signals.get(&demand.signal));
+        let baseline = Baseline::measured(verification, pass.seen.verifications.get(&action.name), demand);
+        validate::freeze(verification, pass.policy, source, &baseline)
+    });
+    ChangeSpec {
+        policy: PolicyRef {
+            name: pass.name.clone(),
+            uid: pass.object.uid().unwrap_or_default(),
+            generation: pass.object.metadata.generation.unwrap_or_default(),
+        },
+        action: action.name.clone(),
+        mode: pass.object.spec.mode,
+        target: ChangeTarget {
+            reference: pass.object.spec.target_ref.clone(),
+            uid: snapshot.map(|snapshot| snapshot.uid.clone()).unwrap_or_default(),
+        },
+        field: ChangeField::Replicas,
+        direction: stored_direction(proposal.direction),
+        sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
+        before: stored_replicas(proposal.from),
+        after: stored_replicas(to),
+        verified: stored_replicas(verified),
+        resource_version: snapshot.map(|snapshot| snapshot.target.version.clone()).unwrap_or_default(),
+        proposed_at: micro_time(pass.seen.now),
+        reason: evidence::clean(&proposal.reason),
+        supersedes: None,
+        verification,
+        evidence: Evidence {
+            alerts: proposal.alerts.iter().map(memory::stored_alert).collect(),
+            signals: evidence::signals(pass, action),
+            arithmetic: proposal.arithmetic.iter().take(16).map(evidence::clean).collect(),
+            checks: evidence::checks(checks),
+        },
+    }
+}
+
+fn is_new(memory: &Memory, action: &ReplicasAction, key: &str) -> bool {
+    memory.actions.get(&action.name).is_some_and(|action| action.decision_key.as_deref() != Some(key))
+}
+
+fn keep(
+    pass: &Pass<'_>,
+    memory: &mut Memory,
+    action: &ReplicasAction,
+    key: &str,
+    numbers: (Replicas, Replicas),
+    proposal: &Proposal,
+    checks: &[CheckResult],
+) {
+    let decision = evidence::decision(pass, action, numbers, &proposal.reason, &proposal.arithmetic, checks);
+    if let Some(remembered) = memory.actions.get_mut(&action.name) {
+        remembered.decision = Some(decision);
+        remembered.decision_key = Some(key.to_owned());
+    }
+}
+
+/// Keeps a Change that writes nothing: the audit of a recommendation or a refusal.
+#[allow(clippy::too_many_arguments)] // Each is a part of the one record.
+async fn record(
+    pass: &Pass<'_>,
+    memory: &mut Memory,
+    action: &ReplicasAction,
+    proposal: &Proposal,
+    to: Replicas,
+    checks: &[CheckResult],
+    phase: Phase,
+    message: String,
+) {
+    let Some(remembered) = memory.actions.get_mut(&action.name) else { return };
+    remembered.recorded += 1;
+    let number = remembered.recorded;
+    let spec = spec(pass, memory, action, proposal, to, checks, 0);
+    let policy: String = pass.name.chars().take(180).collect();
+    let generation = pass.object.uid().unwrap_or_default();
+    let uid: String = generation.chars().filter(|c| *c != '-').take(6).collect();
+    let name = format!("{policy}-{uid}-{}-record-{number}", action.name);
+    let intent = Intent { name, labels: labels(pass, &spec.target.uid.clone()), spec };
+    let ctx = pass.ctx;
+    let on_record = |change: &crds::Change| ctx.recorder.change(change);
+    match Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await {
+        Ok(mut journals) => {
+            if let Some(action) = memory.actions.get_mut(&action.name).and_then(|action| action.decision.as_mut()) {
+                action.change = Some(journals.change.name_any());
+            }
+            if !journals.close_record(phase, message, pass.seen.now).await {
+                warn!(policy = pass.name, "a record was created but not closed; the next leader closes it");
+            }
+        }
+        Err(error) => warn!(policy = pass.name, %error, "a decision was not recorded"),
+    }
+}

@@ -1,0 +1,6 @@
+//! The election: its decisions as tables, its promise under arbitrary clocks and delays, and its
+//! loop against a stand-in for the API server.
+
+mod looping;
+mod simulation;
+mod table;

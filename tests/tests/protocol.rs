@@ -1,0 +1,52 @@
+//! The transaction's protocol holds in every state that two controllers and their faults can reach,
+//! and fails as soon as the precondition or the fence is taken out.
+
+use flyball_tests::model::{Faults, Protocol, Without};
+use stateright::{Checker, HasDiscoveries, Model};
+
+fn check(without: Without, faults: Faults) -> Vec<&'static str> {
+    let checker = Protocol { faults, without }.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let violated = checker
+        .discoveries()
+        .into_iter()
+        .filter(|(name, path)| {
+            let example = matches!(checker.discovery_classification(name), stateright::DiscoveryClassification::Example);
+            if !example {
+                println!("{name}, {without:?}:");
+                for (world, action) in path.clone().into_vec() {
+                    println!("  {world}");
+                    if let Some(action) = action {
+                        println!("{action:?}");
+                    }
+                }
+            }
+            !example
+        })
+        .map(|(name, _)| name)
+        .collect();
+    println!("{without:?}, {faults:?}: {} states, depth {}", checker.unique_state_count(), checker.max_depth());
+    violated
+}
+
+const FEW: Faults = Faults { crashes: 1, flips: 1, edits: 1, delayed: 1, skew: true };
+const MANY: Faults = Faults { crashes: 3, flips: 4, edits: 2, delayed: 1, skew: false };
+
+#[test]
+fn the_whole_protocol_holds_under_many_faults() {
+    assert_eq!(check(Without::Nothing, MANY), Vec::<&str>::new());
+}
+
+#[test]
+fn it_holds_when_target_and_journal_are_read_at_different_times() {
+    assert_eq!(check(Without::Nothing, FEW), Vec::<&str>::new());
+}
+
+#[test]
+fn without_preconditions_it_breaks() {
+    assert!(!check(Without::Precondition, FEW).is_empty());
+}
+
+#[test]
+fn with_preconditions_but_no_fence_it_still_breaks() {
+    assert!(!check(Without::Fence, FEW).is_empty());
+}
