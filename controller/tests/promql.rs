@@ -90,6 +90,7 @@ fn other_expressions_are_opaque_as_rules_and_refused_as_comparisons(#[case] text
 #[case("vector(1)", None)]
 #[case("time()", None)]
 #[case("absent(x)", None)]
+#[case("absent({job=\"a\"})", None)]
 #[case("up", Some("time() - (max(timestamp(up)))"))]
 #[case("up offset 5m", Some("time() - (max(timestamp(up)))"))]
 #[case(
@@ -117,8 +118,8 @@ fn other_expressions_are_opaque_as_rules_and_refused_as_comparisons(#[case] text
     Some("time() - (max(timestamp({__name__=\"http.requests\"})))")
 )]
 #[case(
-    "{job=\"a\" or job=\"b\"}",
-    Some("time() - (max(timestamp({job=\"a\" or job=\"b\"})))")
+    "x{job=\"a\" or job=\"b\"}",
+    Some("time() - (max(timestamp(x{job=\"a\" or job=\"b\"})))")
 )]
 fn the_age_of_the_samples_is_one_query(#[case] text: &str, #[case] age: Option<&str>) {
     let read = promql::query(text).unwrap();
@@ -161,8 +162,11 @@ fn the_longest_range_counts_offsets_and_subqueries(#[case] text: &str, #[case] s
 #[case("a +\n* b", "unexpected \"*\" at line 2, column 1")]
 #[case("up & up", "unexpected \"&\" at column 4")]
 #[case("rate(up)", "give it a range, for example [5m], at column 1")]
+#[case("rate(a[5m]) + sum(rate(b))", "for example [5m], at column 19")]
 #[case("1 + foo(up)", "unknown function with name 'foo'; correct the name, at column 5")]
 #[case("{a=~\".*\"}", "name the metric")]
+#[case("count({job=\"a\"})", "the selector `{job=\"a\"}` may match several metrics")]
+#[case("{__name__=~\"a|b\"}", "name one metric in each selector, for example up{job=")]
 #[case("scalar(x) > 1", "without scalar(...)")]
 #[case("up[5m]", "range vector")]
 #[case("\"text\"", "string")]

@@ -95,6 +95,7 @@ fn a_whole_policy_is_read_with_its_defaults() {
         (policy.interval, policy.max_age),
         (Span::from_secs(15), Span::from_secs(60))
     );
+    assert_eq!(policy.yield_for, Span::from_secs(900));
     let rule = &policy.rules["HighRequestLatency"];
     assert!(matches!(&rule.condition, Condition::Threshold(t) if t.comparator == Comparator::Greater));
     assert_eq!((rule.hold, rule.keep_firing_for), (Span::from_secs(120), Span::ZERO));
@@ -150,6 +151,7 @@ fn a_whole_policy_is_read_with_its_defaults() {
 #[case("/interval", json!("500ms"), "spec.interval: 500ms is not between 1s and 1h")]
 #[case("/interval", json!("2h"), "spec.interval: 2h is not between")]
 #[case("/maxAge", json!("0s"), "spec.maxAge: is zero")]
+#[case("/yieldFor", json!("-5m"), "spec.yieldFor: \"-5m\" is not a duration")]
 #[case("/rules/0/expr", json!("sum("), "spec.rules[0].expr: '(' at column 4 is never closed")]
 #[case("/rules/0/for", json!("-1m"), "spec.rules[0].for: \"-1m\" is not a duration")]
 #[case("/rules/0/keep_firing_for", json!("2 m"), "spec.rules[0].keep_firing_for: \"2 m\" is not a duration")]

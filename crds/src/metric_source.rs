@@ -48,7 +48,7 @@ pub struct MetricSourceSpec {
     /// The largest answer that is read, in mebibytes. Default 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
-    pub max_response_mebibytes: Option<u32>,
+    pub max_response_mebibytes: Option<i32>,
     /// The namespaces whose policies may use this source. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,

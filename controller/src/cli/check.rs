@@ -23,10 +23,9 @@ use serde_json::Value;
 use std::{
     fs::File,
     io::{self, Read, Write},
-    ops::Range,
     path::{Path, PathBuf},
 };
-use yaml::{Kind, Node};
+use yaml::{Entry, Kind, Node};
 
 /// The largest file that is read, in bytes: what an API server takes for one object.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -34,7 +33,7 @@ pub const MAX_BYTES: u64 = 1 << 20;
 /// The arguments of `flyball check`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CheckArgs {
-    /// Files of YAML or JSON with FeedbackPolicies and MetricSources; `-` reads standard input.
+    /// Files of YAML or JSON with policies and sources; `-` reads standard input.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
@@ -50,9 +49,9 @@ pub enum CheckError {
 /// What was checked and found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// How many FeedbackPolicies were checked.
+    /// How many policies were checked.
     pub policies: usize,
-    /// How many MetricSources were checked.
+    /// How many sources were checked.
     pub sources: usize,
     /// How many errors were found.
     pub errors: usize,
@@ -80,24 +79,33 @@ pub fn run(files: &[PathBuf], out: &mut impl Write) -> Result<Summary, CheckErro
             }
         }
     }
+    if summary == Summary::default() {
+        writeln!(
+            out,
+            "There is no FeedbackPolicy and no MetricSource in these files; name the files that hold one."
+        )?;
+    }
     let Summary {
         policies,
         sources,
         errors,
         warnings,
     } = summary;
-    let sources = if sources == 0 {
-        String::new()
-    } else {
-        format!("{sources} sources checked, ")
+    let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    let checked = match sources {
+        0 => count(policies, "policy", "policies"),
+        _ => format!(
+            "{} and {}",
+            count(policies, "policy", "policies"),
+            count(sources, "source", "sources")
+        ),
     };
     writeln!(
         out,
-        "{policies} policies checked, {sources}{errors} errors, {warnings} warnings"
+        "{checked} checked, {}, {}",
+        count(errors, "error", "errors"),
+        count(warnings, "warning", "warnings")
     )?;
-    if policies == 0 && errors == 0 {
-        writeln!(out, "No FeedbackPolicy was found; name the files that hold one.")?;
-    }
     Ok(summary)
 }
 
@@ -116,11 +124,11 @@ fn load(file: &Path) -> Result<String, String> {
         return Err(format!("is larger than {MAX_BYTES} bytes; split it into several files"));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1;
+        let valid = error
+            .as_bytes()
+            .get(..error.utf8_error().valid_up_to())
+            .unwrap_or_default();
+        let line = String::from_utf8_lossy(valid).matches('\n').count() + 1;
         format!("is not UTF-8 in line {line}; save it in that encoding")
     })?;
     Ok(text
@@ -134,12 +142,7 @@ fn check(file: &str, text: &str, out: &mut impl Write, summary: &mut Summary) ->
     for node in &documents {
         document(text, node, &mut findings, summary);
     }
-    findings.extend(failure.map(|(error, at)| Finding {
-        severity: Severity::Error,
-        at: at..at,
-        path: String::new(),
-        message: error.to_string(),
-    }));
+    findings.extend(failure.map(|(error, at)| Finding::error(&(at..at), "", error.to_string())));
     findings.sort_by_key(|finding| finding.at.start);
     for finding in findings {
         match finding.severity {
@@ -154,108 +157,43 @@ fn check(file: &str, text: &str, out: &mut impl Write, summary: &mut Summary) ->
 
 /// Checks one document, if its kind is one of ours.
 fn document(text: &str, node: &Node, findings: &mut Vec<Finding>, summary: &mut Summary) {
-    let mut error = |at: &Range<usize>, path: &str, message: String| {
-        findings.push(Finding {
-            severity: Severity::Error,
-            at: at.clone(),
-            path: path.to_owned(),
-            message,
-        });
-    };
     if node.plain() == Some(yaml::Plain::Null) {
         return;
     }
     let Kind::Map(entries) = &node.kind else {
-        return error(
+        findings.push(Finding::error(
             &node.range,
             "",
-            "this is not an object; begin with apiVersion and kind".to_owned(),
-        );
+            "this is not an object; begin with apiVersion and kind",
+        ));
+        return;
     };
     let Some(kind) = node.get("kind").and_then(Node::text) else {
-        return error(
+        findings.push(Finding::error(
             &node.range,
             "kind",
-            format!(
-                "is missing; add for example kind: {}",
-                FeedbackPolicy::crd().spec.names.kind
-            ),
-        );
+            "is missing; add for example kind: FeedbackPolicy",
+        ));
+        return;
     };
-    let (schema, count) = match kind {
-        "FeedbackPolicy" => (FeedbackPolicy::crd(), &mut summary.policies),
-        "MetricSource" => (MetricSource::crd(), &mut summary.sources),
-        other => {
-            let ours = schema::nearest(other, ["FeedbackPolicy", "MetricSource"].into_iter());
-            if node
-                .get("apiVersion")
-                .and_then(Node::text)
-                .is_some_and(|version| version.starts_with(GROUP))
-                && other != "Change"
-            {
-                let at = node.get("kind").map_or(&node.range, |kind| &kind.range);
-                return error(
-                    at,
-                    "kind",
-                    format!(
-                        "{} is not a kind of {GROUP}{}",
-                        shorten(other),
-                        schema::did_you_mean(ours)
-                    ),
-                );
-            }
-            let name = node
-                .get("metadata")
-                .and_then(|metadata| metadata.get("name"))
-                .and_then(Node::text);
-            let message = format!("skipped {} {}", shorten(other), shorten(name.unwrap_or_default()));
-            findings.push(Finding {
-                severity: Severity::Note,
-                at: node.range.clone(),
-                path: String::new(),
-                message,
-            });
+    let schema = match kind {
+        "FeedbackPolicy" => {
+            summary.policies += 1;
+            FeedbackPolicy::crd()
+        }
+        "MetricSource" => {
+            summary.sources += 1;
+            MetricSource::crd()
+        }
+        _ => {
+            findings.push(other(node, kind));
             return;
         }
     };
-    *count += 1;
-    let version = format!("{GROUP}/{VERSION}");
-    match node.get("apiVersion") {
-        Some(written) if written.text() == Some(&version) => {}
-        Some(written) => error(
-            &written.range,
-            "apiVersion",
-            format!("is another version; write {version}"),
-        ),
-        None => error(
-            &node.range,
-            "apiVersion",
-            format!("is missing; add apiVersion: {version}"),
-        ),
-    }
-    let fields = ["apiVersion", "kind", "metadata", "spec", "status"];
-    for entry in entries.iter().filter(|entry| !fields.contains(&entry.key.as_str())) {
-        let nearest = schema::nearest(&entry.key, fields.into_iter());
-        error(
-            &entry.range,
-            &entry.key.escape_debug().to_string(),
-            format!(
-                "unknown field{}; it belongs below spec, or remove it",
-                schema::did_you_mean(nearest)
-            ),
-        );
-    }
-    match node.get("metadata").and_then(|metadata| metadata.get("name")) {
-        Some(name) if name.text().is_some_and(validate::is_subdomain) => {}
-        Some(name) => error(
-            &name.range,
-            "metadata.name",
-            "is not a name; write lower-case letters, digits and dashes".to_owned(),
-        ),
-        None => error(&node.range, "metadata.name", "is missing; add it".to_owned()),
-    }
+    head(node, entries, findings);
     let Some(spec) = node.get("spec") else {
-        return error(&node.range, "spec", "is missing; add it".to_owned());
+        findings.push(Finding::error(&node.range, "spec", "is missing; add it"));
+        return;
     };
     let mut mistakes = Vec::new();
     let schema = serde_json::to_value(schema).unwrap_or_default();
@@ -275,36 +213,93 @@ fn document(text: &str, node: &Node, findings: &mut Vec<Finding>, summary: &mut 
         }),
     };
     // Where the schema has found a mistake, validation would only say the same in other words.
-    let known: Vec<String> = mistakes.iter().map(|mistake| mistake.path.clone()).collect();
-    findings.extend(mistakes.into_iter().map(|Mistake { path, at, message }| Finding {
-        severity: Severity::Error,
-        at,
-        path,
-        message,
-    }));
+    let new = |error: &FieldError| !mistakes.iter().any(|mistake| mistake.path == error.path);
+    let place = |error: &FieldError| report::locate(text, node, &error.path, error.position);
     let errors = errors
         .into_iter()
-        .filter(|error| !known.contains(&error.path))
-        .map(|error| (Severity::Error, error));
-    let all = errors.chain(warnings.into_iter().map(|warning| (Severity::Warning, warning)));
-    findings.extend(all.map(
-        |(
-            severity,
-            FieldError {
-                path,
-                message,
-                position,
-            },
-        )| {
-            let at = report::locate(text, node, &path, position);
-            Finding {
-                severity,
-                at,
-                path,
-                message,
-            }
-        },
-    ));
+        .filter(new)
+        .map(|error| Finding::error(&place(&error), &error.path, error.message));
+    findings.extend(errors);
+    findings.extend(warnings.into_iter().map(|warning| Finding {
+        severity: Severity::Warning,
+        at: place(&warning),
+        path: warning.path,
+        message: warning.message,
+    }));
+    findings.extend(
+        mistakes
+            .into_iter()
+            .map(|mistake| Finding::error(&mistake.at, &mistake.path, mistake.message)),
+    );
+}
+
+/// A document of another kind is skipped, unless the kind was probably meant to be one of ours.
+fn other(node: &Node, kind: &str) -> Finding {
+    let group = node
+        .get("apiVersion")
+        .and_then(Node::text)
+        .and_then(|version| version.split('/').next());
+    let nearest = schema::nearest(kind, ["FeedbackPolicy", "MetricSource"].into_iter());
+    if group == Some(GROUP) && kind != "Change" {
+        let at = node.get("kind").map_or(&node.range, |kind| &kind.range);
+        let hint = nearest.map_or_else(
+            || "; write FeedbackPolicy or MetricSource".to_owned(),
+            |_| schema::did_you_mean(nearest),
+        );
+        return Finding::error(at, "kind", format!("{} is not a kind of {GROUP}{hint}", shorten(kind)));
+    }
+    let name = node
+        .get("metadata")
+        .and_then(|metadata| metadata.get("name"))
+        .and_then(Node::text);
+    let message = format!("skipped {} {}", shorten(kind), shorten(name.unwrap_or_default()));
+    Finding {
+        severity: Severity::Note,
+        at: node.range.clone(),
+        path: String::new(),
+        message,
+    }
+}
+
+/// Checks what stands around the spec.
+fn head(node: &Node, entries: &[Entry], findings: &mut Vec<Finding>) {
+    let version = format!("{GROUP}/{VERSION}");
+    match node.get("apiVersion") {
+        Some(written) if written.text() == Some(&version) => {}
+        Some(written) => {
+            findings.push(Finding::error(
+                &written.range,
+                "apiVersion",
+                format!("is another version; write {version}"),
+            ));
+        }
+        None => findings.push(Finding::error(
+            &node.range,
+            "apiVersion",
+            format!("is missing; add apiVersion: {version}"),
+        )),
+    }
+    let fields = ["apiVersion", "kind", "metadata", "spec", "status"];
+    for Entry { key, range, .. } in entries.iter().filter(|entry| !fields.contains(&entry.key.as_str())) {
+        let nearest = schema::nearest(key, fields.into_iter());
+        let hint = nearest.map_or_else(
+            || "; move it below spec, or remove it".to_owned(),
+            |_| schema::did_you_mean(nearest),
+        );
+        findings.push(Finding::error(
+            range,
+            &key.escape_debug().to_string(),
+            format!("unknown field{hint}"),
+        ));
+    }
+    match node.get("metadata").and_then(|metadata| metadata.get("name")) {
+        Some(name) if name.text().is_some_and(validate::is_subdomain) => {}
+        Some(name) => {
+            let message = "is not a name; write lower-case letters, digits and dashes";
+            findings.push(Finding::error(&name.range, "metadata.name", message));
+        }
+        None => findings.push(Finding::error(&node.range, "metadata.name", "is missing; add it")),
+    }
 }
 
 /// What validation says of a spec, if it could be read at all.

@@ -25,7 +25,7 @@ pub const DEFAULT_TIMEOUT: Span = Span::from_secs(10);
 /// The longest that a source may let a query take: a pass waits for it.
 pub const MAX_TIMEOUT: Span = Span::from_secs(120);
 /// The largest answer that is read where the source does not say, in mebibytes.
-pub const DEFAULT_MEBIBYTES: u32 = 8;
+pub const DEFAULT_MEBIBYTES: i32 = 8;
 /// As much of an error's body is read, for its reason.
 const ERROR_BYTES: usize = 64 << 10;
 
@@ -51,7 +51,9 @@ pub enum SourceError {
     #[error("no answer within {0}; check the server's load, or raise spec.timeout of the MetricSource")]
     TimedOut(Span),
     /// No connection.
-    #[error("no connection to {host}: {reason}; check spec.url of the MetricSource and that the server runs")]
+    #[error(
+        "no connection to {host}: {reason}; check spec.url and spec.tls of the MetricSource and that the server runs"
+    )]
     Connect {
         /// Host and port.
         host: String,
@@ -59,7 +61,7 @@ pub enum SourceError {
         reason: String,
     },
     /// The request broke off otherwise.
-    #[error("the request to {host} failed: {reason}")]
+    #[error("the request to {host} failed: {reason}; check spec.tls of the MetricSource and the server's log")]
     Request {
         /// Host and port.
         host: String,
@@ -115,7 +117,7 @@ pub enum SourceError {
     #[error(
         "the answer is larger than {0} MiB; aggregate the query, or raise spec.maxResponseMebibytes of the MetricSource"
     )]
-    TooLarge(u32),
+    TooLarge(i32),
     /// The body broke off or is damaged.
     #[error("the answer broke off or is damaged; the server or a proxy closed the connection")]
     Truncated,
@@ -143,7 +145,7 @@ pub struct Source {
     client: Client,
     url: Url,
     timeout: Span,
-    mebibytes: u32,
+    mebibytes: i32,
 }
 
 impl Source {
@@ -195,7 +197,9 @@ impl Source {
             .await
             .map_err(|error| self.failure(&error))?;
         self.accept(&mut response).await?;
-        let body = self.body(&mut response, (self.mebibytes as usize) << 20).await?;
+        let body = self
+            .body(&mut response, usize::try_from(self.mebibytes).unwrap_or(1) << 20)
+            .await?;
         let body = body.ok_or(SourceError::TooLarge(self.mebibytes))?;
         Ok(envelope::read(&body, at)?)
     }

@@ -1,6 +1,6 @@
 //! The query that asks how old the samples behind an expression are.
 
-use super::{PromqlError, quote};
+use super::{PromqlError, quote, shorten};
 use flyball_core::time::Span;
 use promql_parser::{
     label::{MatchOp, Matcher},
@@ -18,11 +18,20 @@ pub(super) struct Selectors(BTreeMap<String, Span>);
 impl Selectors {
     /// Adds a selector that is read over `range`, or at an instant where that is zero. A selector
     /// whose absence is the answer has no age.
-    pub(super) fn add(&mut self, selector: &VectorSelector, range: Span, absent: bool) {
-        if !absent {
-            let longest = self.0.entry(print(selector)).or_default();
-            *longest = (*longest).max(range);
+    ///
+    /// `timestamp` drops the metrics' names, so the server refuses it for a selector of several
+    /// metrics whose labels are otherwise the same.
+    pub(super) fn add(&mut self, selector: &VectorSelector, range: Span, absent: bool) -> Result<(), PromqlError> {
+        if absent {
+            return Ok(());
         }
+        let text = print(selector);
+        if !one_metric(selector) {
+            return Err(PromqlError::SeveralMetrics(shorten(&text)));
+        }
+        let longest = self.0.entry(text).or_default();
+        *longest = (*longest).max(range);
+        Ok(())
     }
 
     /// One query for the age in seconds of the newest sample of the selector that is furthest behind.
@@ -61,6 +70,20 @@ fn newest(selector: &str, range: Span) -> String {
     }
     let seconds = range.as_millis().div_ceil(1000);
     format!("max(timestamp({selector})) or 0 * max(count_over_time({selector}[{range}])) + time() - {seconds}")
+}
+
+fn one_metric(selector: &VectorSelector) -> bool {
+    let name = |matchers: &[Matcher]| {
+        let mut names = matchers
+            .iter()
+            .filter(|m| m.name == "__name__" && matches!(m.op, MatchOp::Equal));
+        names.next().map(|m| m.value.clone())
+    };
+    let (common, alternatives) = (name(&selector.matchers.matchers), &selector.matchers.or_matchers);
+    let first = alternatives.first().and_then(|group| name(group));
+    selector.name.is_some()
+        || common.is_some()
+        || (first.is_some() && alternatives.iter().all(|group| name(group) == first))
 }
 
 /// A selector without range, offset and time.

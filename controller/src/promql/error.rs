@@ -107,6 +107,12 @@ pub enum PromqlError {
         "{0} different selectors, at most {MAX_SELECTORS} are allowed; move parts of the expression into a recording rule"
     )]
     TooManySelectors(usize),
+    /// A selector without the name of a metric.
+    #[error(
+        "the selector {0} may match several metrics, so the age of its samples can't be asked; \
+         name one metric in each selector, for example up{{job=\"...\"}}"
+    )]
+    SeveralMetrics(String),
     /// A range vector or a string where numbers are needed.
     #[error("the expression answers a {0}, not numbers; {1}")]
     ResultType(&'static str, &'static str),

@@ -15,9 +15,12 @@ pub(super) fn explain(message: &str, text: &str, parsable: &str, tokens: &[Token
     let word = |t: &Token| text.get(t.start..t.end).unwrap_or_default();
     if message != SYNTAX {
         // Such as: unknown function with name 'x', or: expected type ... in call to function 'rate'.
-        let mut quoted = message.split('\'').skip(1).step_by(2);
-        let named = quoted.find_map(|name| tokens.iter().find(|t| t.kind != Kind::Text && word(t) == name));
-        return PromqlError::Syntax(hint(message), named.map(|t| Position::of(text, t.start)));
+        let names: Vec<&str> = message.split('\'').skip(1).step_by(2).collect();
+        let candidates: Vec<usize> = (0..tokens.len())
+            .filter(|n| tokens[*n].kind != Kind::Text && names.contains(&word(&tokens[*n])))
+            .collect();
+        let place = culprit(message, text, tokens, &candidates).and_then(|n| tokens.get(n));
+        return PromqlError::Syntax(hint(message), place.map(|t| Position::of(text, t.start)));
     }
     // With raw strings rewritten the offsets differ; their number does not.
     if text.len() != parsable.len() {
@@ -42,6 +45,25 @@ pub(super) fn explain(message: &str, text: &str, parsable: &str, tokens: &[Token
         (Some(bad), _) => PromqlError::Unexpected(shorten(word(bad)), Position::of(text, bad.start)),
         (None, last) => PromqlError::Incomplete(shorten(last.map_or("", word))),
     }
+}
+
+/// Of several tokens with the name, the innermost call that fails in the same way by itself.
+fn culprit(message: &str, text: &str, tokens: &[Token], named: &[usize]) -> Option<usize> {
+    let mut found: Option<(usize, usize)> = None;
+    for n in named {
+        let call = &tokens[*n..];
+        let close = call
+            .iter()
+            .skip(2)
+            .position(|t| t.kind == Kind::Close && t.depth == call[0].depth);
+        let end = close.map_or(0, |close| call[close + 2].end);
+        let fails = |call: &str| parse(call).err().as_deref() == Some(message);
+        let outside = found.is_some_and(|(_, before)| call[0].start >= before);
+        if !outside && text.get(call[0].start..end).is_some_and(fails) {
+            found = Some((*n, end));
+        }
+    }
+    found.map(|(n, _)| n).or_else(|| named.first().copied())
 }
 
 /// Whether some ending makes an expression of `prefix`.

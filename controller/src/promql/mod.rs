@@ -241,13 +241,13 @@ fn walk(expr: &Expr, around: Window, found: &mut age::Selectors) -> Result<Span,
         }
         Expr::VectorSelector(selector) => {
             let offset = offset(selector.offset.as_ref(), selector.at.as_ref())?;
-            found.add(selector, around.range, around.absent);
+            found.add(selector, around.range, around.absent)?;
             Ok(offset)
         }
         Expr::MatrixSelector(matrix) => {
             let VectorSelector { offset: back, at, .. } = &matrix.vs;
             let range = span(matrix.range);
-            found.add(&matrix.vs, around.range + range, around.absent);
+            found.add(&matrix.vs, around.range + range, around.absent)?;
             Ok(range + offset(back.as_ref(), at.as_ref())?)
         }
         Expr::Subquery(subquery) => {
@@ -302,9 +302,19 @@ fn quote(value: &str) -> String {
 
 /// At most 64 characters of a text, in quotes, control and direction characters escaped.
 pub(crate) fn shorten(text: &str) -> String {
-    let mut short: String = text.chars().take(64).collect();
-    if short.len() < text.len() {
+    // Expressions are full of quotes and backslashes, and are easier to find again as they are.
+    let mark = if text.contains('"') { '`' } else { '"' };
+    let mut short = String::from(mark);
+    for c in text.chars().take(64) {
+        if matches!(c, '"' | '\'' | '\\') {
+            short.push(c);
+        } else {
+            short.extend(c.escape_debug());
+        }
+    }
+    if text.chars().nth(64).is_some() {
         short.push('…');
     }
-    format!("{short:?}")
+    short.push(mark);
+    short
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 use flyball_core::{
     check::{OpenChange, World},
-    decide::{Facts, Inputs},
+    decide::{Facts, History, Inputs},
     evaluate::{RuleState, evaluate},
     policy::{Mode, Policy, Replicas, ReplicasAction},
     time::Timestamp,
@@ -124,9 +124,11 @@ impl Pass<'_> {
         }
     }
 
-    pub(crate) fn facts(memory: &Memory, action: &ReplicasAction, current: Replicas) -> Option<Facts> {
-        let history = memory.actions.get(&action.name)?.history.clone();
-        Some(Facts { current, history })
+    /// [`Memory::parse`] makes a memory for every action; one that should be missing knows nothing,
+    /// and that it observes only from now on keeps it from taking anything away.
+    pub(crate) fn facts(&self, memory: &Memory, action: &ReplicasAction, current: Replicas) -> Facts {
+        let remembered = memory.actions.get(&action.name).map(|action| action.history.clone());
+        Facts { current, history: remembered.unwrap_or_else(|| History::new(self.seen.now)) }
     }
 
     pub(crate) fn world(&self, memory: &Memory, action: &ReplicasAction, open: OpenChange) -> World {

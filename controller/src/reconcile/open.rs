@@ -9,7 +9,7 @@ use crate::{
 };
 use flyball_core::{
     check::{self, Approved, OpenChange, Undo, undo_decrease, undo_increase},
-    decide::{Direction, Facts, Inputs, Latch, ScaleEvent},
+    decide::{Direction, Inputs, Latch, ScaleEvent},
     policy::{OnInconclusive, OnIneffective, Replicas, ReplicasAction},
     signal::Reading,
     transaction::{Abort, Cause, Event, Journal, Outcome, Phase, Tx, Verdict},
@@ -242,9 +242,7 @@ async fn undoing(
     change: &Change,
 ) -> Result<Approved, check::Refused> {
     let current = pass.seen.found.snapshot.as_ref().map_or(undo.from, |snapshot| snapshot.target.value);
-    let history = Pass::facts(memory, action, current)
-        .map_or_else(|| flyball_core::decide::History::new(pass.seen.now), |facts| facts.history);
-    let facts = Facts { current, history };
+    let facts = pass.facts(memory, action, current);
     let own = OpenChange::Ours {
         name: change.name_any(),
         direction,

@@ -13,9 +13,10 @@ use crate::{
 use flyball_core::{
     check::{Approved, Check, CheckResult, DryRun, OpenChange, Refused, shape},
     decide::{Decision, Direction, Proposal, decide},
-    policy::{Mode, Replicas, ReplicasAction},
+    policy::{Law, Mode, Replicas, ReplicasAction},
+    signal::Finite,
     transaction::{Abort, Cause, Outcome, Phase as Step, Tx},
-    verify::Baseline,
+    verify::{Baseline, moved},
 };
 use flyball_crds::{
     self as crds, ChangeField, ChangeSpec, ChangeTarget, Evidence, POLICY_LABEL, Phase, PolicyRef, TARGET_LABEL,
@@ -78,6 +79,11 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
             let message = refused.to_string();
             let check = refused.reason().map(|result| result.check);
             let key = format!("refused {from} {to} {check:?}");
+            let own = carried.is_some_and(Carried::is_open);
+            if check == Some(Check::OpenChange) && own {
+                // The decision that counts is the one behind the Change under way.
+                return Some(Proposed::Refused { from, to, message });
+            }
             if is_new(memory, wanted.action, &key) {
                 keep(pass, memory, wanted.action, &key, (from, to), &refused.proposal, &refused.checks);
                 pass.ctx.recorder.refused(pass.object, check, &format!("{from} -> {to}: {message}"));
@@ -107,7 +113,7 @@ fn missing(pass: &Pass<'_>, memory: &mut Memory) -> Option<Proposed> {
 fn choose<'a>(pass: &'a Pass<'_>, memory: &mut Memory, current: Replicas) -> Result<Wanted<'a>, String> {
     let (mut wanted, mut stays, mut holding) = (Vec::new(), Vec::new(), false);
     for action in &pass.policy.actions {
-        let Some(facts) = Pass::facts(memory, action, current) else { continue };
+        let facts = pass.facts(memory, action, current);
         let (decision, history) = decide(action, &pass.inputs(memory, &action.name), &facts, pass.seen.now);
         if let Some(remembered) = memory.actions.get_mut(&action.name) {
             remembered.history = history;
@@ -130,7 +136,7 @@ fn choose<'a>(pass: &'a Pass<'_>, memory: &mut Memory, current: Replicas) -> Res
     }
     let up = wanted.iter().any(|wanted| wanted.proposal.direction == Direction::Up);
     wanted.retain(|wanted| (wanted.proposal.direction == Direction::Up) == up);
-    if !up && holding {
+    if !up && holding && !wanted.is_empty() {
         wanted.clear();
         stays.push("another action's decrease waits".to_owned());
     }
@@ -139,8 +145,8 @@ fn choose<'a>(pass: &'a Pass<'_>, memory: &mut Memory, current: Replicas) -> Res
 
 fn has_way_down(action: &ReplicasAction) -> bool {
     match &action.law {
-        flyball_core::policy::Law::Step(step) => step.down.is_some(),
-        flyball_core::policy::Law::Ratio(_) => true,
+        Law::Step(step) => step.down.is_some(),
+        Law::Ratio(_) => true,
     }
 }
 
@@ -152,25 +158,21 @@ async fn checked(
     carried: Option<&Carried>,
 ) -> Result<Approved, Refused> {
     let Wanted { action, proposal } = wanted;
-    let world = pass.world(memory, action, open_change(pass, carried));
-    let nothing = || flyball_core::decide::Facts {
-        current,
-        history: flyball_core::decide::History::new(pass.seen.now),
-    };
-    let facts = Pass::facts(memory, action, current).unwrap_or_else(nothing);
+    let world = pass.world(memory, action, open_change(pass, action, carried));
+    let facts = pass.facts(memory, action, current);
     let inputs = pass.inputs(memory, &action.name);
     let candidate = shape(proposal.clone(), action, &inputs, &facts, &world, pass.seen.now)?;
     let dry_run = dry_run(pass, candidate.to()).await;
     candidate.admit(dry_run)
 }
 
-fn open_change(pass: &Pass<'_>, carried: Option<&Carried>) -> OpenChange {
+fn open_change(pass: &Pass<'_>, action: &ReplicasAction, carried: Option<&Carried>) -> OpenChange {
     if let Some(carried) = carried.filter(|carried| carried.is_open()) {
         return OpenChange::Ours {
             name: carried.change.name_any(),
             direction: memory::direction(carried.change.spec.direction),
             to: carried.tx.journal.after,
-            superseding_allowed: carried.tx.journal.phase == Step::Verifying,
+            superseding_allowed: carried.tx.journal.phase == Step::Verifying && surges(pass, action, carried),
         };
     }
     let uid = pass.object.uid().unwrap_or_default();
@@ -179,6 +181,28 @@ fn open_change(pass: &Pass<'_>, carried: Option<&Carried>) -> OpenChange {
         name: change.name_any(),
         policy: change.spec.policy.name.clone(),
     })
+}
+
+/// Whether more is asked for than when the open Change was proposed.
+///
+/// A ratio computes how much the demand needs, so a larger number is reason enough. A step asks for
+/// one more as long as its rule fires, which it does until the first step has taken effect: without
+/// a demand that grew since, every pass would add a step, up to max.
+fn surges(pass: &Pass<'_>, action: &ReplicasAction, carried: &Carried) -> bool {
+    if matches!(action.law, Law::Ratio(_)) {
+        return true;
+    }
+    let Some(demand) = action.verification.as_ref().and_then(|verification| verification.demand.as_ref()) else {
+        return false;
+    };
+    // The baseline may be inherited; what was read at this Change's own proposal is its evidence.
+    let evidence = carried.change.spec.evidence.signals.iter().find(|signal| signal.name == demand.signal);
+    let before = evidence.and_then(|signal| signal.value.parse().ok()).and_then(Finite::new);
+    let now = pass.seen.signals.get(&demand.signal).and_then(|reading| reading.number().ok());
+    match (before, now) {
+        (Some(before), Some(now)) => now > before && moved(before, now, demand.tolerance),
+        _ => false,
+    }
 }
 
 /// Asks the API server what it would say. A recommendation is tried too: it would be of no use if

@@ -127,9 +127,14 @@ impl Store for Memory {
     }
 
     async fn replace(&self, lease: &Lease) -> kube::Result<Lease> {
-        assert!(lease.metadata.resource_version.is_some(), "never without a precondition");
-        self.write(lease, |now| now.is_some_and(|now| now.metadata.resource_version == lease.metadata.resource_version))
-            .await
+        assert!(
+            lease.metadata.resource_version.is_some(),
+            "never without a precondition"
+        );
+        self.write(lease, |now| {
+            now.is_some_and(|now| now.metadata.resource_version == lease.metadata.resource_version)
+        })
+        .await
     }
 }
 
@@ -171,7 +176,9 @@ async fn each_renewal_moves_the_end() {
     let mut last = Instant::now();
     for _ in 0..5 {
         a.changed().await.unwrap();
-        let Leadership::Leader { transitions: 1, until } = *a.borrow_and_update() else { panic!("not a leader") };
+        let Leadership::Leader { transitions: 1, until } = *a.borrow_and_update() else {
+            panic!("not a leader")
+        };
         assert!(until > last);
         last = until;
     }
@@ -191,7 +198,11 @@ async fn a_leader_that_can_not_renew_stops_before_a_standby_takes_over() {
             sleep(Duration::from_millis(10)).await;
         }
         assert!(lost.elapsed() <= Duration::from_secs(10), "{:?}", lost.elapsed());
-        assert_eq!(*a.borrow(), Leadership::Standby, "it is announced too, although requests hang");
+        assert_eq!(
+            *a.borrow(),
+            Leadership::Standby,
+            "it is announced too, although requests hang"
+        );
         assert!(!leads(&b));
         memory.mode(Mode::Healthy);
         seconds(5).await;
@@ -250,7 +261,10 @@ async fn a_leader_that_was_stopped_looks_first_and_claims_nothing() {
     memory.take_over("other");
     let reads = memory.count("read");
     advance(Duration::from_secs(60)).await;
-    assert!(!leads(&a), "whoever asks sees that its time is over, before anything else runs");
+    assert!(
+        !leads(&a),
+        "whoever asks sees that its time is over, before anything else runs"
+    );
     for _ in 0..1_000 {
         sleep(Duration::from_millis(10)).await;
         assert!(!leads(&a));
@@ -265,7 +279,11 @@ async fn an_acceptance_that_was_slept_over_makes_nobody_a_leader() {
     memory.mode(Mode::Holding);
     let (_a, a) = start(&memory, "a");
     sleep(Duration::from_millis(20)).await;
-    assert_eq!(memory.record().holder, "a", "the write was carried out, its answer is under way");
+    assert_eq!(
+        memory.record().holder,
+        "a",
+        "the write was carried out, its answer is under way"
+    );
     // The answer is there, but the process is stopped before it reads it.
     memory.0.let_go.notify_one();
     memory.mode(Mode::Healthy);

@@ -79,6 +79,11 @@ struct World {
     calm: At,
 }
 
+/// The `n`-th of what is used up in turn.
+fn pick<T: Copy>(list: &[T], n: u64) -> T {
+    list[usize::try_from(n).unwrap() % list.len()]
+}
+
 impl World {
     fn new(faults: Faults, timing: Timing, calm: At) -> Self {
         let processes = faults
@@ -94,7 +99,12 @@ impl World {
                 released: false,
             })
             .collect();
-        let free = Record { holder: String::new(), transitions: 0, duration: Duration::ZERO, renewed: None };
+        let free = Record {
+            holder: String::new(),
+            transitions: 0,
+            duration: Duration::ZERO,
+            renewed: None,
+        };
         let mut world = Self {
             base: Instant::now(),
             faults,
@@ -134,7 +144,7 @@ impl World {
     fn real(&self, i: usize, instant: Instant) -> At {
         let process = &self.processes[i];
         let local = instant.saturating_duration_since(self.base + Duration::from_millis(process.offset));
-        (local.div_f64(process.rate).as_secs_f64() * 1000.0).ceil() as At
+        At::try_from(local.div_f64(process.rate).as_micros().div_ceil(1000)).unwrap()
     }
 
     fn paused(&self, i: usize, at: At) -> Option<At> {
@@ -148,7 +158,9 @@ impl World {
     /// Until when `i` is struck by one of `spans`, if it is at `at`.
     fn struck(&self, spans: &[(usize, At, u64)], i: usize, at: At) -> Option<At> {
         let count = self.processes.len();
-        let mine = spans.iter().filter(|(who, from, span)| who % count == i && (*from..from + span).contains(&at));
+        let mine = spans
+            .iter()
+            .filter(|(who, from, span)| who % count == i && (*from..from + span).contains(&at));
         mine.map(|(_, from, span)| from + span).max()
     }
 
@@ -169,14 +181,19 @@ impl World {
         if at >= self.calm {
             return (5, 5, false, false);
         }
-        self.faults.network[id as usize % self.faults.network.len()]
+        pick(&self.faults.network, id)
     }
 
     fn record(&mut self, i: usize, transitions: u64, holder: String) -> Record {
         self.renewals += 1;
         // Their clocks of the day are hours apart.
-        let renewed = jiff::Timestamp::from_second(self.renewals + i as i64 * 10_000).ok();
-        Record { holder, transitions, duration: Duration::from_secs(15), renewed }
+        let renewed = jiff::Timestamp::from_second(self.renewals + i64::try_from(i).unwrap() * 10_000).ok();
+        Record {
+            holder,
+            transitions,
+            duration: Duration::from_secs(15),
+            renewed,
+        }
     }
 
     fn act(&mut self, i: usize, at: At) {
@@ -186,8 +203,11 @@ impl World {
         let now = self.clock(i, at);
         match decide(&self.processes[i].local, now) {
             Action::Wait(until) => {
-                let late =
-                    if at < self.calm { self.faults.late[(self.tie as usize) % self.faults.late.len()] } else { 0 };
+                let late = if at < self.calm {
+                    pick(&self.faults.late, self.tie)
+                } else {
+                    0
+                };
                 let real = self.real(i, until).max(at + 1) + late;
                 self.at(real, Event::Wake(i, true));
             }
@@ -269,7 +289,9 @@ impl World {
             Event::Answer(i, id, answer) => {
                 let now = self.clock(i, at);
                 let process = &mut self.processes[i];
-                let Some((_, sent)) = process.request.take_if(|(waiting, _)| *waiting == id) else { return };
+                let Some((_, sent)) = process.request.take_if(|(waiting, _)| *waiting == id) else {
+                    return;
+                };
                 if process.released {
                     return;
                 }
@@ -299,8 +321,10 @@ impl World {
                 let leading = self.processes[i].local.leadership(now).is_leader(now);
                 self.processes[i].local.resign();
                 self.processes[i].released = true;
-                if let Some((record, version)) =
-                    self.lease.clone().filter(|(it, _)| leading && it.holder == format!("p{i}"))
+                if let Some((record, version)) = self
+                    .lease
+                    .clone()
+                    .filter(|(it, _)| leading && it.holder == format!("p{i}"))
                 {
                     let free = self.record(i, record.transitions, String::new());
                     self.send(i, at, Op::Replace(free, version));
@@ -362,8 +386,14 @@ proptest! {
 /// It would notice: with a deadline that is longer than the duration, there are two leaders.
 #[test]
 fn the_simulation_finds_two_leaders_where_they_can_be() {
-    let unsound = Timing { deadline: Duration::from_secs(20), ..Timing::default() };
+    let unsound = Timing {
+        deadline: Duration::from_secs(20),
+        ..Timing::default()
+    };
     let mut runner = TestRunner::deterministic();
     let found = runner.run(&faults(), |faults| World::new(faults, unsound, 150_000).run(150_000));
-    assert!(found.is_err(), "nothing was found although a leader may write for longer than a standby waits");
+    assert!(
+        found.is_err(),
+        "nothing was found although a leader may write for longer than a standby waits"
+    );
 }

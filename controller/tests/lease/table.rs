@@ -59,7 +59,11 @@ fn an_absent_lease_is_not_created_before_its_last_holder_must_have_stopped() {
     local.read(Some(record("other", 7, 1)), start);
     local.read(None, start + s(14));
     assert_eq!(decide(&local, start + s(28)), Action::Wait(start + s(29)));
-    assert_eq!(decide(&local, start + s(29)), Action::Create { transitions: 8 }, "the count goes on");
+    assert_eq!(
+        decide(&local, start + s(29)),
+        Action::Create { transitions: 8 },
+        "the count goes on"
+    );
 }
 
 #[test]
@@ -85,12 +89,24 @@ fn a_standby_looks_again_before_it_acts() {
 fn a_leader_renews_what_it_wrote_and_each_renewal_moves_its_end() {
     let (mut local, start) = (us(), Instant::now());
     local.written(record("us", 8, 1), start, start + s(1));
-    assert_eq!(local.leadership(start + s(1)), Leadership::Leader { transitions: 8, until: start + s(10) });
+    assert_eq!(
+        local.leadership(start + s(1)),
+        Leadership::Leader {
+            transitions: 8,
+            until: start + s(10)
+        }
+    );
     assert_eq!(decide(&local, start + s(1)), Action::Wait(start + s(5)));
     local.waited(start + s(5));
     assert_eq!(decide(&local, start + s(5)), Action::Replace { transitions: 8 });
     local.written(record("us", 8, 6), start + s(5), start + s(6));
-    assert_eq!(local.leadership(start + s(6)), Leadership::Leader { transitions: 8, until: start + s(15) });
+    assert_eq!(
+        local.leadership(start + s(6)),
+        Leadership::Leader {
+            transitions: 8,
+            until: start + s(15)
+        }
+    );
 }
 
 #[test]
@@ -102,7 +118,11 @@ fn a_leader_without_a_renewal_is_none_after_its_deadline() {
         local.failed(start + s(second));
         assert!(local.leadership(start + s(second)).is_leader(start + s(second)));
     }
-    assert_eq!(decide(&local, start + s(9)), Action::Wait(start + s(10)), "it wakes up when it ends");
+    assert_eq!(
+        decide(&local, start + s(9)),
+        Action::Wait(start + s(10)),
+        "it wakes up when it ends"
+    );
     assert_eq!(local.leadership(start + s(10)), Leadership::Standby);
     local.waited(start + s(10));
     assert_eq!(decide(&local, start + s(10)), Action::Read);
@@ -145,7 +165,10 @@ fn a_conflict_is_looked_into_soon_but_not_in_a_tight_loop() {
 #[test]
 fn a_write_ends_with_its_own_limit_or_with_the_leadership() {
     let now = Instant::now();
-    let leader = Leadership::Leader { transitions: 1, until: now + s(4) };
+    let leader = Leadership::Leader {
+        transitions: 1,
+        until: now + s(4),
+    };
     assert_eq!(leader.deadline(now, s(5)), Some(now + s(4)));
     assert_eq!(leader.deadline(now, s(1)), Some(now + s(1)));
     assert_eq!(leader.deadline(now + s(4), s(1)), None);
@@ -154,9 +177,24 @@ fn a_write_ends_with_its_own_limit_or_with_the_leadership() {
 
 #[test]
 fn a_strange_lease_is_read_without_harm() {
-    let spec = LeaseSpec { lease_transitions: Some(-3), lease_duration_seconds: Some(-1), ..LeaseSpec::default() };
-    let read = Record::from(&Lease { spec: Some(spec), ..Lease::default() });
-    assert_eq!(read, Record { holder: String::new(), transitions: 0, duration: s(0), renewed: None });
+    let spec = LeaseSpec {
+        lease_transitions: Some(-3),
+        lease_duration_seconds: Some(-1),
+        ..LeaseSpec::default()
+    };
+    let read = Record::from(&Lease {
+        spec: Some(spec),
+        ..Lease::default()
+    });
+    assert_eq!(
+        read,
+        Record {
+            holder: String::new(),
+            transitions: 0,
+            duration: s(0),
+            renewed: None
+        }
+    );
     assert_eq!(Record::from(&Lease::default()), read);
 }
 

@@ -34,6 +34,18 @@ pub struct Finding {
     pub message: String,
 }
 
+impl Finding {
+    /// An error at `at`.
+    pub(super) fn error(at: &Range<usize>, path: &str, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            at: at.clone(),
+            path: path.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
 /// Writes a finding: place, path and message in one line, below it the source line with a mark.
 pub(super) fn write(file: &str, text: &str, finding: &Finding, out: &mut impl Write) -> io::Result<()> {
     let Position { line, column, .. } = Position::of(text, finding.at.start);

@@ -101,7 +101,7 @@ pub(super) fn read(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<M
     }
 }
 
-fn object(entries: &[Entry], node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<Mistake>) -> Value {
+fn object(entries: &[Entry], map: &Node, schema: &Value, path: &str, mistakes: &mut Vec<Mistake>) -> Value {
     let mut object = Map::new();
     let none = Map::new();
     let fields = schema["properties"].as_object().unwrap_or(&none);
@@ -132,7 +132,7 @@ fn object(entries: &[Entry], node: &Node, schema: &Value, path: &str, mistakes: 
         .filter_map(Value::as_str)
     {
         if !entries.iter().any(|entry| entry.key == required) {
-            let at = node.range.start..node.range.start;
+            let at = map.range.start..map.range.start;
             mistakes.push(Mistake {
                 path: format!("{path}.{required}"),
                 at,

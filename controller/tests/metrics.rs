@@ -1,0 +1,181 @@
+//! What `/metrics` says is what the table says.
+
+#![allow(clippy::unwrap_used)]
+
+use flyball_controller::{
+    client::CallKind,
+    metrics::{Evaluation, Kind, METRICS, Metrics, PolicyName, Verb},
+};
+use flyball_core::{check::Check, signal::Quality};
+use flyball_crds::{Direction, Mode, Phase};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+const CHECKOUT: PolicyName<'_> = PolicyName {
+    namespace: "shop",
+    name: "checkout",
+};
+const SEARCH: PolicyName<'_> = PolicyName {
+    namespace: "shop",
+    name: "search",
+};
+
+/// Every method, once.
+fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
+    let second = Duration::from_secs(1);
+    metrics.leader(true);
+    metrics.policies([Mode::Enforce, Mode::Enforce, Mode::Observe]);
+    metrics.evaluated(policy, Evaluation::Complete, second);
+    metrics.late(second);
+    metrics.alerts(policy, "HighRequestLatency", 1, 2);
+    metrics.signal(policy, "rps", Quality::Stale);
+    metrics.proposed(policy, "more-replicas", Direction::Up);
+    metrics.refused(Check::Cooldown);
+    metrics.closed(policy, Phase::Committed, second);
+    metrics.open_changes(1);
+    metrics.applied(second);
+    metrics.queried("prometheus", second, Some("timeout"));
+    metrics.replicas(policy, "more-replicas", 2, 3);
+    metrics.api_request(Verb::Update, CallKind::Conflict);
+    metrics.ownership_conflict(policy);
+    metrics.event_dropped();
+    metrics.log_lines_dropped(3);
+}
+
+fn samples(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.starts_with('#')).collect()
+}
+
+#[test]
+fn the_table_lists_what_is_exposed_and_nothing_else() {
+    let metrics = Metrics::new();
+    everything(&metrics, CHECKOUT);
+    let text = metrics.encode();
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut types = BTreeMap::new();
+    for line in text.lines() {
+        if let Some(line) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = line.split_once(' ').unwrap();
+            types.insert(name.to_owned(), kind.to_owned());
+        }
+    }
+    for line in samples(&text) {
+        let name = line.split(['{', ' ']).next().unwrap();
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| {
+            name.strip_suffix(end)
+                .filter(|base| types.get(*base).is_some_and(|kind| kind == "histogram"))
+        });
+        let labels = found.entry(base.unwrap_or(name).to_owned()).or_default();
+        if let Some((_, rest)) = line.split_once('{') {
+            let rest = rest.rsplit_once('}').unwrap().0;
+            labels.extend(rest.split(',').map(|pair| pair.split('=').next().unwrap().to_owned()));
+            labels.remove("le");
+        }
+    }
+    let mut table = BTreeMap::new();
+    for doc in METRICS {
+        table.insert(
+            doc.name.to_owned(),
+            doc.labels.iter().map(|label| (*label).to_owned()).collect(),
+        );
+        let bare = doc.name.trim_end_matches("_total").trim_end_matches("_info");
+        let kind = match doc.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+            Kind::Info => "info",
+        };
+        assert_eq!(types[bare], kind, "{}", doc.name);
+        assert!(text.contains(&format!("# HELP {bare} {}.\n", doc.help)), "{}", doc.name);
+    }
+    assert_eq!(found, table);
+}
+
+#[test]
+fn names_are_spelt_as_prometheus_asks() {
+    for doc in METRICS {
+        assert!(
+            doc.name.starts_with("flyball_") || doc.name.starts_with("process_"),
+            "{}",
+            doc.name
+        );
+        assert_eq!(doc.name.ends_with("_total"), doc.kind == Kind::Counter, "{}", doc.name);
+        assert!(
+            doc.kind != Kind::Histogram || doc.name.ends_with("_seconds"),
+            "{}",
+            doc.name
+        );
+        assert!(!doc.help.is_empty() && !doc.help.ends_with('.'), "{}", doc.name);
+    }
+}
+
+#[test]
+fn a_policy_that_is_gone_leaves_no_series() {
+    let metrics = Metrics::new();
+    everything(&metrics, CHECKOUT);
+    let before = metrics.encode();
+    everything(&metrics, SEARCH);
+    metrics.remove_policy(SEARCH);
+    let after = metrics.encode();
+    assert!(!after.contains("search"));
+    assert_eq!(
+        samples(&before).iter().filter(|line| line.contains("checkout")).count(),
+        samples(&after).iter().filter(|line| line.contains("checkout")).count(),
+    );
+}
+
+#[test]
+fn a_signal_has_one_quality_at_a_time() {
+    let metrics = Metrics::new();
+    metrics.signal(CHECKOUT, "rps", Quality::Missing);
+    metrics.signal(CHECKOUT, "errors", Quality::Error);
+    metrics.signal(CHECKOUT, "rps", Quality::Fresh);
+    let text = metrics.encode();
+    let mut lines: Vec<_> = samples(&text)
+        .into_iter()
+        .filter(|line| line.starts_with("flyball_signal_quality"))
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            r#"flyball_signal_quality{namespace="shop",policy="checkout",signal="errors",quality="error"} 1"#,
+            r#"flyball_signal_quality{namespace="shop",policy="checkout",signal="rps",quality="fresh"} 1"#,
+        ]
+    );
+}
+
+#[test]
+fn a_name_with_quotes_and_newlines_forges_no_sample() {
+    let metrics = Metrics::new();
+    metrics.alerts(CHECKOUT, "a\"} 1\nforged{x=\"\\", 0, 1);
+    let text = metrics.encode();
+    assert!(
+        text.contains(r#"alert="a\"} 1\nforged{x=\"\\",state="firing"} 1"#),
+        "{text}"
+    );
+    assert!(!text.contains("\nforged"));
+}
+
+#[test]
+fn what_never_happened_is_zero_where_the_set_is_closed() {
+    let text = Metrics::new().encode();
+    for check in Check::ALL {
+        assert!(text.contains(&format!("flyball_check_refusals_total{{check=\"{}\"}} 0", check.name())));
+    }
+    for mode in ["Observe", "Recommend", "Enforce"] {
+        assert!(text.contains(&format!("flyball_policies{{mode=\"{mode}\"}} 0")));
+    }
+    assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn dropped_log_lines_are_counted_once() {
+    let metrics = Metrics::new();
+    metrics.log_lines_dropped(3);
+    metrics.log_lines_dropped(3);
+    metrics.log_lines_dropped(5);
+    assert!(metrics.encode().contains("flyball_log_lines_dropped_total 5"));
+}
