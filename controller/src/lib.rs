@@ -3,6 +3,9 @@
 
 pub mod client;
 pub mod lease;
+pub mod server;
+pub mod metrics;
+pub mod logging;
 pub mod observe;
 pub mod promql;
 pub mod validate;

@@ -7,7 +7,7 @@
 //! | `/readyz` | whether the caches are filled and the API server is there; a standby is ready too |
 //! | `/debug/state` | who leads and what each policy last came to, as JSON; only from the pod itself |
 
-use crate::{client::within, lease::Leadership, logging::Pipe, metrics::Metrics};
+use crate::{lease::Leadership, logging::Pipe, metrics::Metrics};
 use axum::{
     Json, Router,
     extract::{ConnectInfo, State},
@@ -16,7 +16,6 @@ use axum::{
     routing::get,
 };
 use flyball_crds::{Mode, Reason};
-use kube::Client;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -30,7 +29,7 @@ use std::{
 use tokio::{
     net::TcpListener,
     sync::watch,
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -39,8 +38,6 @@ pub const HEARTBEAT_LIMIT: Duration = Duration::from_secs(60);
 /// An API server that gave no answer for so long is not there.
 pub const REACHED_LIMIT: Duration = Duration::from_secs(30);
 
-const PROBE_EVERY: Duration = Duration::from_secs(10);
-const PROBE_LIMIT: Duration = Duration::from_secs(5);
 /// How long a request that is under way may hold the end of the process up.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -124,21 +121,6 @@ impl Health {
     }
 }
 
-/// Asks the API server now and then whether it is there, until `stop`.
-pub async fn probe(client: Client, health: Arc<Health>, stop: CancellationToken) {
-    let mut ticks = interval(PROBE_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let asking = async {
-        loop {
-            ticks.tick().await;
-            if within(Instant::now() + PROBE_LIMIT, client.apiserver_version()).await.is_ok() {
-                health.reached();
-            }
-        }
-    };
-    stop.run_until_cancelled(asking).await;
-}
-
 /// What a policy last came to. No text of anybody's: neither queries nor errors.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,6 +138,7 @@ pub struct PolicyState {
     pub change: Option<String>,
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
 fn as_text<S: serde::Serializer>(reason: &Reason, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(reason.as_str())
 }

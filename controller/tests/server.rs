@@ -195,12 +195,13 @@ async fn only_reading_is_served() {
 async fn an_address_that_is_taken_is_one_line() {
     let served = served().await;
     let error = bind(served.address).await.unwrap_err().to_string();
-    assert_eq!(
-        error,
-        format!(
-            "can't listen on {}: Address already in use (os error 98); choose another address with --listen",
-            served.address
-        ),
+    let (start, end) = (
+        format!("can't listen on {}: ", served.address),
+        "; choose another address with --listen",
+    );
+    assert!(
+        error.starts_with(&start) && error.ends_with(end) && !error.contains('\n'),
+        "{error}"
     );
 }
 

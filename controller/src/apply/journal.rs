@@ -1,7 +1,11 @@
 //! The journal: a Change's immutable spec is the intent, its status the progress.
 
-use super::{Authority, ReplicasEvent, target::Failure};
-use crate::clock::{from_micro_time, micro_time};
+use super::{Authority, ReplicasEvent};
+use crate::{
+    client::CallKind,
+    clock::{from_micro_time, micro_time},
+    metrics::Verb,
+};
 use flyball_core::{
     policy::Replicas,
     time::Timestamp,
@@ -82,14 +86,10 @@ impl<'a> Journals<'a> {
         change.metadata.namespace = Some(namespace.to_owned());
         change.metadata.labels = Some(intent.labels);
         let parameters = parameters();
-        let answer = match authority.within(api.create(&parameters, &change)).await {
-            Ok(answer) => answer.map_err(Failure::from),
-            Err(none) => Err(Failure::Unknown(none.to_string())),
-        };
-        match answer {
+        match authority.within(Verb::Create, api.create(&parameters, &change)).await {
             Ok(change) => Ok(Self { api, authority, change, note: Note::default(), on_record }),
-            Err(Failure::Conflict(_)) => Err(JournalError::Exists(intent.name)),
-            Err(failure) => Err(JournalError::NotCreated { name: intent.name, message: failure.to_string() }),
+            Err(error) if error.kind() == CallKind::Conflict => Err(JournalError::Exists(intent.name)),
+            Err(error) => Err(JournalError::NotCreated { name: intent.name, message: error.to_string() }),
         }
     }
 
@@ -125,17 +125,17 @@ impl<'a> Journals<'a> {
         let name = change.name_any();
         let parameters = parameters();
         let request = self.api.replace_status(&name, &parameters, &change);
-        let problem = match self.authority.within(request).await {
-            Ok(Ok(written)) => {
+        match self.authority.within(Verb::Update, request).await {
+            Ok(written) => {
                 self.change = written;
                 (self.on_record)(&self.change);
-                return true;
+                true
             }
-            Ok(Err(error)) => error.to_string(),
-            Err(none) => none.to_string(),
-        };
-        warn!(change = name, problem, "the journal was not written; the next pass reads it again");
-        false
+            Err(error) => {
+                warn!(change = name, %error, "the journal was not written; the next pass reads it again");
+                false
+            }
+        }
     }
 }
 

@@ -16,12 +16,13 @@ use flyball_core::{
     time::Timestamp,
     transaction::{Effect, Event, Target, Tx, Verdict, step},
 };
-use crate::lease::Leadership;
-use std::{future::Future, time::Duration};
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout_at},
+use crate::{
+    client::{CallError, CallKind, WRITE_LIMIT, within},
+    lease::Leadership,
+    metrics::{Metrics, Verb},
 };
+use std::sync::Arc;
+use tokio::{sync::watch, time::Instant};
 use tracing::debug;
 
 /// A transaction over replicas.
@@ -29,39 +30,37 @@ pub type ReplicasTx = Tx<Replicas, String>;
 /// What happened to it.
 pub type ReplicasEvent = Event<Replicas, String>;
 
-/// How long a single write may take, however long the leadership lasts.
-pub const WRITE_WITHIN: Duration = Duration::from_secs(5);
-
 /// The right to write, as the lease gives it at the moment of each write.
 #[derive(Clone)]
-pub struct Authority(watch::Receiver<Leadership>);
-
-/// Why a write has no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoAnswer {
-    /// It was not sent.
-    #[error("this process does not lead any more, so nothing was sent")]
-    NotLeading,
-    /// It may or may not have been carried out.
-    #[error("no answer within {}s, or before the lease ends", WRITE_WITHIN.as_secs())]
-    TimedOut,
+pub struct Authority {
+    leadership: watch::Receiver<Leadership>,
+    metrics: Arc<Metrics>,
 }
 
 impl Authority {
     /// The right that this leadership gives.
-    pub fn new(leadership: watch::Receiver<Leadership>) -> Self {
-        Self(leadership)
+    pub fn new(leadership: watch::Receiver<Leadership>, metrics: Arc<Metrics>) -> Self {
+        Self { leadership, metrics }
     }
 
     /// Whether we lead now.
     pub fn holds(&self) -> bool {
-        self.0.borrow().is_leader(Instant::now())
+        self.leadership.borrow().is_leader(Instant::now())
     }
 
     /// Sends a request if we lead, and gives up on it before the lease could be another's.
-    pub async fn within<T>(&self, request: impl Future<Output = T>) -> Result<T, NoAnswer> {
-        let deadline = self.0.borrow().deadline(Instant::now(), WRITE_WITHIN).ok_or(NoAnswer::NotLeading)?;
-        timeout_at(deadline, request).await.map_err(|_| NoAnswer::TimedOut)
+    pub async fn within<T>(
+        &self,
+        verb: Verb,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, CallError> {
+        let deadline = self.leadership.borrow().deadline(Instant::now(), WRITE_LIMIT);
+        let answer = match deadline {
+            Some(deadline) => within(deadline, request).await,
+            None => Err(CallError::Late),
+        };
+        self.metrics.api_request(verb, CallKind::of(&answer));
+        answer
     }
 }
 

@@ -1,7 +1,11 @@
 //! Writes to a target: its stamp and its scale, each with the resourceVersion it was decided on.
 
 use super::{Authority, ReplicasEvent};
-use crate::observe::target::Snapshot;
+use crate::{
+    client::{CallError, CallKind},
+    metrics::Verb,
+    observe::target::Snapshot,
+};
 use flyball_core::{
     check::DryRun,
     policy::Replicas,
@@ -13,7 +17,7 @@ use kube::{
     Api, Client, Error,
     api::{ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams},
 };
-use std::{future::Future, sync::Mutex};
+use std::sync::{Mutex, PoisonError};
 use tracing::warn;
 
 /// The hands on one target.
@@ -66,21 +70,27 @@ impl<'a> Hands<'a> {
         };
         let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let send = async |with_map| match patch(with_map) {
-            Ok(patch) => self.within(self.api.patch(self.name, &parameters, &Patch::Json::<()>(patch))).await,
-            Err(error) => Err(Failure::Refused(error.to_string())),
+            Ok(patch) => {
+                let patch = Patch::Json::<()>(patch);
+                self.authority.within(Verb::Patch, self.api.patch(self.name, &parameters, &patch)).await
+            }
+            Err(error) => Err(CallError::Api(Error::SerdeError(serde::de::Error::custom(error)))),
         };
         let answer = match send(false).await {
             // The object has no annotations at all, so there is no place to add one. The
             // resourceVersion is still the precondition, so no annotation can be lost by making it.
-            Err(Failure::Refused(_)) => send(true).await,
+            Err(error) if error.kind() == CallKind::Invalid && !is_test(&error) => send(true).await,
             answer => answer,
         };
         match answer {
             Ok(object) => match Snapshot::of(&object) {
                 Ok(seen) => Event::Accepted(seen.target),
-                Err(error) => self.failed("stamp", Failure::Refused(error.to_string())),
+                Err(error) => {
+                    self.refuse(error.to_string());
+                    Event::Lost
+                }
             },
-            Err(failure) => self.failed("stamp", failure),
+            Err(error) => self.failed("stamp", &error),
         }
     }
 
@@ -88,7 +98,7 @@ impl<'a> Hands<'a> {
     pub(super) async fn write(&self, value: Replicas, at: &str, stamp: Option<Stamp>) -> ReplicasEvent {
         let body = self.scale(value, Some(at));
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match self.within(self.api.replace_scale(self.name, &parameters, &body)).await {
+        match self.authority.within(Verb::Update, self.api.replace_scale(self.name, &parameters, &body)).await {
             Ok(scale) => {
                 // The scale omits `replicas` at 0.
                 let found = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
@@ -97,7 +107,7 @@ impl<'a> Hands<'a> {
                 let value = Replicas::new(found.into()).unwrap_or(value);
                 Event::Accepted(Target { value, version, stamp })
             }
-            Err(failure) => self.failed("write", failure),
+            Err(error) => self.failed("write", &error),
         }
     }
 
@@ -106,14 +116,14 @@ impl<'a> Hands<'a> {
         let parameters =
             PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
         let body = self.scale(value, None);
-        match self.within(self.api.replace_scale(self.name, &parameters, &body)).await {
-            Ok(_) => DryRun::Accepted,
-            Err(Failure::Forbidden(message)) => {
-                DryRun::Skipped(format!("no right to try it: {message}; grant update on the kind's scale subresource"))
+        let request = self.api.replace_scale(self.name, &parameters, &body);
+        let Err(error) = self.authority.within(Verb::DryRun, request).await else { return DryRun::Accepted };
+        match error.kind() {
+            CallKind::Forbidden if lacks_right(&error) => {
+                DryRun::Skipped(format!("no right to try it: {error}; grant update on the kind's scale subresource"))
             }
-            Err(Failure::Conflict(message)) => DryRun::Skipped(format!("the target changed meanwhile: {message}")),
-            Err(Failure::Refused(message)) => DryRun::Refused(message),
-            Err(Failure::Unknown(message)) => DryRun::Refused(format!("the API server did not answer: {message}")),
+            CallKind::Conflict => DryRun::Skipped(format!("the target changed meanwhile: {error}")),
+            _ => DryRun::Refused(error.to_string()),
         }
     }
 
@@ -131,57 +141,30 @@ impl<'a> Hands<'a> {
         }
     }
 
-    async fn within<T>(&self, request: impl Future<Output = Result<T, Error>>) -> Result<T, Failure> {
-        let answer = self.authority.within(request).await;
-        answer.map_err(|none| Failure::Unknown(none.to_string()))?.map_err(Failure::from)
-    }
-
-    fn failed(&self, what: &str, failure: Failure) -> ReplicasEvent {
-        warn!(namespace = self.namespace, target = self.name, what, %failure, "a write was not accepted");
-        match failure {
-            Failure::Conflict(_) => Event::Conflict,
-            Failure::Refused(message) | Failure::Forbidden(message) => {
-                if let Ok(mut refusal) = self.refusal.lock() {
-                    *refusal = Some(message);
-                }
+    fn failed(&self, what: &str, error: &CallError) -> ReplicasEvent {
+        warn!(namespace = self.namespace, target = self.name, what, %error, "a write was not accepted");
+        match error.kind() {
+            CallKind::Conflict | CallKind::NotFound => Event::Conflict,
+            CallKind::Invalid if is_test(error) => Event::Conflict,
+            CallKind::Invalid | CallKind::Forbidden | CallKind::Unauthorized => {
+                self.refuse(error.to_string());
                 Event::Lost
             }
-            Failure::Unknown(_) => Event::Lost,
+            _ => Event::Lost,
         }
+    }
+
+    fn refuse(&self, message: String) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }
 }
 
-/// How a write failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
-    /// Its precondition did not hold.
-    #[error("{0}")]
-    Conflict(String),
-    /// We lack the right.
-    #[error("{0}")]
-    Forbidden(String),
-    /// The API server or an admission webhook refused it.
-    #[error("{0}")]
-    Refused(String),
-    /// Its outcome is unknown.
-    #[error("{0}")]
-    Unknown(String),
+/// A failed `test` operation is answered as invalid, and says so.
+fn is_test(error: &CallError) -> bool {
+    matches!(error, CallError::Api(Error::Api(status)) if status.message.contains("test"))
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match error {
-            // A test operation that fails is answered with 422 and speaks of its path.
-            Error::Api(status) if status.code == 409 => Self::Conflict(status.message),
-            Error::Api(status) if status.code == 422 && status.message.contains("test") => {
-                Self::Conflict(status.message)
-            }
-            Error::Api(status) if status.code == 403 => Self::Forbidden(status.message),
-            Error::Api(status) if status.code == 404 => Self::Conflict(status.message),
-            Error::Api(status) if (400..500).contains(&status.code) && status.code != 429 => {
-                Self::Refused(status.message)
-            }
-            error => Self::Unknown(error.to_string()),
-        }
-    }
+/// RBAC and admission both answer 403; only the former speaks of what a user can't do.
+fn lacks_right(error: &CallError) -> bool {
+    matches!(error, CallError::Api(Error::Api(status)) if status.message.contains(" cannot "))
 }

@@ -3,16 +3,20 @@
 use crate::{
     client::{self, ClientError, Clients},
     clock,
-    lease::{self, ApiStore, Election, Timing, TimingError},
+    lease::{self, ApiStore, Election, Store, Timing, TimingError},
+    logging::{self, LogFormat, LoggingError},
+    metrics::Metrics,
     observe::{
-        cluster::{Cluster, DEFAULT_KINDS, ScaleKind},
+        cluster::{Cluster, DEFAULT_KINDS, ScaleKind, within},
         source::install_crypto_provider,
         sources::Sources,
     },
     reconcile::{Context, schedule},
-    record::Recorder,
+    record::{Recorder, events::Events},
+    server::{self, Health, Policies, ServerError, Told},
 };
-use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
+use k8s_openapi::api::coordination::v1::Lease;
+use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -23,9 +27,19 @@ pub struct Args {
     /// The controller's own namespace: its lease, and the Secrets that MetricSources name.
     #[arg(long, env = "POD_NAMESPACE", default_value = "flyball-system")]
     namespace: String,
+    /// Look at policies and workloads of this namespace only, for an installation whose rights end
+    /// there. Default: all namespaces.
+    #[arg(long, value_name = "NAMESPACE")]
+    watch_namespace: Option<String>,
     /// The name of the Lease that elects the leader.
     #[arg(long, default_value = "flyball")]
     lease_name: String,
+    /// Where /metrics, /healthz, /readyz and /debug/state are served.
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// The form of the logs, which go to standard error. What is logged: FLYBALL_LOG, default info.
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: LogFormat,
     /// Who this process is in the Lease and in logs. Default: host name and a random suffix.
     #[arg(long, env = "POD_NAME")]
     identity: Option<String>,
@@ -46,6 +60,12 @@ pub enum RunError {
     /// The definitions are not installed.
     #[error("the API server does not serve {0}; install the definitions first: flyball crds | kubectl apply --server-side -f -")]
     NotInstalled(&'static str),
+    /// The address is not to be had.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// The logs can't be written.
+    #[error(transparent)]
+    Logging(#[from] LoggingError),
     /// A signal handler could not be set.
     #[error("signals can't be handled: {0}")]
     Signal(#[from] std::io::Error),
@@ -60,17 +80,29 @@ const FIRST_LISTS: Duration = Duration::from_secs(120);
 /// Runs until a signal asks to end.
 pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>) -> Result<ExitCode, RunError> {
     install_crypto_provider();
+    let logging = logging::init(args.log_format)?;
     let clients = Clients::from_config(client::config(kubeconfig, context).await?).await?;
     clients.check().await?;
-    installed(&clients).await?;
+    let scope = args.watch_namespace.as_deref();
+    installed(&clients, scope).await?;
+    let identity = args.identity.unwrap_or_else(lease::identity);
+    let metrics = Arc::new(Metrics::new());
+    let (events, publisher) = Events::new(clients.write.clone(), &identity, Arc::clone(&metrics));
+    let recorder = Recorder {
+        metrics,
+        events,
+        health: Arc::new(Health::default()),
+        policies: Arc::new(Policies::default()),
+    };
+    let listener = server::bind(args.listen).await?;
     let stop = CancellationToken::new();
     let signals = on_signal(stop.clone())?;
-    let (cluster, woken) = Cluster::watch(&clients.read, &args.namespace, &args.scale_kinds).await;
+    let (cluster, woken) = Cluster::watch(&clients.read, &args.namespace, scope, &args.scale_kinds).await;
     let ctx = Arc::new(Context {
         clients: clients.clone(),
         cluster,
         sources: Sources::default(),
-        recorder: Recorder {},
+        recorder: recorder.clone(),
         now: clock::now,
     });
     tokio::select! {
@@ -81,29 +113,69 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         },
         () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
     }
-    let identity = args.identity.unwrap_or_else(lease::identity);
     let store = ApiStore::new(clients.lease.clone(), &args.namespace, args.lease_name);
+    let store = Reaching { store, health: Arc::clone(&recorder.health) };
     let election = Election::start(store, identity.clone(), Timing::default())?;
+    recorder.health.synced();
+    let told = Told {
+        metrics: recorder.metrics,
+        health: recorder.health,
+        policies: recorder.policies,
+        leadership: election.leadership(),
+        identity: identity.clone(),
+        logs: Some(logging.pipe()),
+    };
+    let publishing = tokio::spawn(publisher.run(stop.clone()));
+    let serving = tokio::spawn(server::serve(listener, told, stop.clone()));
     info!(identity, version = env!("CARGO_PKG_VERSION"), "running");
     schedule::run(ctx, election.leadership(), woken, stop).await;
     // Only when no pass runs any more may another process take over.
     election.release().await;
     signals.abort();
+    publishing.await.unwrap_or_default();
+    serving.await.unwrap_or(Ok(()))?;
     info!("ended");
     Ok(ExitCode::SUCCESS)
 }
 
 /// One list of one object each: an old or missing definition is told at once, not by a silent watch.
-async fn installed(clients: &Clients) -> Result<(), RunError> {
+async fn installed(clients: &Clients, scope: Option<&str>) -> Result<(), RunError> {
     use kube::{Api, api::ListParams};
     let one = ListParams::default().limit(1);
-    let policies: Api<flyball_crds::FeedbackPolicy> = Api::all(clients.read.clone());
-    let changes: Api<flyball_crds::Change> = Api::all(clients.read.clone());
+    let policies: Api<flyball_crds::FeedbackPolicy> = within(&clients.read, scope);
+    let changes: Api<flyball_crds::Change> = within(&clients.read, scope);
     let sources: Api<flyball_crds::MetricSource> = Api::all(clients.read.clone());
     policies.list(&one).await.map_err(|_| RunError::NotInstalled("FeedbackPolicy"))?;
     changes.list(&one).await.map_err(|_| RunError::NotInstalled("Change"))?;
     sources.list(&one).await.map_err(|_| RunError::NotInstalled("MetricSource"))?;
     Ok(())
+}
+
+/// A lease whose every answer shows that the API server is there, so that nothing else has to ask.
+struct Reaching<S> {
+    store: S,
+    health: Arc<Health>,
+}
+
+impl<S: Store> Reaching<S> {
+    fn noted<T>(&self, answer: kube::Result<T>) -> kube::Result<T> {
+        if matches!(&answer, Ok(_) | Err(kube::Error::Api(_))) {
+            self.health.reached();
+        }
+        answer
+    }
+}
+
+impl<S: Store> Store for Reaching<S> {
+    async fn get(&self) -> kube::Result<Option<Lease>> {
+        self.noted(self.store.get().await)
+    }
+    async fn create(&self, lease: &Lease) -> kube::Result<Lease> {
+        self.noted(self.store.create(lease).await)
+    }
+    async fn replace(&self, lease: &Lease) -> kube::Result<Lease> {
+        self.noted(self.store.replace(lease).await)
+    }
 }
 
 fn on_signal(stop: CancellationToken) -> Result<tokio::task::JoinHandle<()>, std::io::Error> {

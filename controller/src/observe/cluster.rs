@@ -6,7 +6,10 @@
 use super::target;
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
 use futures::{StreamExt, future};
-use k8s_openapi::api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Secret};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Secret},
+};
 use kube::{
     Api, Client, Resource,
     api::{ApiResource, DynamicObject, GroupVersionKind},
@@ -94,28 +97,30 @@ pub struct Cluster {
 const QUEUE: usize = 1024;
 
 impl Cluster {
-    /// Starts all watches and returns once the first lists are in.
+    /// Starts all watches. Policies, Changes, autoscalers and targets are those of `scope`, or of all
+    /// namespaces; MetricSources have none, and Secrets are those of `own_namespace`.
     pub async fn watch(
         client: &Client,
         own_namespace: &str,
+        scope: Option<&str>,
         kinds: &[ScaleKind],
     ) -> (Self, mpsc::Receiver<Wake>) {
         let (wake, woken) = mpsc::channel(QUEUE);
-        let policies = watch_policies(Api::all(client.clone()), wake);
+        let policies = watch_policies(within(client, scope), wake);
         let scaled = GroupVersionKind::gvk("keda.sh", "v1alpha1", "ScaledObject");
         let scaled_objects = discovery::pinned_kind(client, &scaled)
             .await
             .ok()
-            .map(|(resource, _)| watch_dynamic(Api::all_with(client.clone(), &resource), resource));
+            .map(|(resource, _)| watch_dynamic(dynamic_within(client, scope, &resource), resource));
         let mut targets = BTreeMap::new();
         for kind in kinds {
-            targets.insert(kind.clone(), watch_targets(client, kind).await);
+            targets.insert(kind.clone(), watch_targets(client, scope, kind).await);
         }
         let cluster = Self {
             policies,
             sources: watch(Api::all(client.clone())),
-            changes: watch(Api::all(client.clone())),
-            autoscalers: watch(Api::all(client.clone())),
+            changes: watch(within(client, scope)),
+            autoscalers: watch(within(client, scope)),
             scaled_objects,
             secrets: watch(Api::namespaced(client.clone(), own_namespace)),
             targets: Arc::new(targets),
@@ -142,6 +147,21 @@ impl Cluster {
     /// The kind of a target reference, if the installation allows it.
     pub fn kind(&self, api_version: &str, kind: &str) -> Option<&Result<Targets, KindError>> {
         self.targets.get(&ScaleKind { api_version: api_version.to_owned(), kind: kind.to_owned() })
+    }
+}
+
+/// The objects of one namespace, or of all.
+pub fn within<K>(client: &Client, scope: Option<&str>) -> Api<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    scope.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
+}
+
+fn dynamic_within(client: &Client, scope: Option<&str>, resource: &ApiResource) -> Api<DynamicObject> {
+    match scope {
+        None => Api::all_with(client.clone(), resource),
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
     }
 }
 
@@ -192,7 +212,7 @@ fn watch_dynamic(api: Api<DynamicObject>, resource: ApiResource) -> Store<Dynami
     store
 }
 
-async fn watch_targets(client: &Client, kind: &ScaleKind) -> Result<Targets, KindError> {
+async fn watch_targets(client: &Client, scope: Option<&str>, kind: &ScaleKind) -> Result<Targets, KindError> {
     let name = format!("{}/{}", kind.api_version, kind.kind);
     let (group, version) = kind.api_version.rsplit_once('/').unwrap_or(("", &kind.api_version));
     let gvk = GroupVersionKind::gvk(group, version, &kind.kind);
@@ -204,7 +224,7 @@ async fn watch_targets(client: &Client, kind: &ScaleKind) -> Result<Targets, Kin
     }
     let writer = reflector::store::Writer::new(resource.clone());
     let store = writer.as_reader();
-    let stream = watcher(Api::all_with(client.clone(), &resource), watcher::Config::default())
+    let stream = watcher(dynamic_within(client, scope, &resource), watcher::Config::default())
         .default_backoff()
         .modify(target::strip)
         .reflect(writer);

@@ -9,10 +9,11 @@ pub mod sources;
 pub mod target;
 
 use cluster::{Cluster, KindError};
+use crate::record::Recorder;
 use flyball_core::{
     check,
     policy::{Policy, Query},
-    signal::Reading,
+    signal::{Quality, Reading},
     time::{Span, Timestamp},
 };
 use flyball_crds::{Change, FeedbackPolicy, TargetRef};
@@ -24,7 +25,7 @@ use kube::{
 };
 use source::Source;
 use sources::{SourceProblem, Sources};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use target::Snapshot;
 
 /// How many queries of one pass may be under way at once.
@@ -66,6 +67,7 @@ impl Observation {
     pub async fn read(
         cluster: &Cluster,
         sources: &Sources,
+        recorder: &Recorder,
         object: &FeedbackPolicy,
         policy: &Policy,
         now: Timestamp,
@@ -80,9 +82,9 @@ impl Observation {
             Some((&action.name, &verification.condition.left, verification.max_age))
         });
         let (rules, signals, verifications) = tokio::join!(
-            readings(&source, rules.collect(), now),
-            readings(&source, signals.collect(), now),
-            readings(&source, verifications.collect(), now),
+            readings(&source, recorder, rules.collect(), now),
+            readings(&source, recorder, signals.collect(), now),
+            readings(&source, recorder, verifications.collect(), now),
         );
         let owners = owners::of(cluster, object, found.snapshot.as_ref());
         let open = open_changes(&cluster.changes, object, found.snapshot.as_ref());
@@ -93,6 +95,7 @@ impl Observation {
 /// Asks named queries, a few at a time. Without a source every reading is an error, never empty.
 async fn readings(
     source: &Result<Arc<Source>, SourceProblem>,
+    recorder: &Recorder,
     queries: Vec<(&String, &Query, Span)>,
     now: Timestamp,
 ) -> BTreeMap<String, Reading> {
@@ -100,7 +103,13 @@ async fn readings(
         let (name, query) = (name.clone(), query.clone());
         async move {
             let reading = match source {
-                Ok(source) => source.read(&query, max_age, now).await,
+                Ok(source) => {
+                    let began = Instant::now();
+                    let reading = source.read(&query, max_age, now).await;
+                    let failed = (reading.quality() == Quality::Error).then_some("error");
+                    recorder.queried(source.name(), began.elapsed(), failed);
+                    reading
+                }
                 Err(problem) => Reading::failed(now, problem.to_string()),
             };
             (name, reading)

@@ -6,6 +6,7 @@ pub(crate) mod open;
 pub mod orphans;
 pub(crate) mod propose;
 pub mod schedule;
+pub mod sources;
 
 use crate::{
     apply::Authority,
@@ -23,7 +24,8 @@ use flyball_core::{
 use flyball_crds::{Change, FeedbackPolicy, Reason};
 use kube::ResourceExt;
 use memory::Memory;
-use std::sync::Arc;
+use propose::Proposed;
+use std::{sync::Arc, time::Instant};
 
 /// What all passes share.
 pub struct Context {
@@ -54,18 +56,19 @@ pub(crate) struct Pass<'a> {
 /// Runs one pass and says how it went. Nothing in here can fail as a whole: what can't be read or
 /// written is recorded, and the next pass tries again.
 pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, authority: &Authority) {
-    let now = (ctx.now)();
+    let (now, began) = ((ctx.now)(), Instant::now());
     memory.parse(object);
     let policy = match &memory.policy {
         Ok(policy) => Arc::clone(policy),
         Err(errors) => {
             let summary = Summary::invalid(errors);
             open::abort_all(ctx, object, authority).await;
+            ctx.recorder.invalid(object, memory, began.elapsed());
             record::status::write(ctx, object, memory, summary, now, authority).await;
             return;
         }
     };
-    let seen = Observation::read(&ctx.cluster, &ctx.sources, object, &policy, now).await;
+    let seen = Observation::read(&ctx.cluster, &ctx.sources, &ctx.recorder, object, &policy, now).await;
     let pass = Pass {
         ctx,
         object,
@@ -75,13 +78,13 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         name: object.name_any(),
         authority,
     };
-    let summary = pass.run(memory).await;
-    ctx.recorder.pass(&pass, memory);
+    let (summary, proposed) = pass.run(memory).await;
+    ctx.recorder.pass(&pass, memory, proposed.as_ref(), began.elapsed());
     record::status::write(ctx, object, memory, summary, now, authority).await;
 }
 
 impl Pass<'_> {
-    async fn run(&self, memory: &mut Memory) -> Summary {
+    async fn run(&self, memory: &mut Memory) -> (Summary, Option<Proposed>) {
         self.evaluate(memory);
         if let Some(snapshot) = &self.seen.found.snapshot
             && self.own_open().is_none()
@@ -93,10 +96,10 @@ impl Pass<'_> {
             None => None,
         };
         if self.policy.mode == Mode::Observe {
-            return Summary::of(self, carried.as_ref(), None);
+            return (Summary::of(self, carried.as_ref(), None), None);
         }
-        let outcome = propose::propose(self, memory, carried.as_ref()).await;
-        Summary::of(self, carried.as_ref(), outcome.as_ref())
+        let proposed = propose::propose(self, memory, carried.as_ref()).await;
+        (Summary::of(self, carried.as_ref(), proposed.as_ref()), proposed)
     }
 
     fn evaluate(&self, memory: &mut Memory) {

@@ -2,7 +2,7 @@
 //! closed ones only so many are kept.
 
 use super::{Context, open};
-use crate::{apply::{Authority, Journals}, observe::is_open};
+use crate::{apply::{Authority, Journals}, metrics::Verb, observe::is_open};
 use flyball_core::transaction::Abort;
 use flyball_crds::{Change, CheckVerdict, Mode, POLICY_LABEL, Phase};
 use kube::{Api, ResourceExt, api::DeleteParams, api::Preconditions};
@@ -77,9 +77,7 @@ async fn delete(ctx: &Context, change: &Change, authority: &Authority) {
         ..DeleteParams::default()
     };
     let name = change.name_any();
-    match authority.within(api.delete(&name, &parameters)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => warn!(change = name, %error, "an old Change was not deleted"),
-        Err(none) => warn!(change = name, %none, "an old Change was not deleted"),
+    if let Err(error) = authority.within(Verb::Delete, api.delete(&name, &parameters)).await {
+        warn!(change = name, %error, "an old Change was not deleted");
     }
 }

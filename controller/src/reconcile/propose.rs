@@ -39,6 +39,17 @@ pub(crate) enum Proposed {
     Failed { from: Replicas, to: Replicas, message: String },
 }
 
+impl Proposed {
+    /// The number that is wanted, if it is another than the present.
+    pub fn wanted(&self) -> Option<Replicas> {
+        match self {
+            Self::Steady { .. } => None,
+            Self::Refused { to, .. } | Self::Recommended { to, .. } | Self::Failed { to, .. } => Some(*to),
+            Self::Begun(begun) => Some(begun.tx.journal.after),
+        }
+    }
+}
+
 /// A proposal with the action that made it.
 struct Wanted<'a> {
     action: &'a ReplicasAction,
@@ -59,6 +70,7 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
         Err(reason) => return Some(Proposed::Steady { current, reason }),
     };
     let (from, to) = (wanted.proposal.from, wanted.proposal.to);
+    pass.ctx.recorder.proposed(pass, &wanted.action.name, wanted.proposal.direction);
     match checked(pass, memory, &wanted, current, carried).await {
         Ok(approved) if pass.policy.mode == Mode::Enforce && !pass.policy.suspended => {
             Some(begin(pass, memory, wanted.action, &approved, carried).await)
@@ -285,9 +297,6 @@ async fn begin(
     }
     let change = journals.change.clone();
     open::remember(pass, memory, &before, &tx, &change);
-    if let Some(at) = tx.journal.applied_at {
-        ctx.recorder.applied(pass, action, memory, at);
-    }
     Proposed::Begun(Box::new(Carried { change, tx, waiting: None }))
 }
 

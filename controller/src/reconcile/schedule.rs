@@ -2,13 +2,13 @@
 //!
 //! A task that panics takes down nothing but its own pass; the next sweep starts it again.
 
-use super::{Context, memory, memory::Memory, orphans, pass};
+use super::{Context, memory, memory::Memory, orphans, pass, sources};
 use crate::{apply::Authority, lease::Leadership, observe::cluster::Wake};
 use flyball_core::time::{Span, Timestamp};
 use flyball_crds::FeedbackPolicy;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::Duration,
@@ -25,6 +25,8 @@ use tracing::{error, info};
 const CONCURRENT: usize = 16;
 /// How often the set of tasks and the Changes of deleted policies are looked after.
 const SWEEP: Duration = Duration::from_secs(5);
+/// How often the sources are asked whether they answer.
+const SOURCES: Duration = Duration::from_secs(30);
 /// The pause of a policy that can't be read: an edit wakes it.
 const BROKEN: Span = Span::from_secs(60);
 /// The interval of a policy that does not say.
@@ -47,12 +49,13 @@ pub async fn run(
     let permits = Arc::new(Semaphore::new(CONCURRENT));
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let looking = tokio::spawn(look_at_sources(Arc::clone(&ctx), leadership.clone(), stop.clone()));
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
             _ = sweep.tick() => {
-                ctx.recorder.beat();
-                let authority = Authority::new(leadership.clone());
+                let authority = Authority::new(leadership.clone(), Arc::clone(&ctx.recorder.metrics));
+                ctx.recorder.beat(&ctx, authority.holds());
                 if authority.holds() {
                     orphans::sweep(&ctx, &authority).await;
                 }
@@ -74,12 +77,34 @@ pub async fn run(
     for task in tasks.values() {
         task.stop.cancel();
     }
+    looking.abort();
     for (_, task) in tasks {
         // A pass ends at a point where nothing is half written; its deadline is short.
         if let Err(error) = task.handle.await {
             error!(%error, "a pass ended in a panic");
         }
     }
+}
+
+/// Looks at the sources in its own time, since a server that hangs must hold nothing else up.
+async fn look_at_sources(ctx: Arc<Context>, leadership: watch::Receiver<Leadership>, stop: CancellationToken) {
+    let authority = Authority::new(leadership, Arc::clone(&ctx.recorder.metrics));
+    let mut known = BTreeSet::new();
+    let looking = async {
+        loop {
+            if authority.holds() {
+                let present = sources::look(&ctx, &authority).await;
+                for gone in known.difference(&present) {
+                    ctx.recorder.metrics.remove_source(gone);
+                }
+                known = present;
+                tokio::time::sleep(SOURCES).await;
+            } else {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    };
+    stop.run_until_cancelled(looking).await;
 }
 
 /// Starts a task for each policy there is while we lead, and stops the others.
@@ -109,7 +134,7 @@ fn match_tasks(
             let following = follow(
                 Arc::clone(ctx),
                 key,
-                Authority::new(leadership.clone()),
+                Authority::new(leadership.clone(), Arc::clone(&ctx.recorder.metrics)),
                 Arc::clone(&wake),
                 stop.clone(),
                 Arc::clone(permits),

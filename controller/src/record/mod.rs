@@ -1,41 +1,207 @@
 //! Everything that is said about a pass: status, Events, metrics, logs.
 
+pub mod events;
 pub mod status;
 
-use crate::reconcile::{Pass, memory::Memory};
-use flyball_core::{check::Check, policy::ReplicasAction, time::Timestamp};
-use flyball_crds::{Change, FeedbackPolicy};
-use kube::runtime::reflector::ObjectRef;
-use std::time::Duration;
+use crate::{
+    clock::from_micro_time,
+    metrics::{Evaluation, Metrics, PolicyName},
+    observe::is_open,
+    reconcile::{
+        Context, Pass,
+        memory::{Memory, stored_direction},
+        propose::Proposed,
+    },
+    server::{Health, Policies, PolicyState},
+};
+use events::{Events, Told, target_reference};
+use flyball_core::{check::Check, decide::Direction, evaluate::AlertPhase, policy::Replicas};
+use flyball_crds::{Change, FeedbackPolicy, Phase, Reason};
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
+use std::{sync::Arc, time::Duration};
+use tracing::{info, warn};
 
 /// Tells of what happens, without ever holding a pass up.
-pub struct Recorder {}
+#[derive(Clone)]
+pub struct Recorder {
+    /// The process's metrics.
+    pub metrics: Arc<Metrics>,
+    /// Whether it is alive and ready.
+    pub health: Arc<Health>,
+    /// What the policies last came to.
+    pub policies: Arc<Policies>,
+    /// The Events of Kubernetes.
+    pub events: Events,
+}
+
+fn name<'a>(namespace: &'a str, name: &'a str) -> PolicyName<'a> {
+    PolicyName { namespace, name }
+}
 
 impl Recorder {
-    /// The loop is alive.
-    pub fn beat(&self) {}
+    /// The loop is alive; what is counted over all policies is counted now.
+    pub fn beat(&self, ctx: &Context, leads: bool) {
+        self.health.beat();
+        self.metrics.leader(leads);
+        self.metrics.policies(ctx.cluster.policies.state().iter().map(|policy| policy.spec.mode));
+        self.metrics.open_changes(ctx.cluster.changes.state().iter().filter(|change| is_open(change)).count());
+    }
 
     /// A pass began so late.
-    pub fn lateness(&self, _late: Duration) {}
+    pub fn lateness(&self, late: Duration) {
+        self.metrics.late(late);
+    }
 
     /// A pass ended.
-    pub(crate) fn pass(&self, _pass: &Pass<'_>, _memory: &Memory) {}
+    pub(crate) fn pass(&self, pass: &Pass<'_>, memory: &Memory, proposed: Option<&Proposed>, took: Duration) {
+        let policy = name(&pass.namespace, &pass.name);
+        let readings = || pass.seen.rules.iter().chain(&pass.seen.signals);
+        let complete = readings().all(|(_, reading)| reading.is_fresh());
+        let outcome = if complete { Evaluation::Complete } else { Evaluation::Incomplete };
+        self.metrics.evaluated(policy, outcome, took);
+        for (signal, reading) in readings() {
+            self.metrics.signal(policy, signal, reading.quality());
+        }
+        for (alert, rule) in &memory.rules {
+            let pending = rule.alerts.iter().filter(|alert| alert.phase == AlertPhase::Pending).count();
+            self.metrics.alerts(policy, alert, pending, rule.alerts.len() - pending);
+        }
+        let current = pass.seen.found.snapshot.as_ref().map(|snapshot| snapshot.target.value);
+        for action in &pass.policy.actions {
+            if let Some(current) = current {
+                let desired = proposed.and_then(Proposed::wanted).unwrap_or(current);
+                self.metrics.replicas(policy, &action.name, whole(current), whole(desired));
+            }
+        }
+        let (reason, _) = pass.trouble().unwrap_or((Reason::Evaluating, String::new()));
+        self.note(pass.object, reason, memory, took);
+    }
 
-    /// A policy is gone.
-    pub fn forget(&self, _policy: &ObjectRef<FeedbackPolicy>) {}
+    /// A policy that can't be read was passed over.
+    pub fn invalid(&self, object: &FeedbackPolicy, memory: &Memory, took: Duration) {
+        let namespace = object.namespace().unwrap_or_default();
+        self.metrics.evaluated(name(&namespace, &object.name_any()), Evaluation::Invalid, took);
+        self.note(object, Reason::Invalid, memory, took);
+    }
 
-    /// A Change was recorded in a new phase.
-    pub fn change(&self, _change: &Change) {}
+    fn note(&self, object: &FeedbackPolicy, reason: Reason, memory: &Memory, took: Duration) {
+        let state = PolicyState {
+            mode: object.spec.mode,
+            reason,
+            last_pass: jiff::Timestamp::now(),
+            took_seconds: took.as_secs_f64(),
+            change: memory.written.change.clone(),
+        };
+        self.policies.note(&object.namespace().unwrap_or_default(), &object.name_any(), state);
+    }
+
+    /// A policy is gone, or another process leads.
+    pub fn forget(&self, policy: &ObjectRef<FeedbackPolicy>) {
+        let namespace = policy.namespace.as_deref().unwrap_or_default();
+        self.metrics.remove_policy(name(namespace, &policy.name));
+        self.policies.forget(namespace, &policy.name);
+    }
+
+    /// A source was asked.
+    pub fn queried(&self, source: &str, took: Duration, failed: Option<&'static str>) {
+        self.metrics.queried(source, took, failed);
+    }
+
+    /// An action wants a change.
+    pub(crate) fn proposed(&self, pass: &Pass<'_>, action: &str, direction: Direction) {
+        self.metrics.proposed(name(&pass.namespace, &pass.name), action, stored_direction(direction));
+    }
 
     /// A Change was begun.
-    pub fn begun(&self, _policy: &FeedbackPolicy, _change: &Change) {}
+    pub fn begun(&self, _policy: &FeedbackPolicy, change: &Change) {
+        let spec = &change.spec;
+        info!(change = change.name_any(), before = spec.before, after = spec.after, reason = spec.reason, "begun");
+    }
 
-    /// A write was accepted, at this time.
-    pub(crate) fn applied(&self, _pass: &Pass<'_>, _action: &ReplicasAction, _memory: &Memory, _at: Timestamp) {}
+    /// A Change was recorded in a phase.
+    pub fn change(&self, change: &Change) {
+        let Some(status) = &change.status else { return };
+        let namespace = change.namespace().unwrap_or_default();
+        let policy = name(&namespace, &change.spec.policy.name);
+        let took = status.closed_at.as_ref().map_or(Duration::ZERO, |closed| {
+            let span = from_micro_time(closed).since(from_micro_time(&change.spec.proposed_at));
+            Duration::from_millis(span.as_millis())
+        });
+        match status.phase {
+            Phase::Verifying => {
+                let applied = status.applied_at.as_ref().unwrap_or(&change.spec.proposed_at);
+                let lag = from_micro_time(applied).since(from_micro_time(&change.spec.proposed_at));
+                self.metrics.applied(Duration::from_millis(lag.as_millis()));
+            }
+            Phase::Applying | Phase::RollingBack => {}
+            phase => self.metrics.closed(policy, phase, took),
+        }
+        let (before, after) = (change.spec.before, change.spec.after);
+        // One Event when the target was written and one when it ended; a record is told by its refusal.
+        if let Some(reason) = reason_of(status.phase).filter(|_| change.spec.sequence > 0) {
+            let why = if status.phase == Phase::Verifying { &change.spec.reason } else { &status.message };
+            self.tell(change, reason, format!("replicas {before} -> {after}: {why}"));
+        }
+        info!(change = change.name_any(), phase = ?status.phase, message = status.message, "recorded");
+    }
 
     /// A check refused a proposal.
-    pub fn refused(&self, _policy: &FeedbackPolicy, _check: Option<Check>, _message: &str) {}
+    pub fn refused(&self, policy: &FeedbackPolicy, check: Option<Check>, message: &str) {
+        if let Some(check) = check {
+            self.metrics.refused(check);
+            if check == Check::Ownership {
+                let namespace = policy.namespace().unwrap_or_default();
+                self.metrics.ownership_conflict(name(&namespace, &policy.name_any()));
+            }
+        }
+        info!(policy = policy.name_any(), message, "refused");
+        let namespace = policy.namespace().unwrap_or_default();
+        self.events.publish(Told {
+            regarding: policy.object_ref(&()),
+            related: Some(target_reference(&namespace, &policy.spec.target_ref, None)),
+            reason: Reason::Refused,
+            note: message.to_owned(),
+        });
+    }
 
     /// The API server refused a write.
-    pub fn write_failed(&self, _change: &Change, _message: &str) {}
+    pub fn write_failed(&self, change: &Change, message: &str) {
+        warn!(change = change.name_any(), message, "the API server refused a write");
+        self.tell(change, Reason::WriteFailed, message.to_owned());
+    }
+
+    /// An Event about a Change, shown with its policy and with its target.
+    fn tell(&self, change: &Change, reason: Reason, note: String) {
+        let namespace = change.namespace().unwrap_or_default();
+        let policy = ObjectReference {
+            api_version: Some(FeedbackPolicy::api_version(&()).into_owned()),
+            kind: Some(FeedbackPolicy::kind(&()).into_owned()),
+            name: Some(change.spec.policy.name.clone()),
+            namespace: Some(namespace.clone()),
+            uid: Some(change.spec.policy.uid.clone()),
+            ..ObjectReference::default()
+        };
+        let target = &change.spec.target;
+        let related = Some(target_reference(&namespace, &target.reference, Some(target.uid.clone())));
+        self.events.publish(Told { regarding: policy, related, reason, note });
+    }
+}
+
+/// The reason of the Event that tells of a phase; the one before the write is not worth one.
+fn reason_of(phase: Phase) -> Option<Reason> {
+    Some(match phase {
+        Phase::Applying | Phase::Refused | Phase::Recommended => return None,
+        Phase::Verifying => Reason::Verifying,
+        Phase::RollingBack => Reason::RollingBack,
+        Phase::Committed => Reason::Committed,
+        Phase::RolledBack => Reason::RolledBack,
+        Phase::Ineffective => Reason::Ineffective,
+        Phase::Inconclusive => Reason::Inconclusive,
+        Phase::Superseded => Reason::Superseded,
+    })
+}
+
+fn whole(replicas: Replicas) -> i32 {
+    crate::reconcile::memory::stored_replicas(replicas)
 }

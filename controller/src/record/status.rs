@@ -3,6 +3,7 @@
 use crate::{
     apply::Authority,
     clock::time,
+    metrics::Verb,
     reconcile::{Context, Pass, evidence, memory::Memory, open::Carried, propose::Proposed},
     validate::FieldError,
 };
@@ -100,15 +101,10 @@ pub async fn write(
     let name = object.name_any();
     let patch = Patch::Json::<()>(patch);
     let request = api.patch_status(&name, &parameters, &patch);
-    let problem = match authority.within(request).await {
-        Ok(Ok(_)) => {
-            memory.written = status;
-            return;
-        }
-        Ok(Err(error)) => error.to_string(),
-        Err(none) => none.to_string(),
-    };
-    warn!(policy = name, problem, "the status was not written; the next pass writes it");
+    match authority.within(Verb::Patch, request).await {
+        Ok(_) => memory.written = status,
+        Err(error) => warn!(policy = name, %error, "the status was not written; the next pass writes it"),
+    }
 }
 
 fn status(object: &FeedbackPolicy, memory: &Memory, summary: Summary, now: Timestamp) -> FeedbackPolicyStatus {

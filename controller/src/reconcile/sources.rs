@@ -1,0 +1,57 @@
+//! Whether each MetricSource can be asked, said in its own condition.
+
+use super::Context;
+use crate::{apply::Authority, clock::time, metrics::Verb, reconcile::evidence::clean};
+use flyball_crds::{ConditionType, FIELD_MANAGER, MetricSource, MetricSourceStatus, Reason};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use std::collections::BTreeSet;
+use tracing::warn;
+
+/// Asks every source for `1`, and writes its status if that says something new. Returns the names of
+/// the sources there are.
+pub async fn look(ctx: &Context, authority: &Authority) -> BTreeSet<String> {
+    let sources = ctx.cluster.sources.state();
+    futures::future::join_all(sources.iter().map(|source| look_at(ctx, source, authority))).await;
+    sources.iter().map(|source| source.name_any()).collect()
+}
+
+async fn look_at(ctx: &Context, object: &MetricSource, authority: &Authority) {
+    let (reason, message) = match ctx.sources.build(&ctx.cluster, object) {
+        Err(problem) => (problem.reason(), problem.to_string()),
+        Ok(source) => match source.ready((ctx.now)()).await {
+            Ok(()) => (Reason::Accepted, "its server answers".to_owned()),
+            Err(error) => (Reason::SourceUnavailable, error.to_string()),
+        },
+    };
+    let status = if reason == Reason::Accepted { "True" } else { "False" };
+    let before = object.status.clone().unwrap_or_default();
+    let known = before.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
+    let generation = object.metadata.generation;
+    let same = known.is_some_and(|known| {
+        known.status == status && known.reason == reason.as_str() && known.observed_generation == generation
+    });
+    if same {
+        return;
+    }
+    let since = known.filter(|known| known.status == status).map(|known| known.last_transition_time.clone());
+    let condition = Condition {
+        type_: ConditionType::Ready.as_str().to_owned(),
+        status: status.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: clean(message),
+        observed_generation: generation,
+        last_transition_time: since.unwrap_or_else(|| time((ctx.now)())),
+    };
+    let written = MetricSourceStatus { observed_generation: generation, conditions: vec![condition] };
+    let api: Api<MetricSource> = Api::all(ctx.clients.write.clone());
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(serde_json::json!({"status": written}));
+    let name = object.name_any();
+    if let Err(error) = authority.within(Verb::Patch, api.patch_status(&name, &parameters, &patch)).await {
+        warn!(source = name, %error, "the status of a MetricSource was not written");
+    }
+}
