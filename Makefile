@@ -11,7 +11,7 @@ TOOLS := $(CURDIR)/.tools
 include tests/testbed.mk
 -include tests/demo.mk
 
-.PHONY: help build test test-unit test-go test-cluster lint fmt generate bench-protocol bench-loop clean tools
+.PHONY: help build test test-unit test-go test-cluster lint fmt generate bench-loop clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -29,21 +29,19 @@ test-go: ## Run the Go tests of the test bed and the demo service
 	cd tests/testbed && go test ./internal/...
 	cd tests/demo && go test ./...
 
-# A bed of its own, so that a bed that somebody works with is left alone. `up` exits with 77 where
-# this machine can't hold one; the tests then say so, and fail if CI=true.
-TEST_BED_DIR := $(TESTBED_DIR)/test
+# A bed that is up already is used and left up. `up` exits with 77 where this machine can't hold one; the
+# tests then say so, and fail if CI=true.
 test-cluster: build testbed-build $(DEMO_IMAGE) ## Run the tests on the real cluster
-	@mkdir -p $(TEST_BED_DIR); \
-	for part in bin packages images; do mkdir -p $(TESTBED_DIR)/$$part; ln -sfn ../$$part $(TEST_BED_DIR)/$$part; done; \
-	code=0; $(TESTBED) up --dir $(TEST_BED_DIR) $(TEST_BED_FLAGS) || code=$$?; \
+	@was_up=no; if $(TESTBED) status --dir $(TESTBED_DIR) >/dev/null 2>&1; then was_up=yes; fi; \
+	code=0; $(TESTBED) up --dir $(TESTBED_DIR) || code=$$?; \
 	if [ $$code = 77 ]; then \
 		if [ "$${CI:-}" = true ]; then echo "a skipped test is a failure in CI"; exit 1; fi; \
 		echo "skipped: the tests on the real cluster"; exit 0; \
 	fi; \
 	[ $$code = 0 ] || exit $$code; \
-	trap '$(TESTBED) down --dir $(TEST_BED_DIR)' EXIT; \
-	FLYBALL_BIN=$(BIN) FLYBALL_TESTBED=$(TESTBED) FLYBALL_TESTBED_DIR=$(TEST_BED_DIR) \
-	FLYBALL_TESTBED_KUBECONFIG=$(TEST_BED_DIR)/kubeconfig KUBECONFIG=$(TEST_BED_DIR)/kubeconfig \
+	if [ $$was_up = no ]; then trap '$(TESTBED) down --dir $(TESTBED_DIR)' EXIT; fi; \
+	FLYBALL_BIN=$(BIN) FLYBALL_TESTBED=$(TESTBED) FLYBALL_TESTBED_DIR=$(TESTBED_DIR) \
+	FLYBALL_TESTBED_KUBECONFIG=$(TESTBED_DIR)/kubeconfig KUBECONFIG=$(TESTBED_DIR)/kubeconfig \
 		$(CARGO) test --locked -p flyball-tests $(CLUSTER_TESTS)
 
 # Every test file that talks to the real API server.

@@ -44,12 +44,16 @@ pub struct ChangeSpec {
     /// Up or down.
     pub direction: Direction,
     /// The number in the target's stamp that this Change takes; 0 for a record without a write.
+    #[schemars(range(min = 0))]
     pub sequence: i64,
     /// The value before.
+    #[schemars(range(min = 0, max = 10_000))]
     pub before: i32,
     /// The value after.
+    #[schemars(range(min = 0, max = 10_000))]
     pub after: i32,
     /// Where a roll-back goes: the last verified value.
+    #[schemars(range(min = 0, max = 10_000))]
     pub verified: i32,
     /// The target's resourceVersion on which the decision was made.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -198,6 +202,7 @@ pub struct ChangeStatus {
     /// Grows each time a controller takes the transaction up to write or to cut it short. The target's
     /// stamp names it, so whatever an earlier attempt still has under way can't land.
     #[serde(default)]
+    #[schemars(range(min = 0))]
     pub attempt: i64,
     /// Why, in one sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("self.actions.all(a, !has(a.replicas.step) || size(a.when) > 0)").message("an action with replicas.step needs at least one rule in when"))]
+#[x_kube(validation = Rule::new("self.actions.all(a, !has(a.replicas) || !has(a.replicas.step) || size(a.when) > 0)").message("an action with replicas.step needs at least one rule in when"))]
 #[x_kube(validation = Rule::new("self.mode != 'Enforce' || self.actions.all(a, has(a.verify))").message("mode Enforce needs verify in every action: nothing is committed without a verification"))]
 pub struct FeedbackPolicySpec {
     /// How far the policy goes: Observe, Recommend (the default) or Enforce.
@@ -419,6 +419,9 @@ pub struct ActionStatus {
     /// The last value whose effect was verified, or the one found at adoption: where a roll-back goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verified: Option<i32>,
+    /// The last value that a Change of this policy wrote. Another value in the field is somebody else's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<i32>,
     /// How many records without a write (recommendations, refusals) were made; part of their names.
     #[serde(default)]
     pub recorded: i64,

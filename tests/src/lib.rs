@@ -1,3 +1,7 @@
 //! Worlds, faults and scenarios in which the controller's own code is run.
 
+pub mod bed;
+pub mod laws;
 pub mod model;
+pub mod proxy;
+pub mod world;

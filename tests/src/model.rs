@@ -52,6 +52,8 @@ pub struct Faults {
     pub edits: u8,
     /// Requests under way at once whose sender does not wait for them any more.
     pub delayed: usize,
+    /// Writes that the API server refuses for good.
+    pub refusals: u8,
     /// Whether anything may happen between a pass's reading of the target and of the journal.
     pub skew: bool,
 }
@@ -128,6 +130,7 @@ pub struct World {
     crashes: u8,
     flips: u8,
     edits: u8,
+    refusals: u8,
     deleted: bool,
     late: bool,
     /// The journal was just created, and its creator goes on with it.
@@ -158,6 +161,8 @@ pub enum Action {
     Land(usize),
     /// The sender's deadline passes; the request stays under way, and may land later or never.
     TimeOut(usize),
+    /// The API server refuses the request for good, and its sender hears of it.
+    Refuse(usize),
     /// The request is lost, and its sender's deadline passes.
     Lose(usize),
     /// The verification says something.
@@ -188,6 +193,7 @@ impl World {
             crashes: 0,
             flips: 0,
             edits: 0,
+            refusals: 0,
             deleted: false,
             late: false,
             fresh: true,
@@ -471,6 +477,9 @@ impl Model for Protocol {
             if controller.waiting {
                 // With too many under way already, this one is lost instead.
                 actions.push(if may_delay { Action::TimeOut(i) } else { Action::Lose(i) });
+                if world.refusals < self.faults.refusals {
+                    actions.push(Action::Refuse(i));
+                }
             } else if controller.judging {
                 actions.extend(
                     [Verdict::Achieved, Verdict::Broken, Verdict::Ineffective].map(|verdict| Action::Judge(i, verdict)),
@@ -524,6 +533,13 @@ impl Model for Protocol {
                 message.sender = None;
                 let heard = unheard(&message.request);
                 world.feed(i, heard);
+            }
+            Action::Refuse(i) => {
+                let refusable = |message: &Message| !matches!(message.request, Request::Record { .. });
+                let k = world.messages.iter().position(|m| m.sender == Some(i) && refusable(m))?;
+                world.messages.remove(k);
+                world.refusals += 1;
+                world.feed(i, Event::Refused);
             }
             Action::Lose(i) => {
                 let k = world.messages.iter().position(|message| message.sender == Some(i))?;

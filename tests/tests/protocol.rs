@@ -28,8 +28,8 @@ fn check(without: Without, faults: Faults) -> Vec<&'static str> {
     violated
 }
 
-const FEW: Faults = Faults { crashes: 1, flips: 1, edits: 1, delayed: 1, skew: true };
-const MANY: Faults = Faults { crashes: 3, flips: 4, edits: 2, delayed: 1, skew: false };
+const FEW: Faults = Faults { crashes: 1, flips: 1, edits: 1, delayed: 1, refusals: 1, skew: true };
+const MANY: Faults = Faults { crashes: 3, flips: 4, edits: 2, delayed: 1, refusals: 0, skew: false };
 
 #[test]
 fn the_whole_protocol_holds_under_many_faults() {

@@ -33,6 +33,8 @@ pub struct Note {
     pub verdict: Option<RecordedVerdict>,
     /// Who else wrote the field.
     pub manager: Option<String>,
+    /// What the API server said when it refused a write.
+    pub refusal: Option<String>,
 }
 
 /// Why a journal could not be opened or read.
@@ -244,6 +246,10 @@ fn message_of(journal: &Journal<Replicas>, verdict: Option<&RecordedVerdict>, no
             ),
             Cause::Newer => "a later Change took over".to_owned(),
             Cause::TargetGone => "the target is gone".to_owned(),
+            Cause::Refused => format!(
+                "the API server refused the write; nothing was written: {}",
+                note.refusal.as_deref().unwrap_or("see the controller's log")
+            ),
             Cause::Expired => "the decision was too old to be written; nothing was written".to_owned(),
             Cause::Aborted(Abort::PolicyDeleted) => "the policy was deleted; nothing was written".to_owned(),
             Cause::Aborted(Abort::NotEnforced) => {

@@ -93,7 +93,10 @@ pub async fn drive(
                 let stamp = tx.target.as_ref().and_then(|target| target.stamp);
                 hands.write(value, &at, stamp).await
             }
-            Effect::Record(journal) => journals.record(&journal, now()).await,
+            Effect::Record(journal) => {
+                journals.note.refusal = hands.refusal();
+                journals.record(&journal, now()).await
+            }
             Effect::Verify => judgement.take().unwrap_or(Event::Undecided),
         };
     }

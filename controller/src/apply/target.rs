@@ -148,7 +148,7 @@ impl<'a> Hands<'a> {
             CallKind::Invalid if is_test(error) => Event::Conflict,
             CallKind::Invalid | CallKind::Forbidden | CallKind::Unauthorized => {
                 self.refuse(error.to_string());
-                Event::Lost
+                Event::Refused
             }
             _ => Event::Lost,
         }

@@ -2,7 +2,11 @@
 
 pub mod check;
 mod crds;
+pub mod explain;
+pub mod fetch;
+pub mod get;
 mod run;
+pub mod screen;
 
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -27,6 +31,10 @@ enum Command {
     Run(run::Args),
     /// Print the custom resource definitions.
     Crds,
+    /// Show policies and their Changes.
+    Get(get::Args),
+    /// Explain a policy's last decision, what came of it, and what to do next.
+    Explain(explain::Args),
     /// Validate policies and sources offline.
     Check(check::CheckArgs),
 }
@@ -37,6 +45,10 @@ impl Cli {
         let Self { command, kubeconfig, context } = self;
         let done = match command {
             Command::Run(args) => run::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string()),
+            Command::Get(args) => get::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string()),
+            Command::Explain(args) => {
+                explain::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string())
+            }
             Command::Crds => crds::print(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()),
             Command::Check(args) => check::run(&args.files, &mut std::io::stdout().lock())
                 .map(|summary| ExitCode::from(summary.exit_code()))

@@ -24,7 +24,7 @@ use tracing::{info, warn};
 /// How the controller runs.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The controller's own namespace: its lease, and the Secrets that MetricSources name.
+    /// The controller's own namespace: its lease, and the Secrets that a MetricSource names.
     #[arg(long, env = "POD_NAMESPACE", default_value = "flyball-system")]
     namespace: String,
     /// Look at policies and workloads of this namespace only, for an installation whose rights end

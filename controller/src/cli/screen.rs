@@ -117,11 +117,16 @@ impl Page {
 
     /// A sentence behind `first`, broken where the page ends; its further lines stand behind `rest`.
     pub fn sentence(&mut self, first: &str, rest: &str, text: &str) {
+        self.toned(first, rest, Tone::Plain, text);
+    }
+
+    /// As [`Page::sentence`], in the colour of a tone.
+    pub fn toned(&mut self, first: &str, rest: &str, tone: Tone, text: &str) {
         let indent = columns(first).max(columns(rest));
         let room = self.style.width.map(|width| width.saturating_sub(indent).max(NARROWEST));
         let mut before = first;
         for line in wrap(text, room) {
-            self.line(&format!("{before}{line}"));
+            self.line(&format!("{before}{}", self.style.paint(tone, &line)));
             before = rest;
         }
     }

@@ -123,8 +123,9 @@ pub fn find(cluster: &Cluster, namespace: &str, target: &TargetRef) -> Found {
     let nothing = |target| Found { target, snapshot: None, resource: None };
     let name = format!("{} {}", target.api_version, target.kind);
     let targets = match cluster.kind(&target.api_version, &target.kind) {
-        None => return nothing(check::Target::NotAllowed(name)),
-        Some(Err(KindError::NotServed(_) | KindError::Form(_))) => return nothing(check::Target::NotAllowed(name)),
+        None | Some(Err(KindError::NotServed(_) | KindError::Form(_))) => {
+            return nothing(check::Target::NotAllowed(name));
+        }
         Some(Err(KindError::NoScale(_))) => return nothing(check::Target::NoScale(name)),
         Some(Ok(targets)) => targets,
     };

@@ -3,7 +3,7 @@
 use super::{cluster::Cluster, target::Snapshot};
 use flyball_core::check::Owner;
 use flyball_crds::{FeedbackPolicy, Mode, TargetRef};
-use kube::{ResourceExt, api::DynamicObject};
+use kube::{ResourceExt, api::DynamicObject, runtime::reflector::Store};
 use serde_json::Value;
 
 /// The owners of `spec.replicas` beside the policy itself.
@@ -20,7 +20,7 @@ pub fn of(cluster: &Cluster, policy: &FeedbackPolicy, snapshot: Option<&Snapshot
             owners.push(Owner::HorizontalPodAutoscaler(autoscaler.name_any()));
         }
     }
-    for object in cluster.scaled_objects.iter().flat_map(|store| store.state()) {
+    for object in cluster.scaled_objects.iter().flat_map(Store::state) {
         if object.namespace().as_deref() == Some(namespace.as_str()) && scales(&object, target) {
             owners.push(Owner::ScaledObject(object.name_any()));
         }

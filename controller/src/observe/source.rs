@@ -3,6 +3,8 @@
 //! Each query is one request with one deadline: no retries, no redirects, a bounded body. The loop
 //! asks again with its next pass; a retry would only answer for a time that has passed.
 
+mod version;
+
 use super::{
     credentials::{self, CredentialsError, Secrets},
     envelope::{self, Answer, EnvelopeError},

@@ -1,4 +1,4 @@
-//! MetricSources as they are defined now, with their Secrets, ready to be asked.
+//! Each `MetricSource` as it is defined now, with its Secrets, ready to be asked.
 
 use super::{cluster::Cluster, credentials, source::Source};
 use flyball_crds::{MetricSource, NamespacesFrom, Reason, SecretKey};
@@ -98,7 +98,8 @@ impl Sources {
     }
 }
 
-fn allows(source: &MetricSource, namespace: &str) -> bool {
+/// Whether policies of this namespace may use the source.
+pub fn allows(source: &MetricSource, namespace: &str) -> bool {
     source.spec.allowed_namespaces.as_ref().is_none_or(|allowed| match allowed.from {
         NamespacesFrom::All => true,
         NamespacesFrom::Names => allowed.names.iter().any(|name| name == namespace),

@@ -4,7 +4,7 @@ use super::{Pass, memory};
 use crate::{clock::micro_time, validate::FieldError};
 use flyball_core::{
     check::{CheckResult, Verdict},
-    policy::ReplicasAction,
+    policy::{Law, ReplicasAction},
     signal::Reading,
 };
 use flyball_crds::{CheckStatus, CheckVerdict, DecisionStatus, SignalStatus};
@@ -28,19 +28,30 @@ pub fn checks(results: &[CheckResult]) -> Vec<CheckStatus> {
     written.collect()
 }
 
-/// The readings behind an action: its rules, its signals, its verification.
+/// The readings behind an action: the rules and signals it names, and its verification.
 pub(crate) fn signals(pass: &Pass<'_>, action: &ReplicasAction) -> Vec<SignalStatus> {
-    let rules = pass.policy.rules.iter().filter_map(|(name, rule)| {
+    let (ratio, down) = match &action.law {
+        Law::Ratio(ratio) => (Some(&ratio.signal), None),
+        Law::Step(step) => (None, step.down.as_ref()),
+    };
+    let named = action.when.iter().chain(down.into_iter().flat_map(|down| &down.when));
+    let rules = named.filter_map(|name| {
+        let rule = pass.policy.rules.get(name)?;
         Some(signal(name, &rule.condition.query().text, pass.seen.rules.get(name)?))
     });
-    let signals = pass.policy.signals.iter().filter_map(|(name, defined)| {
-        Some(signal(name, &defined.query.text, pass.seen.signals.get(name)?))
+    let demand = action.verification.iter().filter_map(|verification| verification.demand.as_ref());
+    let named = ratio.into_iter().chain(demand.map(|demand| &demand.signal));
+    let signals = named.filter_map(|name| {
+        Some(signal(name, &pass.policy.signals.get(name)?.query.text, pass.seen.signals.get(name)?))
     });
     let verification = action.verification.iter().filter_map(|verification| {
         let reading = pass.seen.verifications.get(&action.name)?;
         Some(signal("verify", &verification.condition.left.text, reading))
     });
-    rules.chain(signals).chain(verification).take(64).collect()
+    let mut all: Vec<SignalStatus> = rules.chain(signals).chain(verification).collect();
+    all.dedup_by(|a, b| a.name == b.name);
+    all.truncate(64);
+    all
 }
 
 fn signal(name: &str, query: &str, reading: &Reading) -> SignalStatus {
@@ -69,11 +80,19 @@ pub(crate) fn decision(
         current: memory::stored_replicas(current),
         desired: memory::stored_replicas(desired),
         reason: clean(reason),
-        arithmetic: arithmetic.iter().take(16).map(|line| clean(line)).collect(),
+        arithmetic: arithmetic.iter().take(16).map(clean).collect(),
         checks: checks(results),
-        signals: signals(pass, action),
+        signals: short(signals(pass, action)),
         change: None,
     }
+}
+
+/// A status is written often and holds up to eight actions: the whole query is in the Change.
+fn short(mut signals: Vec<SignalStatus>) -> Vec<SignalStatus> {
+    for signal in &mut signals {
+        signal.query = clean(&signal.query);
+    }
+    signals
 }
 
 /// Several errors in one line.

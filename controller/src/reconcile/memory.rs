@@ -21,6 +21,8 @@ const STORED_ALERTS: usize = 32;
 pub struct ActionMemory {
     /// What the decisions rest on.
     pub history: History,
+    /// The last value that we wrote.
+    pub written: Option<Replicas>,
     /// How many records without a write were made.
     pub recorded: i64,
     /// To whom the field was left.
@@ -81,6 +83,7 @@ impl Memory {
             for name in names {
                 self.actions.entry(name).or_insert_with(|| ActionMemory {
                     history: History::new(self.observing_since),
+                    written: None,
                     recorded: 0,
                     yielded: None,
                     decision: None,
@@ -104,6 +107,7 @@ impl Memory {
             (known, Replicas::new(change.spec.before.into()), Replicas::new(change.spec.after.into()))
         {
             action.history.events.push(ScaleEvent { at, from, to });
+            action.written = Some(to);
             action.history.events.sort_by_key(|event| event.at);
         }
     }
@@ -112,8 +116,8 @@ impl Memory {
     /// Change of ours held the field.
     pub fn adopt(&mut self, current: Replicas) {
         for action in self.actions.values_mut() {
+            let ours = action.written == Some(current);
             let history = &mut action.history;
-            let ours = history.events.last().is_some_and(|event| event.to == current);
             if history.last_verified.is_none() || (!ours && history.last_verified != Some(current)) {
                 history.last_verified = Some(current);
             }
@@ -123,6 +127,7 @@ impl Memory {
     /// All actions move one field, so all of them learn of its changes.
     pub fn moved(&mut self, event: ScaleEvent) {
         for action in self.actions.values_mut() {
+            action.written = Some(event.to);
             if !action.history.events.iter().any(|known| known.at == event.at) {
                 action.history.events.push(event);
             }
@@ -192,6 +197,7 @@ fn restored(action: &ActionStatus, now: Timestamp) -> ActionMemory {
     };
     ActionMemory {
         history,
+        written: action.written.and_then(replicas),
         recorded: action.recorded,
         yielded: action.yielded.clone(),
         decision: action.last_decision.clone(),
@@ -282,6 +288,7 @@ fn stored_action(name: &str, action: &ActionMemory, written: &crds::FeedbackPoli
     ActionStatus {
         name: name.to_owned(),
         verified: history.last_verified.map(stored_replicas),
+        written: action.written.map(stored_replicas),
         recorded: action.recorded,
         recommendations: match before {
             Some(before) if !moved => before.recommendations.clone(),

@@ -11,19 +11,21 @@ pub mod sources;
 use crate::{
     apply::Authority,
     client::Clients,
+    clock::from_micro_time,
     observe::{Observation, cluster::Cluster, sources::Sources},
     record::{self, Recorder, status::Summary},
 };
 use flyball_core::{
     check::{OpenChange, World},
     decide::{Facts, History, Inputs},
-    evaluate::{RuleState, evaluate},
-    policy::{Mode, Policy, Replicas, ReplicasAction},
-    time::Timestamp,
+    evaluate::evaluate,
+    policy::{Mode, Policy, Query, Replicas, ReplicasAction},
+    signal::Reading,
+    time::{Span, Timestamp},
 };
-use flyball_crds::{Change, FeedbackPolicy, Reason};
+use flyball_crds::{Change, FeedbackPolicy, Reason, YieldStatus};
 use kube::ResourceExt;
-use memory::Memory;
+use memory::{ActionMemory, Memory};
 use propose::Proposed;
 use std::{sync::Arc, time::Instant};
 
@@ -78,7 +80,7 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         name: object.name_any(),
         authority,
     };
-    let (summary, proposed) = pass.run(memory).await;
+    let (summary, proposed) = Box::pin(pass.run(memory)).await;
     ctx.recorder.pass(&pass, memory, proposed.as_ref(), began.elapsed());
     record::status::write(ctx, object, memory, summary, now, authority).await;
 }
@@ -92,22 +94,37 @@ impl Pass<'_> {
             memory.adopt(snapshot.target.value);
         }
         let carried = match self.own_open() {
-            Some(change) => Some(open::carry(self, memory, &change).await),
+            Some(change) => match open::carry(self, memory, &change).await {
+                Ok(carried) => Some(carried),
+                // While it stands nothing else may touch the field.
+                Err(damage) => return (Summary::blocked(self, memory, &damage), None),
+            },
             None => None,
         };
         if self.policy.mode == Mode::Observe {
-            return (Summary::of(self, carried.as_ref(), None), None);
+            return (Summary::of(self, memory, carried.as_ref(), None), None);
         }
         let proposed = propose::propose(self, memory, carried.as_ref()).await;
-        (Summary::of(self, carried.as_ref(), proposed.as_ref()), proposed)
+        (Summary::of(self, memory, carried.as_ref(), proposed.as_ref()), proposed)
     }
 
     fn evaluate(&self, memory: &mut Memory) {
         for (name, rule) in &self.policy.rules {
             let Some(reading) = self.seen.rules.get(name) else { continue };
-            let before = memory.rules.remove(name).unwrap_or_else(RuleState::default);
+            let before = memory.rules.remove(name).unwrap_or_default();
             memory.rules.insert(name.clone(), evaluate(rule, reading, &before, self.seen.now));
         }
+    }
+
+    /// The reading of a query that this pass has asked already.
+    pub(crate) fn asked(&self, query: &Query, max_age: Span) -> Option<&Reading> {
+        let signals = self.policy.signals.values().map(|signal| (&signal.query, signal.max_age, self.seen.signals.get(&signal.name)));
+        let verifications = self.policy.actions.iter().filter_map(|action| {
+            let verification = action.verification.as_ref()?;
+            Some((&verification.condition.left, verification.max_age, self.seen.verifications.get(&action.name)))
+        });
+        let mut asked = signals.chain(verifications);
+        asked.find(|(known, age, _)| known.text == query.text && *age == max_age).and_then(|(_, _, reading)| reading)
     }
 
     /// The open Change of this policy, the newest if there should be several.
@@ -136,10 +153,7 @@ impl Pass<'_> {
 
     pub(crate) fn world(&self, memory: &Memory, action: &ReplicasAction, open: OpenChange) -> World {
         let mut owners = self.seen.owners.clone();
-        let yielded = memory.actions.get(&action.name).and_then(|action| action.yielded.as_ref());
-        if let Some(yielded) = yielded.filter(|yielded| {
-            yielded.until.as_ref().is_some_and(|until| crate::clock::from_micro_time(until) > self.seen.now)
-        }) {
+        if let Some(yielded) = memory.actions.get(&action.name).and_then(|action| self.yielded(action)) {
             owners.push(flyball_core::check::Owner::FieldManager {
                 manager: yielded.manager.clone(),
                 operation: "Update".to_owned(),
@@ -148,8 +162,16 @@ impl Pass<'_> {
         World { target: self.seen.found.target.clone(), owners, open }
     }
 
+    /// To whom the field is left now.
+    fn yielded<'m>(&self, action: &'m ActionMemory) -> Option<&'m YieldStatus> {
+        let still = |yielded: &&YieldStatus| {
+            yielded.until.as_ref().is_some_and(|until| from_micro_time(until) > self.seen.now)
+        };
+        action.yielded.as_ref().filter(still)
+    }
+
     /// Why the policy as a whole is not ready, if it is not.
-    pub(crate) fn trouble(&self) -> Option<(Reason, String)> {
+    pub(crate) fn trouble(&self, memory: &Memory) -> Option<(Reason, String)> {
         use flyball_core::check::{Owner, Target};
         if let Err(problem) = &self.seen.source {
             return Some((problem.reason(), problem.to_string()));
@@ -180,6 +202,14 @@ impl Pass<'_> {
                 Owner::FieldManager { manager, .. } => (Reason::OwnershipConflict, format!("field manager {manager}")),
             };
             return Some((reason, format!("{named}: {who} sets its replicas; leave the field to one of the two")));
+        }
+        if let Some(yielded) = memory.actions.values().find_map(|action| self.yielded(action)) {
+            let until = yielded.until.as_ref().map(|until| until.0.to_string()).unwrap_or_default();
+            let message = format!(
+                "{named}: left to {} until {until} (spec.yieldFor); edit the policy to take it up at once",
+                yielded.manager
+            );
+            return Some((Reason::OwnershipConflict, message));
         }
         let failed = self.seen.rules.iter().chain(&self.seen.signals).find(|(_, reading)| {
             reading.quality() == flyball_core::signal::Quality::Error

@@ -2,7 +2,7 @@
 
 use super::{Context, Pass, memory, memory::Memory};
 use crate::{
-    apply::{Authority, Hands, Journals, ReplicasEvent, ReplicasTx, drive, journal_of, roll_back},
+    apply::{Authority, Hands, JournalError, Journals, ReplicasEvent, ReplicasTx, drive, journal_of, roll_back},
     clock::{from_micro_time, micro_time},
     observe::{find, is_open, target::Snapshot},
     validate::{FrozenVerification, comparison_of_change},
@@ -10,14 +10,18 @@ use crate::{
 use flyball_core::{
     check::{self, Approved, OpenChange, Undo, undo_decrease, undo_increase},
     decide::{Direction, Inputs, Latch, ScaleEvent},
-    policy::{OnInconclusive, OnIneffective, Replicas, ReplicasAction},
+    policy::{OnInconclusive, OnIneffective, Query, Replicas, ReplicasAction},
     signal::Reading,
+    time::Span,
     transaction::{Abort, Cause, Event, Journal, Outcome, Phase, Tx, Verdict},
     verify::{Judgement, judge},
 };
 use flyball_crds::{Change, FeedbackPolicy, Verdict as RecordedVerdict, YieldStatus};
 use kube::ResourceExt;
 use tracing::{error, info};
+
+/// After the API server refused a write, the next one waits for so long at most.
+const REFUSED_PAUSE: Span = Span::from_secs(120);
 
 /// What became of an open Change in this pass.
 pub(crate) struct Carried {
@@ -43,16 +47,8 @@ struct Judged {
 }
 
 /// Carries a Change of this policy as far as it goes.
-pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change) -> Carried {
-    let journal = match journal_of(change) {
-        Ok(journal) => journal,
-        Err(damage) => {
-            error!(%damage, "an open Change can't be read; delete it to go on");
-            let nothing = Replicas::new(0).unwrap_or_else(|| pass.policy.actions[0].bounds.min);
-            let tx = Tx::resume(Journal::open(0, nothing, nothing, pass.seen.now), None);
-            return Carried { change: change.clone(), tx, waiting: Some(damage.to_string()) };
-        }
-    };
+pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change) -> Result<Carried, JournalError> {
+    let journal = journal_of(change)?;
     let action = pass.policy.actions.iter().find(|action| action.name == change.spec.action);
     let abort = why_abort(pass, change, action);
     let judged = match (journal.phase, abort, action) {
@@ -64,7 +60,7 @@ pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change)
     let before = journal.clone();
     let (tx, change) = run(pass.ctx, change, Tx::resume(journal, abort), pass.authority, event, verdict).await;
     remember(pass, memory, &before, &tx, &change);
-    Carried { change, tx, waiting }
+    Ok(Carried { change, tx, waiting })
 }
 
 /// Aborts what is open of a policy that can't be read any more.
@@ -217,9 +213,16 @@ async fn judged(
 async fn ask(pass: &Pass<'_>, frozen: &FrozenVerification) -> (Reading, Option<Reading>) {
     let now = pass.seen.now;
     let source = pass.ctx.sources.get(&pass.ctx.cluster, &frozen.source, &pass.namespace);
-    let read = async |query, max_age| match &source {
-        Ok(source) => source.read(query, max_age, now).await,
-        Err(problem) => Reading::failed(now, problem.to_string()),
+    // Unless the policy was edited meanwhile, this pass has asked the very same already.
+    let same_source = frozen.source == pass.object.spec.source_ref.name;
+    let read = async |query: &Query, max_age: Span| {
+        if let Some(reading) = pass.asked(query, max_age).filter(|_| same_source) {
+            return reading.clone();
+        }
+        match &source {
+            Ok(source) => source.read(query, max_age, now).await,
+            Err(problem) => Reading::failed(now, problem.to_string()),
+        }
     };
     let verification = &frozen.verification;
     let demand = async {
@@ -300,16 +303,25 @@ pub(super) fn remember(pass: &Pass<'_>, memory: &mut Memory, before: &Journal<Re
         Phase::Closed(Outcome::Ineffective) => latch(pass, memory, change, journal),
         Phase::Closed(Outcome::Superseded(Cause::Foreign)) => {
             let manager = pass.seen.found.snapshot.as_ref().and_then(manager);
-            let yielded = YieldStatus {
-                manager: manager.unwrap_or_else(|| "somebody else".to_owned()),
-                until: Some(micro_time(now + pass.policy.yield_for)),
-                generation: pass.object.metadata.generation.unwrap_or_default(),
-            };
-            for action in memory.actions.values_mut() {
-                action.yielded = Some(yielded.clone());
-            }
+            give_way(pass, memory, manager.unwrap_or_else(|| "somebody else".to_owned()), pass.policy.yield_for);
+        }
+        Phase::Closed(Outcome::Superseded(Cause::Refused)) => {
+            let pause = pass.policy.yield_for.min(REFUSED_PAUSE);
+            give_way(pass, memory, "the API server, which refused the last write,".to_owned(), pause);
         }
         _ => {}
+    }
+}
+
+/// Keeps our hands off the field for a while.
+fn give_way(pass: &Pass<'_>, memory: &mut Memory, manager: String, pause: Span) {
+    let yielded = YieldStatus {
+        manager,
+        until: Some(micro_time(pass.seen.now + pause)),
+        generation: pass.object.metadata.generation.unwrap_or_default(),
+    };
+    for action in memory.actions.values_mut() {
+        action.yielded = Some(yielded.clone());
     }
 }
 

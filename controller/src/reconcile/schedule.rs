@@ -173,7 +173,7 @@ async fn follow(
             info!(policy = %key, "taking up the policy");
         }
         let Some((_, memory)) = &mut remembered else { return };
-        pass(&ctx, &object, memory, &authority).await;
+        Box::pin(pass(&ctx, &object, memory, &authority)).await;
         due = next(memory, &object, (ctx.now)());
     }
 }

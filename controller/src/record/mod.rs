@@ -74,7 +74,7 @@ impl Recorder {
                 self.metrics.replicas(policy, &action.name, whole(current), whole(desired));
             }
         }
-        let (reason, _) = pass.trouble().unwrap_or((Reason::Evaluating, String::new()));
+        let (reason, _) = pass.trouble(memory).unwrap_or((Reason::Evaluating, String::new()));
         self.note(pass.object, reason, memory, took);
     }
 

@@ -1,7 +1,7 @@
 //! A policy's status: what it is doing and why, written only when it says something new.
 
 use crate::{
-    apply::Authority,
+    apply::{Authority, JournalError},
     clock::time,
     metrics::Verb,
     reconcile::{Context, Pass, evidence, memory::Memory, open::Carried, propose::Proposed},
@@ -35,13 +35,21 @@ impl Summary {
         }
     }
 
+    /// An open Change can't be read.
+    pub(crate) fn blocked(pass: &Pass<'_>, memory: &Memory, damage: &JournalError) -> Self {
+        let summary = Self::of(pass, memory, None, None);
+        let why = format!("{damage}; delete the Change to go on");
+        let progressing = (true, Reason::Invalid, why.clone());
+        Self { progressing, doing: "Blocked by a damaged Change".to_owned(), why, ..summary }
+    }
+
     /// What came of a pass.
-    pub(crate) fn of(pass: &Pass<'_>, carried: Option<&Carried>, proposed: Option<&Proposed>) -> Self {
+    pub(crate) fn of(pass: &Pass<'_>, memory: &Memory, carried: Option<&Carried>, proposed: Option<&Proposed>) -> Self {
         let carried = match proposed {
             Some(Proposed::Begun(begun)) => Some(begun.as_ref()),
             _ => carried,
         };
-        let ready = match pass.trouble() {
+        let ready = match pass.trouble(memory) {
             Some((reason, message)) => (false, reason, message),
             None if pass.policy.suspended => (true, Reason::Suspended, "the policy is suspended: nothing is written".to_owned()),
             None => (true, Reason::Evaluating, format!("evaluated every {}", pass.policy.interval)),
@@ -56,9 +64,10 @@ impl Summary {
             };
             let doing = format!("{verb} {} -> {}", journal.before, journal.after);
             let name = carried.change.name_any();
+            let so_far = carried.waiting.as_ref().map_or_else(String::new, |why| format!(": {why}"));
             return Self {
                 ready,
-                progressing: (true, reason, format!("{doing} by Change {name}")),
+                progressing: (true, reason, format!("{doing} by Change {name}{so_far}")),
                 doing,
                 why: carried.change.spec.reason.clone(),
                 change: Some(name),

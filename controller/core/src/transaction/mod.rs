@@ -73,6 +73,8 @@ pub enum Cause {
     Expired,
     /// It was aborted before the target was written.
     Aborted(Abort),
+    /// The API server refused to write the target.
+    Refused,
 }
 
 /// Why a transaction is cut short.
@@ -168,6 +170,8 @@ pub enum Event<V, R> {
     Accepted(Target<V, R>),
     /// The write was refused because its precondition did not hold.
     Conflict,
+    /// The write was refused for good: it did not happen and never will.
+    Refused,
     /// The write's outcome is unknown: time-out, lost connection, server error.
     Lost,
     /// The journal was persisted.

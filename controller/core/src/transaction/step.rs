@@ -17,9 +17,7 @@ where
             tx.target = Some(target);
             advance(&mut tx, now)
         }
-        // The precondition failed, or we can't know. Reading the target again is not enough: the
-        // journal may have moved on as well, so only a new pass may go on.
-        Event::Conflict | Event::Lost => None,
+        Event::Refused => refused(&mut tx),
         Event::Recorded => tx.recording.take().and_then(|journal| {
             tx.owned |= journal.attempt != tx.journal.attempt;
             tx.journal = journal;
@@ -30,7 +28,9 @@ where
             tx.recording = None;
             None
         }
-        Event::Undecided => None,
+        // The precondition failed, or we can't know. Reading the target again is not enough: the
+        // journal may have moved on as well, so only a new pass may go on.
+        Event::Conflict | Event::Lost | Event::Undecided => None,
         Event::Achieved => judged(&mut tx, Verdict::Achieved, |journal| {
             journal.phase = Phase::Closed(Outcome::Committed);
         }),
@@ -124,6 +124,21 @@ where
     } else {
         close(tx, Outcome::Superseded(Cause::Foreign))
     }
+}
+
+/// A forward write that was refused ends the transaction, where it is certain that no write of it is
+/// or ever was under way: the field is still `before` under our own stamp, or this is the pass that
+/// created the journal and it has not even stamped the target. Everything else is tried again.
+fn refused<V, R>(tx: &mut Tx<V, R>) -> Option<Effect<V, R>>
+where
+    V: Clone + PartialEq,
+{
+    let stamp = Stamp { sequence: tx.journal.sequence, attempt: tx.journal.attempt };
+    let target = tx.target.as_ref()?;
+    let nothing_sent = target.stamp == Some(stamp) || tx.journal.attempt == 0;
+    let unchanged = target.value == tx.journal.before;
+    (tx.journal.phase == Phase::Applying && tx.owned && nothing_sent && unchanged)
+        .then(|| close(tx, Outcome::Superseded(Cause::Refused)))
 }
 
 fn record<V: Clone, R>(tx: &mut Tx<V, R>, change: impl FnOnce(&mut Journal<V>)) -> Effect<V, R> {

@@ -1,0 +1,160 @@
+//! What a check found, and how it is shown.
+
+use crate::cli::{
+    fetch::ReadError,
+    screen::{Page, Style, Tone, columns, plain},
+};
+
+/// Subjects are padded to at most so many columns.
+const SUBJECT: usize = 30;
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// As it should be.
+    Ok,
+    /// It could not be asked.
+    Skip,
+    /// It works, and is worth a look.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+impl Mark {
+    /// The mark as it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Skip => "skip",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+        }
+    }
+
+    const fn tone(self) -> Tone {
+        match self {
+            Self::Ok => Tone::Good,
+            Self::Skip => Tone::Dim,
+            Self::Warn => Tone::Busy,
+            Self::Fail => Tone::Bad,
+        }
+    }
+}
+
+/// One line of the report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How it went.
+    pub mark: Mark,
+    /// What was looked at.
+    pub subject: String,
+    /// What was found.
+    pub said: String,
+    /// What to do about it; empty where nothing is to be done.
+    pub way_out: String,
+}
+
+impl Finding {
+    /// All is well.
+    pub fn ok(subject: impl Into<String>, said: impl Into<String>) -> Self {
+        Self { mark: Mark::Ok, subject: subject.into(), said: said.into(), way_out: String::new() }
+    }
+
+    /// Something is not as it should be.
+    pub fn new(mark: Mark, subject: impl Into<String>, said: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self { mark, subject: subject.into(), said: said.into(), way_out: way_out.into() }
+    }
+
+    /// From a message that names its way out behind the last semicolon, as ours do.
+    pub fn message(mark: Mark, subject: impl Into<String>, message: &str) -> Self {
+        let (said, way_out) = message.rsplit_once("; ").unwrap_or((message, ""));
+        Self::new(mark, subject, said, way_out)
+    }
+
+    /// From an error of reading: what we may not ask is skipped, what does not work fails.
+    pub fn unread(subject: impl Into<String>, error: &ReadError) -> Self {
+        let mark = if matches!(error, ReadError::Forbidden { .. }) { Mark::Skip } else { Mark::Fail };
+        Self::message(mark, subject, &error.to_string())
+    }
+}
+
+/// Findings under a title.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// The title.
+    pub title: String,
+    /// The findings.
+    pub findings: Vec<Finding>,
+}
+
+impl Section {
+    /// The section as text. `quiet` leaves out what is well, and nothing at all where all is.
+    pub fn draw(&self, style: Style, quiet: bool) -> String {
+        let shown: Vec<&Finding> =
+            self.findings.iter().filter(|finding| !quiet || finding.mark != Mark::Ok).collect();
+        if shown.is_empty() {
+            return String::new();
+        }
+        let mut page = Page::new(style);
+        page.line(&style.paint(Tone::Strong, &plain(&self.title)));
+        let subjects: Vec<String> = shown.iter().map(|finding| plain(&finding.subject)).collect();
+        let width = subjects.iter().map(|subject| columns(subject)).max().unwrap_or(0).min(SUBJECT);
+        for (finding, subject) in shown.iter().zip(&subjects) {
+            let cells = [(finding.mark.tone(), finding.mark.as_str()), (Tone::Plain, subject.as_str())];
+            let below = " ".repeat(4 + 2 + width + 2);
+            // A subject that is too long for its column has its line for itself.
+            if columns(subject) > width {
+                page.row("  ", "  ", &cells, &[4, 0], "");
+                page.sentence(&format!("  {below}"), &format!("  {below}"), &plain(&finding.said));
+            } else {
+                page.row("  ", "  ", &cells, &[4, width], &plain(&finding.said));
+            }
+            if !finding.way_out.is_empty() {
+                let arrow = style.paint(Tone::Dim, "->");
+                page.sentence(&format!("  {below}{arrow} "), &format!("  {below}   "), &plain(&finding.way_out));
+            }
+        }
+        page.gap();
+        page.finish()
+    }
+}
+
+/// How many of each mark.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Findings that are well.
+    pub ok: usize,
+    /// Warnings.
+    pub warnings: usize,
+    /// Failures.
+    pub failed: usize,
+    /// What was not asked.
+    pub skipped: usize,
+}
+
+impl Tally {
+    /// Counts a section.
+    pub fn add(&mut self, section: &Section) {
+        for finding in &section.findings {
+            match finding.mark {
+                Mark::Ok => self.ok += 1,
+                Mark::Warn => self.warnings += 1,
+                Mark::Fail => self.failed += 1,
+                Mark::Skip => self.skipped += 1,
+            }
+        }
+    }
+
+    /// The line at the end.
+    pub fn line(&self) -> String {
+        let Self { ok, warnings, failed, skipped } = self;
+        let plural = if *warnings == 1 { "" } else { "s" };
+        format!("{ok} ok, {warnings} warning{plural}, {failed} failed, {skipped} skipped")
+    }
+
+    /// The exit code: 1 if anything failed.
+    pub const fn exit_code(&self) -> u8 {
+        if self.failed == 0 { 0 } else { 1 }
+    }
+}

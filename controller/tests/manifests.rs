@@ -1,0 +1,208 @@
+//! What is deployed fits the code, and has no more rights than it needs.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use flyball_controller::{cli::check, lease::ApiStore, observe::cluster::DEFAULT_KINDS};
+use flyball_crds::{GROUP, STAMP_ANNOTATION, definitions};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+}
+
+fn documents(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_yaml::Deserializer::from_str(&text)
+        .map(|document| serde::Deserialize::deserialize(document).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+        .collect()
+}
+
+/// The one object of this kind and name in a file of `deploy/manifests`.
+fn object(file: &str, kind: &str) -> Value {
+    let found: Vec<Value> =
+        documents(&folder("deploy/manifests").join(file)).into_iter().filter(|it| it["kind"] == kind).collect();
+    assert_eq!(found.len(), 1, "one {kind} in {file}");
+    found.into_iter().next().unwrap()
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+}
+
+/// All rules of the controller's two roles, as `group/resource: verbs`, with the names they are held to.
+fn rules() -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for kind in ["ClusterRole", "Role"] {
+        for rule in object("rbac.yaml", kind)["rules"].as_array().unwrap() {
+            for group in strings(&rule["apiGroups"]) {
+                for resource in strings(&rule["resources"]) {
+                    let names = strings(&rule["resourceNames"]).join(" ");
+                    let held = if names.is_empty() { String::new() } else { format!(" of {names}") };
+                    all.insert(format!("{kind} {group}/{resource}: {}{held}", strings(&rule["verbs"]).join(" ")));
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn the_controllers_rights_are_these() {
+    let expect = [
+        "ClusterRole apiextensions.k8s.io/customresourcedefinitions: get of feedbackpolicies.flyball.dev metricsources.flyball.dev changes.flyball.dev",
+        "ClusterRole apps/deployments/scale: get update",
+        "ClusterRole apps/deployments: get list watch patch",
+        "ClusterRole apps/statefulsets/scale: get update",
+        "ClusterRole apps/statefulsets: get list watch patch",
+        "ClusterRole autoscaling/horizontalpodautoscalers: list watch",
+        "ClusterRole events.k8s.io/events: create",
+        "ClusterRole flyball.dev/changes/status: update",
+        "ClusterRole flyball.dev/changes: get list watch create delete",
+        "ClusterRole flyball.dev/feedbackpolicies/status: update patch",
+        "ClusterRole flyball.dev/feedbackpolicies: get list watch",
+        "ClusterRole flyball.dev/metricsources/status: update patch",
+        "ClusterRole flyball.dev/metricsources: get list watch",
+        "ClusterRole keda.sh/scaledobjects: list watch",
+        "Role /secrets: get list watch",
+        "Role coordination.k8s.io/leases: create",
+        "Role coordination.k8s.io/leases: get update of flyball",
+    ];
+    assert_eq!(rules(), expect.map(str::to_owned).into());
+}
+
+#[test]
+fn nobody_is_given_a_wildcard_a_status_or_a_journal() {
+    for file in ["rbac.yaml", "roles.yaml"] {
+        let text = fs::read_to_string(folder("deploy/manifests").join(file)).unwrap();
+        assert!(!text.contains("'*'") && !text.contains("\"*\"") && !text.contains("[*"), "{file}");
+    }
+    for role in documents(&folder("deploy/manifests/roles.yaml")) {
+        for rule in role["rules"].as_array().unwrap() {
+            let reads = strings(&rule["verbs"]).iter().all(|verb| ["get", "list", "watch"].contains(verb));
+            assert!(reads || strings(&rule["resources"]) == ["feedbackpolicies"], "{rule}");
+        }
+    }
+}
+
+#[test]
+fn the_admission_policy_means_this_account_this_stamp_and_these_kinds() {
+    let account = object("serviceaccount.yaml", "ServiceAccount");
+    let user = format!(
+        "system:serviceaccount:{}:{}",
+        account["metadata"]["namespace"].as_str().unwrap(),
+        account["metadata"]["name"].as_str().unwrap(),
+    );
+    let policy = object("admission.yaml", "ValidatingAdmissionPolicy");
+    assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+    assert_eq!(
+        policy["spec"]["matchConditions"][0]["expression"],
+        json!(format!("request.userInfo.username == '{user}'"))
+    );
+    assert_eq!(policy["spec"]["variables"][0], json!({"name": "stamp", "expression": format!("'{STAMP_ANNOTATION}'")}));
+    let held = &policy["spec"]["matchConstraints"]["resourceRules"][0];
+    assert_eq!(strings(&held["operations"]), ["CREATE", "UPDATE", "DELETE"]);
+    for kind in DEFAULT_KINDS {
+        let plural = format!("{}s", kind.rsplit('/').next().unwrap().to_lowercase());
+        for resource in [plural.clone(), format!("{plural}/scale"), format!("{plural}/status")] {
+            assert!(strings(&held["resources"]).contains(&resource.as_str()), "{resource}");
+        }
+    }
+    let binding = object("admission.yaml", "ValidatingAdmissionPolicyBinding");
+    assert_eq!(binding["spec"], json!({"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}));
+    for file in ["rbac.yaml"] {
+        for it in documents(&folder("deploy/manifests").join(file)) {
+            for subject in it["subjects"].as_array().into_iter().flatten() {
+                assert_eq!((&subject["name"], &subject["namespace"]), (&account["metadata"]["name"], &account["metadata"]["namespace"]));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_pod_has_no_more_than_it_needs() {
+    let spec = &object("deployment.yaml", "Deployment")["spec"]["template"]["spec"];
+    assert_eq!(spec["securityContext"]["runAsNonRoot"], json!(true));
+    assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+    let container = &spec["containers"][0];
+    assert_eq!(
+        container["securityContext"],
+        json!({
+            "allowPrivilegeEscalation": false,
+            "readOnlyRootFilesystem": true,
+            "capabilities": {"drop": ["ALL"]},
+        })
+    );
+    assert!(container["resources"]["limits"]["memory"].is_string());
+    assert!(spec["volumes"].is_null(), "nothing is mounted");
+    let labels = &object("namespace.yaml", "Namespace")["metadata"]["labels"];
+    assert_eq!(labels["pod-security.kubernetes.io/enforce"], "restricted");
+}
+
+#[test]
+fn the_parts_fit_together() {
+    let deployment = object("deployment.yaml", "Deployment");
+    let template = &deployment["spec"]["template"];
+    let labels = &template["metadata"]["labels"];
+    let container = &template["spec"]["containers"][0];
+    for selector in [
+        &deployment["spec"]["selector"]["matchLabels"],
+        &object("service.yaml", "Service")["spec"]["selector"],
+        &object("deployment.yaml", "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+    ] {
+        for (key, value) in selector.as_object().unwrap() {
+            assert_eq!(&labels[key], value);
+        }
+    }
+    let port = &container["ports"][0];
+    assert_eq!(object("service.yaml", "Service")["spec"]["ports"][0]["targetPort"], port["name"]);
+    assert!(strings(&container["args"]).contains(&format!("--listen=0.0.0.0:{}", port["containerPort"]).as_str()));
+    for (probe, path) in [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz"), ("startupProbe", "/healthz")] {
+        assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": port["name"]}));
+    }
+    assert_eq!(template["spec"]["serviceAccountName"], object("serviceaccount.yaml", "ServiceAccount")["metadata"]["name"]);
+    let lease = object("lease.yaml", "Lease");
+    assert_eq!((&lease["metadata"]["name"], &lease["spec"]), (&json!("flyball"), &Value::Null), "held by nobody");
+    // The type that reads it; its name and namespace are the defaults of `flyball run`.
+    let _: fn(kube::Client, &str, String) -> ApiStore = ApiStore::new;
+}
+
+#[test]
+fn the_kustomizations_name_every_file() {
+    for (base, generated) in [("deploy/manifests", "."), ("crds", "generated")] {
+        let named = documents(&folder(base).join("kustomization.yaml"))[0]["resources"].clone();
+        let named: BTreeSet<_> = strings(&named).into_iter().map(ToOwned::to_owned).collect();
+        let files: BTreeSet<_> = fs::read_dir(folder(base).join(generated))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "kustomization.yaml")
+            .map(|name| if generated == "." { name } else { format!("{generated}/{name}") })
+            .collect();
+        assert!(named.is_superset(&files), "{base}: {:?}", files.difference(&named));
+        for name in named.difference(&files) {
+            assert_eq!(name, "../../crds", "{base}");
+        }
+    }
+    let resources: BTreeSet<_> = definitions().into_iter().filter_map(|it| it.metadata.name).collect();
+    assert!(resources.iter().all(|name| name.ends_with(GROUP)));
+    assert_eq!(resources.len(), fs::read_dir(folder("crds/generated")).unwrap().count());
+}
+
+#[test]
+fn the_examples_are_right() {
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder("deploy/examples")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut report = vec![];
+    let summary = check::run(&files, &mut report).unwrap();
+    let report = String::from_utf8(report).unwrap();
+    assert_eq!((summary.policies, summary.sources, summary.errors), (4, 2, 0), "{report}");
+    // Only the documentation's own rule, which has no matchers, is warned of.
+    for line in report.lines().filter(|line| line.contains(": warning: ")) {
+        assert!(line.contains("high-request-latency.yaml") && line.contains("has no matcher"), "{line}");
+    }
+}

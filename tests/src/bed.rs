@@ -1,0 +1,100 @@
+//! The test bed's real cluster, as the scenarios find it.
+
+#![allow(clippy::expect_used, clippy::panic)] // What is missing here ends a test, and says so.
+
+use flyball_crds::definitions;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, Config, ResourceExt,
+    api::{Patch, PatchParams},
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::time::{Instant, sleep};
+
+/// How long a scenario waits for what must come before it gives up. It is no measure of speed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The cluster, and the programs that run against it.
+#[derive(Clone)]
+pub struct Bed {
+    /// How to reach the API server as an administrator.
+    pub config: Config,
+    /// A client of an administrator.
+    pub client: Client,
+    /// The kubeconfig of an administrator.
+    pub kubeconfig: PathBuf,
+    /// The controller's binary.
+    pub flyball: PathBuf,
+    /// The test bed's binary, if it is known.
+    pub testbed: Option<PathBuf>,
+}
+
+/// The bed, with the definitions installed. `None`: there is none, and the test has to pass without
+/// it; under `CI=true` that is a failure.
+pub async fn bed() -> Option<Bed> {
+    let Some(kubeconfig) = env::var_os("FLYBALL_TESTBED_KUBECONFIG").map(PathBuf::from) else {
+        assert!(env::var("CI").as_deref() != Ok("true"), "no test bed (make testbed): a skipped test is a failure in CI");
+        eprintln!("skipped: no test bed (make testbed)");
+        return None;
+    };
+    flyball_controller::observe::source::install_crypto_provider();
+    let read = Kubeconfig::read_from(&kubeconfig).expect("the test bed's kubeconfig can be read");
+    let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.expect("a configuration");
+    // A scenario must see each answer as it is.
+    config.default_retry = false;
+    let client = Client::try_from(config.clone()).expect("a client");
+    install(&client).await;
+    let testbed = env::var_os("FLYBALL_TESTBED").map(PathBuf::from);
+    Some(Bed { config, client, kubeconfig, flyball: flyball(), testbed })
+}
+
+/// The controller's binary: `FLYBALL_BIN`, else beside this test's own.
+fn flyball() -> PathBuf {
+    let beside = || {
+        let own = env::current_exe().expect("a test has a path");
+        own.parent().and_then(Path::parent).expect("a test lies in target/debug/deps").join("flyball")
+    };
+    let found = env::var_os("FLYBALL_BIN").map_or_else(beside, PathBuf::from);
+    assert!(found.exists(), "{} is missing: run `make build`", found.display());
+    found
+}
+
+async fn install(client: &Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for definition in definitions() {
+        let name = definition.name_any();
+        api.patch(&name, &PatchParams::apply("flyball-tests").force(), &Patch::Apply(&definition))
+            .await
+            .unwrap_or_else(|error| panic!("{name} is not installed: {error}"));
+        eventually(&format!("{name} is served"), async || {
+            let found = api.get(&name).await.ok()?;
+            let conditions = found.status?.conditions?;
+            conditions.iter().any(|it| it.type_ == "Established" && it.status == "True").then_some(())
+        })
+        .await;
+    }
+}
+
+/// Asks again and again until there is an answer. Gives up, with `what` in the message, after
+/// [`PATIENCE`].
+pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// A part of a name that no other test has, now or in another run.
+pub fn unique() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/uuid").expect("Linux has random names");
+    text.chars().take(8).collect()
+}
