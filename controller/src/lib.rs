@@ -14,3 +14,4 @@ pub mod cli;
 pub mod clock;
 pub mod reconcile;
 pub mod record;
+pub mod text;

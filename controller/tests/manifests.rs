@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use flyball_controller::{cli::check, lease::ApiStore, observe::cluster::DEFAULT_KINDS};
+use flyball_controller::{cli::check, observe::cluster::DEFAULT_KINDS};
 use flyball_crds::{GROUP, STAMP_ANNOTATION, definitions};
 use serde_json::{Value, json};
 use std::{
@@ -114,11 +114,10 @@ fn the_admission_policy_means_this_account_this_stamp_and_these_kinds() {
     }
     let binding = object("admission.yaml", "ValidatingAdmissionPolicyBinding");
     assert_eq!(binding["spec"], json!({"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}));
-    for file in ["rbac.yaml"] {
-        for it in documents(&folder("deploy/manifests").join(file)) {
-            for subject in it["subjects"].as_array().into_iter().flatten() {
-                assert_eq!((&subject["name"], &subject["namespace"]), (&account["metadata"]["name"], &account["metadata"]["namespace"]));
-            }
+    for binding in documents(&folder("deploy/manifests/rbac.yaml")) {
+        for subject in binding["subjects"].as_array().into_iter().flatten() {
+            assert_eq!(subject["name"], account["metadata"]["name"]);
+            assert_eq!(subject["namespace"], account["metadata"]["namespace"]);
         }
     }
 }
@@ -164,11 +163,12 @@ fn the_parts_fit_together() {
     for (probe, path) in [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz"), ("startupProbe", "/healthz")] {
         assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": port["name"]}));
     }
-    assert_eq!(template["spec"]["serviceAccountName"], object("serviceaccount.yaml", "ServiceAccount")["metadata"]["name"]);
+    assert_eq!(
+        template["spec"]["serviceAccountName"],
+        object("serviceaccount.yaml", "ServiceAccount")["metadata"]["name"]
+    );
     let lease = object("lease.yaml", "Lease");
     assert_eq!((&lease["metadata"]["name"], &lease["spec"]), (&json!("flyball"), &Value::Null), "held by nobody");
-    // The type that reads it; its name and namespace are the defaults of `flyball run`.
-    let _: fn(kube::Client, &str, String) -> ApiStore = ApiStore::new;
 }
 
 #[test]

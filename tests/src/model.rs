@@ -173,6 +173,8 @@ pub enum Action {
     Flip,
     /// A person writes the field.
     Edit(Value),
+    /// Kubernetes writes the object's status: nothing but its version moves.
+    Status,
     /// The policy is deleted.
     Delete,
     /// So much time passes that an unwritten decision is void.
@@ -288,6 +290,14 @@ impl World {
         }
     }
 
+    /// Whether anything would notice that the object's version moves.
+    fn something_is_current(&self) -> bool {
+        self.messages.iter().any(|message| match &message.request {
+            Request::Stamp { at, .. } | Request::Write { at, .. } => *at == Version::Current,
+            Request::Record { .. } => false,
+        })
+    }
+
     /// The one whose record was accepted knows the new version; everybody else's is stale.
     fn journal_changed(&mut self, by: Option<usize>) {
         for message in &mut self.messages {
@@ -300,6 +310,13 @@ impl World {
                 *version = if by == Some(i) { Version::Current } else { Version::Stale };
             }
         }
+    }
+
+    /// A controller whose write met a newer version reads the target again, and sends the write once
+    /// more if stamp and value are what it saw: Kubernetes itself writes a target's status all the time.
+    fn only_version_moved(&self, i: usize) -> bool {
+        let seen = self.controllers[i].pass.as_ref().and_then(|(tx, _)| tx.target.as_ref());
+        seen.is_some_and(|seen| seen.value == self.object.value && seen.stamp == self.object.stamp)
     }
 
     /// Brings equal histories to one form: requests nobody waits for are a set, and those whose
@@ -502,6 +519,9 @@ impl Model for Protocol {
         if world.edits < self.faults.edits {
             actions.extend([Value::Human, Value::Old].map(Action::Edit));
         }
+        if world.something_is_current() {
+            actions.push(Action::Status);
+        }
         if !world.deleted {
             actions.push(Action::Delete);
         }
@@ -525,7 +545,13 @@ impl Model for Protocol {
                 let message = world.messages.remove(k);
                 let heard = world.land(&message.request, message.sender, self.without);
                 if let Some(i) = message.sender {
-                    world.feed(i, heard);
+                    match (heard, message.request) {
+                        (Event::Conflict, Request::Write { value, .. }) if world.only_version_moved(i) => {
+                            let request = Request::Write { value, at: Version::Current };
+                            world.messages.push(Message { request, sender: Some(i) });
+                        }
+                        (heard, _) => world.feed(i, heard),
+                    }
                 }
             }
             Action::TimeOut(i) => {
@@ -582,6 +608,7 @@ impl Model for Protocol {
                 world.object.value = value;
                 world.object_changed();
             }
+            Action::Status => world.object_changed(),
             Action::Delete => world.deleted = true,
             Action::Wait => world.late = true,
         }

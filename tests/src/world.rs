@@ -61,9 +61,20 @@ impl World {
             .await
             .expect("a namespace");
         world.source(&world.namespace, json!({"url": world.prometheus.url, "timeout": "2s"})).await;
+        world.free_lease().await;
         world.prometheus.value("demand", 100.0);
         world.prometheus.value("latency", 0.2);
         world
+    }
+
+    /// A lease that a leader gave back: the first controller takes it at once, where it would wait for a
+    /// whole lease duration if it found none.
+    async fn free_lease(&self) {
+        let spec = json!({"holderIdentity": "", "leaseDurationSeconds": 15, "leaseTransitions": 0});
+        self.create(&json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "flyball"}, "spec": spec,
+        }))
+        .await;
     }
 
     fn object(&self, version: &str, kind: &str, mut object: Value) -> Value {
@@ -198,8 +209,10 @@ impl Drop for World {
                 lines.iter().skip(lines.len().saturating_sub(60)).for_each(|line| eprintln!("{line}"));
             }
         }
-        // A failure leaves nothing but a folder and a namespace behind.
-        let _ = fs::remove_dir_all(&self.folder);
+        if std::env::var_os("FLYBALL_KEEP_LOGS").is_none() {
+            // A failure leaves nothing but a folder behind.
+            let _ = fs::remove_dir_all(&self.folder);
+        }
         let (config, namespace) = (self.bed.config.clone(), self.namespace.clone());
         let _ = thread::spawn(move || remove(config, &namespace)).join();
     }

@@ -89,10 +89,10 @@ pub async fn drive(
         let Some(effect) = effects.into_iter().next() else { return tx };
         event = match effect {
             Effect::Stamp { stamp, at } => hands.stamp(stamp, &at).await,
-            Effect::Write { value, at } => {
-                let stamp = tx.target.as_ref().and_then(|target| target.stamp);
-                hands.write(value, &at, stamp).await
-            }
+            Effect::Write { value, at } => match &tx.target {
+                Some(seen) => hands.write(value, &at, seen).await,
+                None => Event::Lost,
+            },
             Effect::Record(journal) => {
                 journals.note.refusal = hands.refusal();
                 journals.record(&journal, now()).await

@@ -2,7 +2,7 @@
 
 use super::{Authority, ReplicasEvent};
 use crate::{
-    client::{CallError, CallKind},
+    client::{CallError, CallKind, WRITE_LIMIT, within},
     metrics::Verb,
     observe::target::Snapshot,
 };
@@ -18,7 +18,11 @@ use kube::{
     api::{ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams},
 };
 use std::sync::{Mutex, PoisonError};
-use tracing::warn;
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+/// How often one write is sent, if nothing but the target's version moves on.
+const WRITES: usize = 5;
 
 /// The hands on one target.
 pub struct Hands<'a> {
@@ -94,21 +98,49 @@ impl<'a> Hands<'a> {
         }
     }
 
-    /// Writes the number of replicas through the scale subresource.
-    pub(super) async fn write(&self, value: Replicas, at: &str, stamp: Option<Stamp>) -> ReplicasEvent {
+    /// Writes the number of replicas through the scale subresource, if the target is still as `seen`.
+    ///
+    /// Kubernetes itself writes a target all the time: the stamp alone makes a Deployment's controller
+    /// write its status a moment later, right before our own write. So a conflict is looked into: as
+    /// long as stamp and value are those that were seen, only the version moved on, and the write is
+    /// sent again with the new one. That is as safe as the first time, for whoever else takes the
+    /// transaction up, or cuts it short, changes the stamp first.
+    pub(super) async fn write(&self, value: Replicas, at: &str, seen: &Target<Replicas, String>) -> ReplicasEvent {
+        let mut version = at.to_owned();
+        for _ in 1..WRITES {
+            match self.write_once(value, &version, seen.stamp).await {
+                Err(error) if error.kind() == CallKind::Conflict => {
+                    debug!(namespace = self.namespace, target = self.name, %error, "looking whether only the version moved on");
+                    match self.version_of(seen).await {
+                        Some(newer) if newer != version => version = newer,
+                        _ => return Event::Conflict,
+                    }
+                }
+                Err(error) => return self.failed("write", &error),
+                Ok(event) => return event,
+            }
+        }
+        self.write_once(value, &version, seen.stamp).await.unwrap_or_else(|error| self.failed("write", &error))
+    }
+
+    async fn write_once(&self, value: Replicas, at: &str, stamp: Option<Stamp>) -> Result<ReplicasEvent, CallError> {
         let body = self.scale(value, Some(at));
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        match self.authority.within(Verb::Update, self.api.replace_scale(self.name, &parameters, &body)).await {
-            Ok(scale) => {
-                // The scale omits `replicas` at 0.
-                let found = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
-                let version = scale.metadata.resource_version.unwrap_or_default();
-                // A mutating webhook may have changed the value: then it is not ours, and seen as such.
-                let value = Replicas::new(found.into()).unwrap_or(value);
-                Event::Accepted(Target { value, version, stamp })
-            }
-            Err(error) => self.failed("write", &error),
-        }
+        let scale = self.authority.within(Verb::Update, self.api.replace_scale(self.name, &parameters, &body)).await?;
+        // The scale omits `replicas` at 0.
+        let found = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
+        let version = scale.metadata.resource_version.unwrap_or_default();
+        // A mutating webhook may have changed the value: then it is not ours, and seen as such.
+        let value = Replicas::new(found.into()).unwrap_or(value);
+        Ok(Event::Accepted(Target { value, version, stamp }))
+    }
+
+    /// The present version of the target, if it is the one that was seen but for that.
+    async fn version_of(&self, seen: &Target<Replicas, String>) -> Option<String> {
+        let object = within(Instant::now() + WRITE_LIMIT, self.api.get(self.name)).await.ok()?;
+        let now = Snapshot::of(&object).ok()?;
+        let same = now.uid == self.uid && now.target.stamp == seen.stamp && now.target.value == seen.value;
+        (same && seen.stamp.is_some()).then_some(now.target.version)
     }
 
     /// Asks the API server what it would say to the write. Unconditional, since nothing is written.

@@ -18,6 +18,7 @@ use tree::Shown;
 
 /// What to show, and how.
 #[derive(Clone, Debug, clap::Args)]
+#[allow(clippy::struct_excessive_bools)] // Each is a flag of its own.
 pub struct Args {
     /// One policy; without it all of the namespace.
     policy: Option<String>,

@@ -2,6 +2,7 @@
 
 pub mod check;
 mod crds;
+pub mod doctor;
 pub mod explain;
 pub mod fetch;
 pub mod get;
@@ -35,6 +36,8 @@ enum Command {
     Get(get::Args),
     /// Explain a policy's last decision, what came of it, and what to do next.
     Explain(explain::Args),
+    /// Find out what does not work, and what to do about it.
+    Doctor(doctor::Args),
     /// Validate policies and sources offline.
     Check(check::CheckArgs),
 }
@@ -48,6 +51,9 @@ impl Cli {
             Command::Get(args) => get::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string()),
             Command::Explain(args) => {
                 explain::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string())
+            }
+            Command::Doctor(args) => {
+                doctor::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string())
             }
             Command::Crds => crds::print(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()),
             Command::Check(args) => check::run(&args.files, &mut std::io::stdout().lock())

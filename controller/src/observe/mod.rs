@@ -9,7 +9,7 @@ pub mod sources;
 pub mod target;
 
 use cluster::{Cluster, KindError};
-use crate::record::Recorder;
+use crate::metrics::Metrics;
 use flyball_core::{
     check,
     policy::{Policy, Query},
@@ -67,7 +67,7 @@ impl Observation {
     pub async fn read(
         cluster: &Cluster,
         sources: &Sources,
-        recorder: &Recorder,
+        metrics: &Metrics,
         object: &FeedbackPolicy,
         policy: &Policy,
         now: Timestamp,
@@ -82,9 +82,9 @@ impl Observation {
             Some((&action.name, &verification.condition.left, verification.max_age))
         });
         let (rules, signals, verifications) = tokio::join!(
-            readings(&source, recorder, rules.collect(), now),
-            readings(&source, recorder, signals.collect(), now),
-            readings(&source, recorder, verifications.collect(), now),
+            readings(&source, metrics, rules.collect(), now),
+            readings(&source, metrics, signals.collect(), now),
+            readings(&source, metrics, verifications.collect(), now),
         );
         let owners = owners::of(cluster, object, found.snapshot.as_ref());
         let open = open_changes(&cluster.changes, object, found.snapshot.as_ref());
@@ -95,7 +95,7 @@ impl Observation {
 /// Asks named queries, a few at a time. Without a source every reading is an error, never empty.
 async fn readings(
     source: &Result<Arc<Source>, SourceProblem>,
-    recorder: &Recorder,
+    metrics: &Metrics,
     queries: Vec<(&String, &Query, Span)>,
     now: Timestamp,
 ) -> BTreeMap<String, Reading> {
@@ -107,7 +107,7 @@ async fn readings(
                     let began = Instant::now();
                     let reading = source.read(&query, max_age, now).await;
                     let failed = (reading.quality() == Quality::Error).then_some("error");
-                    recorder.queried(source.name(), began.elapsed(), failed);
+                    metrics.queried(source.name(), began.elapsed(), failed);
                     reading
                 }
                 Err(problem) => Reading::failed(now, problem.to_string()),

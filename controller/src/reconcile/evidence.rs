@@ -1,17 +1,13 @@
 //! What a decision rests on, as it is written into a Change and a status.
 
 use super::{Pass, memory};
-use crate::{clock::micro_time, validate::FieldError};
+use crate::{clock::micro_time, text::clean, validate::FieldError};
 use flyball_core::{
     check::{CheckResult, Verdict},
     policy::{Law, ReplicasAction},
     signal::Reading,
 };
 use flyball_crds::{CheckStatus, CheckVerdict, DecisionStatus, SignalStatus};
-use std::fmt::Display;
-
-/// How much of a text the schemas take.
-const TEXT: usize = 500;
 
 /// The checks' verdicts as they are written.
 pub fn checks(results: &[CheckResult]) -> Vec<CheckStatus> {
@@ -98,19 +94,4 @@ fn short(mut signals: Vec<SignalStatus>) -> Vec<SignalStatus> {
 /// Several errors in one line.
 pub fn joined(errors: &[FieldError]) -> String {
     errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-}
-
-/// A text that fits the schemas and forges no line of a log or a terminal: label values come from
-/// whoever is scraped.
-pub fn clean(text: impl Display) -> String {
-    let text = text.to_string();
-    let mut out = String::with_capacity(text.len().min(TEXT));
-    for character in text.chars() {
-        if out.len() >= TEXT {
-            out.push_str("...");
-            break;
-        }
-        if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
-    }
-    out
 }

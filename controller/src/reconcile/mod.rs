@@ -7,13 +7,15 @@ pub mod orphans;
 pub(crate) mod propose;
 pub mod schedule;
 pub mod sources;
+mod summary;
 
 use crate::{
     apply::Authority,
     client::Clients,
     clock::from_micro_time,
     observe::{Observation, cluster::Cluster, sources::Sources},
-    record::{self, Recorder, status::Summary},
+    metrics::Evaluation,
+    record::{self, Recorder},
 };
 use flyball_core::{
     check::{OpenChange, World},
@@ -27,6 +29,7 @@ use flyball_crds::{Change, FeedbackPolicy, Reason, YieldStatus};
 use kube::ResourceExt;
 use memory::{ActionMemory, Memory};
 use propose::Proposed;
+use summary::Summary;
 use std::{sync::Arc, time::Instant};
 
 /// What all passes share.
@@ -65,12 +68,12 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         Err(errors) => {
             let summary = Summary::invalid(errors);
             open::abort_all(ctx, object, authority).await;
-            ctx.recorder.invalid(object, memory, began.elapsed());
-            record::status::write(ctx, object, memory, summary, now, authority).await;
+            ctx.recorder.passed(object, Evaluation::Invalid, Reason::Invalid, None, began.elapsed());
+            tell(ctx, object, memory, summary, now, authority).await;
             return;
         }
     };
-    let seen = Observation::read(&ctx.cluster, &ctx.sources, &ctx.recorder, object, &policy, now).await;
+    let seen = Observation::read(&ctx.cluster, &ctx.sources, &ctx.recorder.metrics, object, &policy, now).await;
     let pass = Pass {
         ctx,
         object,
@@ -81,8 +84,23 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         authority,
     };
     let (summary, proposed) = Box::pin(pass.run(memory)).await;
-    ctx.recorder.pass(&pass, memory, proposed.as_ref(), began.elapsed());
-    record::status::write(ctx, object, memory, summary, now, authority).await;
+    summary::count(&pass, memory, proposed.as_ref(), began.elapsed());
+    tell(ctx, object, memory, summary, now, authority).await;
+}
+
+/// Writes the policy's status, if it says something that the last one did not.
+async fn tell(
+    ctx: &Context,
+    object: &FeedbackPolicy,
+    memory: &mut Memory,
+    summary: Summary,
+    now: Timestamp,
+    authority: &Authority,
+) {
+    let status = summary::status(object, memory, summary, now);
+    if status != memory.written && record::status::write(&ctx.clients.write, object, &status, authority).await {
+        memory.written = status;
+    }
 }
 
 impl Pass<'_> {

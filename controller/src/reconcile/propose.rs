@@ -8,6 +8,7 @@ use super::{
 use crate::{
     apply::{Hands, Intent, Journals, drive, journal_of},
     clock::micro_time,
+    text::clean,
     validate,
 };
 use flyball_core::{
@@ -70,7 +71,9 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
         Err(reason) => return Some(Proposed::Steady { current, reason }),
     };
     let (from, to) = (wanted.proposal.from, wanted.proposal.to);
-    pass.ctx.recorder.proposed(pass, &wanted.action.name, wanted.proposal.direction);
+    let direction = stored_direction(wanted.proposal.direction);
+    let policy = crate::record::name(&pass.namespace, &pass.name);
+    pass.ctx.recorder.metrics.proposed(policy, &wanted.action.name, direction);
     match checked(pass, memory, &wanted, current, carried).await {
         Ok(approved) if pass.policy.mode == Mode::Enforce && !pass.policy.suspended => {
             Some(begin(pass, memory, wanted.action, &approved, carried).await)
@@ -363,13 +366,13 @@ fn spec(
         verified: stored_replicas(verified),
         resource_version: snapshot.map(|snapshot| snapshot.target.version.clone()).unwrap_or_default(),
         proposed_at: micro_time(pass.seen.now),
-        reason: evidence::clean(&proposal.reason),
+        reason: clean(&proposal.reason),
         supersedes: None,
         verification,
         evidence: Evidence {
             alerts: proposal.alerts.iter().map(memory::stored_alert).collect(),
             signals: evidence::signals(pass, action),
-            arithmetic: proposal.arithmetic.iter().take(16).map(evidence::clean).collect(),
+            arithmetic: proposal.arithmetic.iter().take(16).map(clean).collect(),
             checks: evidence::checks(checks),
         },
     }

@@ -3,7 +3,7 @@
 //! A task that panics takes down nothing but its own pass; the next sweep starts it again.
 
 use super::{Context, memory, memory::Memory, orphans, pass, sources};
-use crate::{apply::Authority, lease::Leadership, observe::cluster::Wake};
+use crate::{apply::Authority, lease::Leadership, observe::{cluster::Wake, is_open}};
 use flyball_core::time::{Span, Timestamp};
 use flyball_crds::FeedbackPolicy;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
@@ -55,7 +55,9 @@ pub async fn run(
             () = stop.cancelled() => break,
             _ = sweep.tick() => {
                 let authority = Authority::new(leadership.clone(), Arc::clone(&ctx.recorder.metrics));
-                ctx.recorder.beat(&ctx, authority.holds());
+                let modes = ctx.cluster.policies.state();
+                let open = ctx.cluster.changes.state().iter().filter(|change| is_open(change)).count();
+                ctx.recorder.beat(authority.holds(), modes.iter().map(|policy| policy.spec.mode), open);
                 if authority.holds() {
                     orphans::sweep(&ctx, &authority).await;
                 }

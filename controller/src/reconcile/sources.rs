@@ -1,7 +1,7 @@
 //! Whether each MetricSource can be asked, said in its own condition.
 
 use super::Context;
-use crate::{apply::Authority, clock::time, metrics::Verb, reconcile::evidence::clean};
+use crate::{apply::Authority, clock::time, metrics::Verb, text::clean};
 use flyball_crds::{ConditionType, FIELD_MANAGER, MetricSource, MetricSourceStatus, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{

@@ -6,17 +6,11 @@ pub mod status;
 use crate::{
     clock::from_micro_time,
     metrics::{Evaluation, Metrics, PolicyName},
-    observe::is_open,
-    reconcile::{
-        Context, Pass,
-        memory::{Memory, stored_direction},
-        propose::Proposed,
-    },
     server::{Health, Policies, PolicyState},
 };
 use events::{Events, Told, target_reference};
-use flyball_core::{check::Check, decide::Direction, evaluate::AlertPhase, policy::Replicas};
-use flyball_crds::{Change, FeedbackPolicy, Phase, Reason};
+use flyball_core::check::Check;
+use flyball_crds::{Change, FeedbackPolicy, Mode, Phase, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use std::{sync::Arc, time::Duration};
@@ -35,17 +29,18 @@ pub struct Recorder {
     pub events: Events,
 }
 
-fn name<'a>(namespace: &'a str, name: &'a str) -> PolicyName<'a> {
+/// A policy's name as a label.
+pub fn name<'a>(namespace: &'a str, name: &'a str) -> PolicyName<'a> {
     PolicyName { namespace, name }
 }
 
 impl Recorder {
     /// The loop is alive; what is counted over all policies is counted now.
-    pub fn beat(&self, ctx: &Context, leads: bool) {
+    pub fn beat(&self, leads: bool, modes: impl IntoIterator<Item = Mode>, open_changes: usize) {
         self.health.beat();
         self.metrics.leader(leads);
-        self.metrics.policies(ctx.cluster.policies.state().iter().map(|policy| policy.spec.mode));
-        self.metrics.open_changes(ctx.cluster.changes.state().iter().filter(|change| is_open(change)).count());
+        self.metrics.policies(modes);
+        self.metrics.open_changes(open_changes);
     }
 
     /// A pass began so late.
@@ -53,47 +48,18 @@ impl Recorder {
         self.metrics.late(late);
     }
 
-    /// A pass ended.
-    pub(crate) fn pass(&self, pass: &Pass<'_>, memory: &Memory, proposed: Option<&Proposed>, took: Duration) {
-        let policy = name(&pass.namespace, &pass.name);
-        let readings = || pass.seen.rules.iter().chain(&pass.seen.signals);
-        let complete = readings().all(|(_, reading)| reading.is_fresh());
-        let outcome = if complete { Evaluation::Complete } else { Evaluation::Incomplete };
-        self.metrics.evaluated(policy, outcome, took);
-        for (signal, reading) in readings() {
-            self.metrics.signal(policy, signal, reading.quality());
-        }
-        for (alert, rule) in &memory.rules {
-            let pending = rule.alerts.iter().filter(|alert| alert.phase == AlertPhase::Pending).count();
-            self.metrics.alerts(policy, alert, pending, rule.alerts.len() - pending);
-        }
-        let current = pass.seen.found.snapshot.as_ref().map(|snapshot| snapshot.target.value);
-        for action in &pass.policy.actions {
-            if let Some(current) = current {
-                let desired = proposed.and_then(Proposed::wanted).unwrap_or(current);
-                self.metrics.replicas(policy, &action.name, whole(current), whole(desired));
-            }
-        }
-        let (reason, _) = pass.trouble(memory).unwrap_or((Reason::Evaluating, String::new()));
-        self.note(pass.object, reason, memory, took);
-    }
-
-    /// A policy that can't be read was passed over.
-    pub fn invalid(&self, object: &FeedbackPolicy, memory: &Memory, took: Duration) {
-        let namespace = object.namespace().unwrap_or_default();
-        self.metrics.evaluated(name(&namespace, &object.name_any()), Evaluation::Invalid, took);
-        self.note(object, Reason::Invalid, memory, took);
-    }
-
-    fn note(&self, object: &FeedbackPolicy, reason: Reason, memory: &Memory, took: Duration) {
+    /// A pass over a policy ended.
+    pub fn passed(&self, object: &FeedbackPolicy, outcome: Evaluation, reason: Reason, change: Option<String>, took: Duration) {
+        let (namespace, policy) = (object.namespace().unwrap_or_default(), object.name_any());
+        self.metrics.evaluated(name(&namespace, &policy), outcome, took);
         let state = PolicyState {
             mode: object.spec.mode,
             reason,
             last_pass: jiff::Timestamp::now(),
             took_seconds: took.as_secs_f64(),
-            change: memory.written.change.clone(),
+            change,
         };
-        self.policies.note(&object.namespace().unwrap_or_default(), &object.name_any(), state);
+        self.policies.note(&namespace, &policy, state);
     }
 
     /// A policy is gone, or another process leads.
@@ -101,16 +67,6 @@ impl Recorder {
         let namespace = policy.namespace.as_deref().unwrap_or_default();
         self.metrics.remove_policy(name(namespace, &policy.name));
         self.policies.forget(namespace, &policy.name);
-    }
-
-    /// A source was asked.
-    pub fn queried(&self, source: &str, took: Duration, failed: Option<&'static str>) {
-        self.metrics.queried(source, took, failed);
-    }
-
-    /// An action wants a change.
-    pub(crate) fn proposed(&self, pass: &Pass<'_>, action: &str, direction: Direction) {
-        self.metrics.proposed(name(&pass.namespace, &pass.name), action, stored_direction(direction));
     }
 
     /// A Change was begun.
@@ -200,8 +156,4 @@ fn reason_of(phase: Phase) -> Option<Reason> {
         Phase::Inconclusive => Reason::Inconclusive,
         Phase::Superseded => Reason::Superseded,
     })
-}
-
-fn whole(replicas: Replicas) -> i32 {
-    crate::reconcile::memory::stored_replicas(replicas)
 }

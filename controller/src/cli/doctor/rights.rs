@@ -1,4 +1,4 @@
-//! Rights: those that this report needs, and those of the controller's ServiceAccount.
+//! Rights: those that this report needs, and those of the controller's service account.
 
 use super::finding::{Finding, Mark, Section};
 use crate::{
@@ -57,7 +57,7 @@ impl Right {
         let group = if self.group.is_empty() { String::new() } else { format!(".{}", self.group) };
         let (resource, subresource) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
         let subresource = if subresource.is_empty() { String::new() } else { format!(" --subresource {subresource}") };
-        let place = self.namespace.as_ref().map_or(" -A".to_owned(), |namespace| format!(" -n {namespace}"));
+        let place = self.namespace.as_ref().map_or_else(|| " -A".to_owned(), |namespace| format!(" -n {namespace}"));
         format!("{} {resource}{group}{subresource}{place}", self.verb)
     }
 
@@ -76,7 +76,7 @@ impl Right {
 
 /// What this report reads.
 pub fn of_the_report(namespace: Option<&str>, controllers: &str, kinds: &[ScaleKind]) -> Vec<Right> {
-    let right = |verb, group, resource, without| Right::new(verb, group, resource, namespace, without);
+    let right = |verb, group: &str, resource: &str, without| Right::new(verb, group, resource, namespace, without);
     let own = Some(controllers);
     let mut rights = vec![
         right("list", "flyball.dev", "feedbackpolicies", "no policy is looked at"),
@@ -95,30 +95,32 @@ pub fn of_the_report(namespace: Option<&str>, controllers: &str, kinds: &[ScaleK
     rights
 }
 
-/// What the controller does.
-pub fn of_the_controller(namespace: &str, kinds: &[ScaleKind], keda: bool) -> Vec<Right> {
+/// What the controller does. `scope` is the namespace that it looks at; `None`: all.
+pub fn of_the_controller(namespace: &str, scope: Option<&str>, kinds: &[ScaleKind], keda: bool) -> Vec<Right> {
     let own = Some(namespace);
     let mut rights = Vec::new();
     let mut add = |verbs: &[&'static str], group: &str, resource: &str, place: Option<&str>, without| {
         rights.extend(verbs.iter().map(|verb| Right::new(verb, group, resource, place, without)));
     };
-    add(&["list", "watch"], "flyball.dev", "feedbackpolicies", None, "it sees no policy");
-    add(&["patch"], "flyball.dev", "feedbackpolicies/status", None, "it can't say what it does");
+    add(&["list", "watch"], "flyball.dev", "feedbackpolicies", scope, "it sees no policy");
+    add(&["patch"], "flyball.dev", "feedbackpolicies/status", scope, "it can't say what it does");
     add(&["list", "watch"], "flyball.dev", "metricsources", None, "it has no source to ask");
-    add(&["list", "watch", "create"], "flyball.dev", "changes", None, "it can't keep its journal, so it writes nothing");
-    add(&["update"], "flyball.dev", "changes/status", None, "it can't close a Change");
-    add(&["delete"], "flyball.dev", "changes", None, "old Changes are never removed");
-    add(&["list", "watch"], "autoscaling", "horizontalpodautoscalers", None, "it may fight with an autoscaler");
+    add(&["patch"], "flyball.dev", "metricsources/status", None, "it can't say which sources answer");
+    add(&["list", "watch", "create"], "flyball.dev", "changes", scope, "it can't keep its journal, so it writes nothing");
+    add(&["update"], "flyball.dev", "changes/status", scope, "it can't close a Change");
+    add(&["delete"], "flyball.dev", "changes", scope, "old Changes are never removed");
+    add(&["list", "watch"], "autoscaling", "horizontalpodautoscalers", scope, "it may fight with an autoscaler");
     if keda {
-        add(&["list", "watch"], "keda.sh", "scaledobjects", None, "it may fight with KEDA");
+        add(&["list", "watch"], "keda.sh", "scaledobjects", scope, "it may fight with KEDA");
     }
     add(&["list", "watch"], "", "secrets", own, "sources with credentials can't be asked");
     add(&["get", "create", "update"], "coordination.k8s.io", "leases", own, "it never leads, so it decides nothing");
+    add(&["create"], "events.k8s.io", "events", scope, "its Events are lost");
     for kind in kinds {
         let (group, plural) = of_kind(kind);
-        add(&["list", "watch"], &group, &plural, None, "it does not see the targets of this kind");
-        add(&["patch"], &group, &plural, None, "it can't stamp a target, so it can't end a Change");
-        add(&["update"], &group, &format!("{plural}/scale"), None, "it can't move the targets of this kind");
+        add(&["list", "watch"], &group, &plural, scope, "it does not see the targets of this kind");
+        add(&["patch"], &group, &plural, scope, "it can't stamp a target, so it can't end a Change");
+        add(&["update"], &group, &format!("{plural}/scale"), scope, "it can't move the targets of this kind");
     }
     rights
 }
@@ -159,10 +161,12 @@ pub fn judge(subject: &str, missing: Mark, answers: &[(Right, Result<bool, Strin
 /// The controller as its Deployment describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installation {
-    /// Its ServiceAccount.
+    /// Its service account.
     pub account: Option<String>,
     /// The kinds it may move, where its arguments say so.
     pub kinds: Vec<ScaleKind>,
+    /// The namespace that it looks at; `None`: all.
+    pub scope: Option<String>,
 }
 
 impl Installation {
@@ -173,10 +177,15 @@ impl Installation {
         };
         let arguments: Vec<&String> =
             pod.containers.iter().flat_map(|container| container.args.iter().chain(&container.command).flatten()).collect();
-        let glued = arguments.iter().filter_map(|argument| argument.strip_prefix("--scale-kind="));
-        let apart = arguments.windows(2).filter(|pair| pair[0] == "--scale-kind").map(|pair| pair[1].as_str());
-        let kinds = glued.chain(apart).filter_map(|kind| kind.parse().ok()).collect();
-        Self { account: pod.service_account_name.clone(), kinds }
+        let values = |flag: &str| {
+            let glued = format!("{flag}=");
+            let glued = arguments.iter().filter_map(|argument| argument.strip_prefix(&*glued));
+            let apart = arguments.windows(2).filter(|pair| pair[0] == flag).map(|pair| pair[1].as_str());
+            glued.chain(apart).map(ToOwned::to_owned).collect::<Vec<_>>()
+        };
+        let kinds = values("--scale-kind").iter().filter_map(|kind| kind.parse().ok()).collect();
+        let scope = values("--watch-namespace").pop();
+        Self { account: pod.service_account_name.clone(), kinds, scope }
     }
 }
 
@@ -203,7 +212,7 @@ async fn mine(connection: &Connection, rights: Vec<Right>) -> Vec<(Right, Result
     stream::iter(rights).map(ask).buffered(QUESTIONS).collect().await
 }
 
-/// Asks whether a ServiceAccount has these rights.
+/// Asks whether a service account has these rights.
 async fn theirs(
     connection: &Connection,
     namespace: &str,
@@ -231,32 +240,31 @@ async fn theirs(
     stream::iter(rights).map(ask).buffered(QUESTIONS).collect().await
 }
 
-/// Looks at both.
+/// Looks at both. `namespace` is the one that the report is about, `controllers` the controller's own.
 pub async fn examine(
     connection: &Connection,
     namespace: Option<&str>,
     controllers: &str,
-    account: &str,
-    kinds: &[ScaleKind],
+    installation: &Installation,
     keda: bool,
 ) -> Section {
-    let own = mine(connection, of_the_report(namespace, controllers, kinds)).await;
+    let own = mine(connection, of_the_report(namespace, controllers, &installation.kinds)).await;
     let mut findings = judge("yours", Mark::Warn, &own, "ask for it, and try it with: kubectl auth can-i {right}");
-    findings.extend(of_account(connection, controllers, account, kinds, keda).await);
+    findings.extend(of_account(connection, controllers, installation, keda).await);
     Section { title: "Rights".to_owned(), findings }
 }
 
 async fn of_account(
     connection: &Connection,
     namespace: &str,
-    account: &str,
-    kinds: &[ScaleKind],
+    installation: &Installation,
     keda: bool,
 ) -> Vec<Finding> {
+    let account = installation.account.as_deref().unwrap_or("flyball");
     let kind = fetch::resource::<ServiceAccount>();
     match fetch::get(&connection.clients.read, Scope::Namespace(namespace), &kind, account).await {
         Ok(Some(found)) => {
-            let rights = of_the_controller(namespace, kinds, keda);
+            let rights = of_the_controller(namespace, installation.scope.as_deref(), &installation.kinds, keda);
             let answers = theirs(connection, namespace, account, rights).await;
             let way_out = format!(
                 "grant it, and try it with: kubectl auth can-i {{right}} --as system:serviceaccount:{namespace}:{account}"

@@ -1,0 +1,99 @@
+//! `flyball doctor`: does everything that a policy needs work, and if not, what to do about it.
+//!
+//! Reading and judging are apart: each check's judgement is a pure function of what was read.
+
+pub mod cluster;
+pub mod finding;
+pub mod policies;
+pub mod readings;
+pub mod rights;
+pub mod schema;
+pub mod settle;
+pub mod sources;
+mod world;
+
+use super::{
+    fetch::{self, ReadError, Scope},
+    screen::{Style, show},
+};
+use crate::observe::cluster::{DEFAULT_KINDS, ScaleKind};
+use finding::{Finding, Mark, Section, Tally};
+use rights::Installation;
+use std::{path::Path, process::ExitCode};
+
+/// What to look at.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Look at the policies of this namespace only. Default: all namespaces.
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// The namespace in which the controller runs.
+    #[arg(long, value_name = "NAMESPACE", default_value = "flyball-system")]
+    namespace_of_controller: String,
+    /// The name of the controller's Lease.
+    #[arg(long, default_value = "flyball")]
+    lease_name: String,
+    /// The controller's service account. Default: as its Deployment says, else flyball.
+    #[arg(long, value_name = "NAME")]
+    service_account: Option<String>,
+    /// The kinds that the controller may move; may be given several times. Default: as its Deployment
+    /// says, else those that it moves by itself.
+    #[arg(long = "scale-kind", value_name = "GROUP/VERSION/KIND")]
+    scale_kinds: Vec<ScaleKind>,
+    /// Show only what is not ok.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Runs the command. The exit code is 1 if anything failed.
+pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>) -> Result<ExitCode, ReadError> {
+    crate::observe::source::install_crypto_provider();
+    let style = Style::of_stdout(false);
+    let mut report = Report { style, quiet: args.quiet, tally: Tally::default() };
+    let connection = match fetch::connect(kubeconfig, context).await {
+        Ok(connection) => connection,
+        Err(error) => {
+            let findings = vec![Finding::message(Mark::Fail, "API server", &error.to_string())];
+            report.add(&Section { title: "Cluster".to_owned(), findings })?;
+            return report.end();
+        }
+    };
+    let place = &args.namespace_of_controller;
+    report.add(&cluster::examine(&connection).await)?;
+    report.add(&cluster::examine_controller(&connection, place, &args.lease_name).await)?;
+
+    let found = rights::installation(&connection, place).await;
+    let default = || DEFAULT_KINDS.iter().filter_map(|kind| kind.parse().ok()).collect();
+    let kinds = [args.scale_kinds, found.kinds].into_iter().find(|kinds| !kinds.is_empty()).unwrap_or_else(default);
+    let installation = Installation { account: args.service_account.or(found.account), kinds, scope: found.scope };
+    let keda = world::keda(&connection.clients.read).await;
+    let namespace = args.namespace.as_deref();
+    report.add(&rights::examine(&connection, namespace, place, &installation, keda.is_some()).await)?;
+
+    let sources = sources::examine(&connection, place).await;
+    report.add(&sources.section)?;
+    let world = world::read(&connection, Scope::of(namespace), &installation.kinds, keda.as_ref()).await;
+    for section in policies::examine(&connection, &world, &sources, connection.now()).await {
+        report.add(&section)?;
+    }
+    report.end()
+}
+
+/// The report so far; each section is shown as soon as it is there.
+struct Report {
+    style: Style,
+    quiet: bool,
+    tally: Tally,
+}
+
+impl Report {
+    fn add(&mut self, section: &Section) -> Result<(), ReadError> {
+        self.tally.add(section);
+        Ok(show(&section.draw(self.style, self.quiet))?)
+    }
+
+    fn end(&self) -> Result<ExitCode, ReadError> {
+        show(&format!("{}\n", self.tally.line()))?;
+        Ok(ExitCode::from(self.tally.exit_code()))
+    }
+}

@@ -1,0 +1,139 @@
+//! What a pass came to: in a status, and in metrics.
+
+use super::{
+    Pass,
+    memory::{Memory, stored_replicas},
+    open::Carried,
+    propose::Proposed,
+};
+use crate::{
+    apply::JournalError,
+    metrics::Evaluation,
+    record::{self, status::condition},
+    text::clean,
+    validate::FieldError,
+};
+use flyball_core::{evaluate::AlertPhase, time::Timestamp, transaction::Phase as Step};
+use flyball_crds::{ConditionType, FeedbackPolicy, FeedbackPolicyStatus, Reason};
+use kube::ResourceExt;
+use std::time::Duration;
+
+/// A pass in a few words.
+pub struct Summary {
+    ready: (bool, Reason, String),
+    progressing: (bool, Reason, String),
+    doing: String,
+    why: String,
+    change: Option<String>,
+}
+
+impl Summary {
+    /// The policy can't be read.
+    pub(super) fn invalid(errors: &[FieldError]) -> Self {
+        let message = super::evidence::joined(errors);
+        Self {
+            ready: (false, Reason::Invalid, message.clone()),
+            progressing: (false, Reason::Idle, "no change is under way".to_owned()),
+            doing: "Nothing: the policy is invalid".to_owned(),
+            why: message,
+            change: None,
+        }
+    }
+
+    /// An open Change can't be read.
+    pub(crate) fn blocked(pass: &Pass<'_>, memory: &Memory, damage: &JournalError) -> Self {
+        let summary = Self::of(pass, memory, None, None);
+        let why = format!("{damage}; delete the Change to go on");
+        let progressing = (true, Reason::Invalid, why.clone());
+        Self { progressing, doing: "Blocked by a damaged Change".to_owned(), why, ..summary }
+    }
+
+    /// What came of a pass.
+    pub(crate) fn of(pass: &Pass<'_>, memory: &Memory, carried: Option<&Carried>, proposed: Option<&Proposed>) -> Self {
+        let carried = match proposed {
+            Some(Proposed::Begun(begun)) => Some(begun.as_ref()),
+            _ => carried,
+        };
+        let ready = match pass.trouble(memory) {
+            Some((reason, message)) => (false, reason, message),
+            None if pass.policy.suspended => (true, Reason::Suspended, "the policy is suspended: nothing is written".to_owned()),
+            None => (true, Reason::Evaluating, format!("evaluated every {}", pass.policy.interval)),
+        };
+        let idle = (false, Reason::Idle, "no change is under way".to_owned());
+        if let Some(carried) = carried.filter(|carried| carried.is_open()) {
+            let journal = &carried.tx.journal;
+            let (reason, verb) = match journal.phase {
+                Step::Applying => (Reason::Applying, "Applying"),
+                Step::RollingBack => (Reason::RollingBack, "Rolling back"),
+                Step::Verifying | Step::Closed(_) => (Reason::Verifying, "Verifying"),
+            };
+            let doing = format!("{verb} {} -> {}", journal.before, journal.after);
+            let name = carried.change.name_any();
+            let so_far = carried.waiting.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            return Self {
+                ready,
+                progressing: (true, reason, format!("{doing} by Change {name}{so_far}")),
+                doing,
+                why: carried.change.spec.reason.clone(),
+                change: Some(name),
+            };
+        }
+        let (doing, why) = match proposed {
+            None => ("Observing".to_owned(), ready.2.clone()),
+            Some(Proposed::Steady { current, reason }) => (format!("Steady at {current}"), reason.clone()),
+            Some(Proposed::Refused { from, to, message }) => (format!("Refused {from} -> {to}"), message.clone()),
+            Some(Proposed::Recommended { from, to, reason }) => (format!("Recommends {from} -> {to}"), reason.clone()),
+            Some(Proposed::Failed { from, to, message }) => (format!("Failed {from} -> {to}"), message.clone()),
+            Some(Proposed::Begun(begun)) => (
+                format!("Ended {} -> {}", begun.tx.journal.before, begun.tx.journal.after),
+                begun.change.status.as_ref().map(|status| status.message.clone()).unwrap_or_default(),
+            ),
+        };
+        Self { ready, progressing: idle, doing, why, change: None }
+    }
+}
+
+/// The status as it should be now.
+pub(super) fn status(object: &FeedbackPolicy, memory: &Memory, summary: Summary, now: Timestamp) -> FeedbackPolicyStatus {
+    let before = &memory.written;
+    let generation = object.metadata.generation;
+    let mut status = FeedbackPolicyStatus { observed_generation: generation, change: summary.change, ..Default::default() };
+    memory.store(&mut status);
+    // Numbers in a sentence move with every pass. The sentence is written when its subject moves.
+    status.why = if summary.doing == before.doing && !before.why.is_empty() {
+        before.why.clone()
+    } else {
+        clean(&summary.why)
+    };
+    status.doing = summary.doing;
+    status.conditions = vec![
+        condition(&before.conditions, ConditionType::Ready, summary.ready, generation, now),
+        condition(&before.conditions, ConditionType::Progressing, summary.progressing, generation, now),
+    ];
+    status
+}
+
+/// Counts a pass.
+pub(super) fn count(pass: &Pass<'_>, memory: &Memory, proposed: Option<&Proposed>, took: Duration) {
+    let recorder = &pass.ctx.recorder;
+    let policy = record::name(&pass.namespace, &pass.name);
+    let readings = || pass.seen.rules.iter().chain(&pass.seen.signals);
+    for (signal, reading) in readings() {
+        recorder.metrics.signal(policy, signal, reading.quality());
+    }
+    for (alert, rule) in &memory.rules {
+        let pending = rule.alerts.iter().filter(|alert| alert.phase == AlertPhase::Pending).count();
+        recorder.metrics.alerts(policy, alert, pending, rule.alerts.len() - pending);
+    }
+    if let Some(snapshot) = &pass.seen.found.snapshot {
+        let current = snapshot.target.value;
+        let desired = proposed.and_then(Proposed::wanted).unwrap_or(current);
+        for action in &pass.policy.actions {
+            recorder.metrics.replicas(policy, &action.name, stored_replicas(current), stored_replicas(desired));
+        }
+    }
+    let complete = readings().all(|(_, reading)| reading.is_fresh());
+    let outcome = if complete { Evaluation::Complete } else { Evaluation::Incomplete };
+    let reason = pass.trouble(memory).map_or(Reason::Evaluating, |(reason, _)| reason);
+    recorder.passed(pass.object, outcome, reason, memory.written.change.clone(), took);
+}

@@ -1,0 +1,21 @@
+//! Texts of others, made safe to write.
+
+use std::fmt::Display;
+
+/// How much of a text the schemas take.
+const TEXT: usize = 500;
+
+/// A text that fits the schemas and forges no line of a log or a terminal: label values come from
+/// whoever is scraped.
+pub fn clean(text: impl Display) -> String {
+    let text = text.to_string();
+    let mut out = String::with_capacity(text.len().min(TEXT));
+    for character in text.chars() {
+        if out.len() >= TEXT {
+            out.push_str("...");
+            break;
+        }
+        if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
+    }
+    out
+}
