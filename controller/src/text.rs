@@ -15,7 +15,11 @@ pub fn clean(text: impl Display) -> String {
             out.push_str("...");
             break;
         }
-        if character.is_control() { out.extend(character.escape_default()) } else { out.push(character) }
+        if character.is_control() {
+            out.extend(character.escape_default())
+        } else {
+            out.push(character)
+        }
     }
     out
 }

@@ -23,16 +23,15 @@ use std::collections::BTreeMap;
     derive = "PartialEq",
     printcolumn(name = "Mode", type_ = "string", json_path = ".spec.mode"),
     printcolumn(name = "Target", type_ = "string", json_path = ".spec.targetRef.name"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
     printcolumn(name = "Alerts", type_ = "string", json_path = ".status.alerts"),
     printcolumn(name = "Doing", type_ = "string", json_path = ".status.doing"),
     printcolumn(name = "Why", type_ = "string", json_path = ".status.why"),
-    printcolumn(
-        name = "Change",
-        type_ = "string",
-        json_path = ".status.change",
-        priority = 1
-    ),
+    printcolumn(name = "Change", type_ = "string", json_path = ".status.change", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]

@@ -14,6 +14,10 @@ fn the_generated_yaml_is_current() {
             fs::write(&path, &expect).expect("the file can be written");
         }
         let found = fs::read_to_string(&path).unwrap_or_default();
-        assert!(found == expect, "{} is stale: run `make generate` and commit it", path.display());
+        assert!(
+            found == expect,
+            "{} is stale: run `make generate` and commit it",
+            path.display()
+        );
     }
 }

@@ -61,6 +61,13 @@ pub struct Gate {
     answered: Notify,
 }
 
+impl Fault {
+    /// Whether the controller does not survive it.
+    pub fn kills(&self) -> bool {
+        matches!(self, Self::KillBefore | Self::KillUnheard | Self::KillAfter)
+    }
+}
+
 impl Gate {
     /// Lets the request go on.
     pub fn open(&self) {
@@ -225,20 +232,14 @@ async fn pass(inner: Arc<Inner>, request: Request) -> Response<Body> {
             inner.shoot();
             pending().await
         }
-        Some(Fault::KillUnheard) => {
-            drop(forward.await);
-            inner.shoot();
-            pending().await
-        }
-        Some(Fault::KillAfter) => {
+        // What is refused for its precondition did not happen: the one that does is meant.
+        Some(fault @ (Fault::KillUnheard | Fault::KillAfter | Fault::DropReply | Fault::Truncate)) => {
             let answer = forward.await;
-            lock(&inner.log).doomed = true;
-            let inner = Arc::clone(&inner);
-            tokio::spawn(async move {
-                tokio::time::sleep(LAST_WORDS).await;
-                inner.shoot();
-            });
-            answer
+            if answer.status() == StatusCode::CONFLICT {
+                inner.again(label, fault);
+                return answer;
+            }
+            inner.after(fault, answer).await
         }
         Some(Fault::Hold(gate)) => {
             gate.open.notified().await;
@@ -247,15 +248,10 @@ async fn pass(inner: Arc<Inner>, request: Request) -> Response<Body> {
             gate.answered.notify_one();
             answer
         }
-        Some(Fault::DropReply) => {
-            drop(forward.await);
-            pending().await
-        }
         Some(Fault::Hang) => pending().await,
         Some(Fault::Status(status, retry_after)) => {
             refusal(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), retry_after)
         }
-        Some(Fault::Truncate) => truncated(forward.await).await,
     }
 }
 
@@ -284,6 +280,35 @@ impl Inner {
         let mut log = lock(&self.log);
         if let Some(write) = entry.and_then(|entry| log.writes.get_mut(entry)) {
             write.status = Some(status);
+        }
+    }
+
+    /// Plans a fault for the next request with this label.
+    fn again(&self, label: String, fault: Fault) {
+        let mut log = lock(&self.log);
+        let nth = log.counts.get(&label).copied().unwrap_or(0) + 1;
+        log.plan.push(Planned { label, nth, fault });
+    }
+
+    /// What becomes of an answer.
+    async fn after(self: Arc<Self>, fault: Fault, answer: Response<Body>) -> Response<Body> {
+        match fault {
+            Fault::KillAfter => {
+                lock(&self.log).doomed = true;
+                // This one, and none that is started meanwhile.
+                let kill = lock(&self.kill).clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(LAST_WORDS).await;
+                    kill.inspect(|kill| kill());
+                });
+                answer
+            }
+            Fault::Truncate => truncated(answer).await,
+            Fault::DropReply => pending().await,
+            _ => {
+                self.shoot();
+                pending().await
+            }
         }
     }
 

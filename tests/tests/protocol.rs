@@ -5,12 +5,20 @@ use flyball_tests::model::{Faults, Protocol, Without};
 use stateright::{Checker, HasDiscoveries, Model};
 
 fn check(without: Without, faults: Faults) -> Vec<&'static str> {
-    let checker = Protocol { faults, without }.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker = Protocol { faults, without }
+        .checker()
+        .threads(2)
+        .finish_when(HasDiscoveries::AnyFailures)
+        .spawn_bfs()
+        .join();
     let violated = checker
         .discoveries()
         .into_iter()
         .filter(|(name, path)| {
-            let example = matches!(checker.discovery_classification(name), stateright::DiscoveryClassification::Example);
+            let example = matches!(
+                checker.discovery_classification(name),
+                stateright::DiscoveryClassification::Example
+            );
             if !example {
                 println!("{name}, {without:?}:");
                 for (world, action) in path.clone().into_vec() {
@@ -24,12 +32,32 @@ fn check(without: Without, faults: Faults) -> Vec<&'static str> {
         })
         .map(|(name, _)| name)
         .collect();
-    println!("{without:?}, {faults:?}: {} states, depth {}", checker.unique_state_count(), checker.max_depth());
+    println!(
+        "{without:?}, {faults:?}: {} states, depth {}",
+        checker.unique_state_count(),
+        checker.max_depth()
+    );
     violated
 }
 
-const FEW: Faults = Faults { crashes: 1, flips: 1, edits: 1, delayed: 1, refusals: 1, skew: true };
-const MANY: Faults = Faults { crashes: 3, flips: 4, edits: 2, delayed: 1, refusals: 0, skew: false };
+const FEW: Faults = Faults {
+    crashes: 1,
+    flips: 1,
+    edits: 1,
+    delayed: 1,
+    refusals: 1,
+    status_writes: true,
+    skew: true,
+};
+const MANY: Faults = Faults {
+    crashes: 3,
+    flips: 4,
+    edits: 2,
+    delayed: 1,
+    refusals: 0,
+    status_writes: false,
+    skew: false,
+};
 
 #[test]
 fn the_whole_protocol_holds_under_many_faults() {

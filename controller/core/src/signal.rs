@@ -113,16 +113,29 @@ impl Reading {
         } else if let Some(first) = warnings.first() {
             (Quality::Partial, format!("the server warned: {first}"))
         } else if let Some(age) = age.filter(|age| *age > max_age) {
-            (Quality::Stale, format!("the newest sample is {age} old, maxAge is {max_age}"))
+            (
+                Quality::Stale,
+                format!("the newest sample is {age} old, maxAge is {max_age}"),
+            )
         } else {
             (Quality::Fresh, String::new())
         };
-        Self { at, samples, quality, detail }
+        Self {
+            at,
+            samples,
+            quality,
+            detail,
+        }
     }
 
     /// A query that failed; `detail` says how, without the server's body.
     pub fn failed(at: Timestamp, detail: impl Into<String>) -> Self {
-        Self { at, samples: Vec::new(), quality: Quality::Error, detail: detail.into() }
+        Self {
+            at,
+            samples: Vec::new(),
+            quality: Quality::Error,
+            detail: detail.into(),
+        }
     }
 
     /// How far the reading can be trusted.
@@ -148,7 +161,10 @@ impl Reading {
     /// The one number that a signal is. Refuses everything that is not fresh and single.
     pub fn number(&self) -> Result<Finite, SignalError> {
         if self.quality != Quality::Fresh {
-            return Err(SignalError::Quality { quality: self.quality, detail: self.detail.clone() });
+            return Err(SignalError::Quality {
+                quality: self.quality,
+                detail: self.detail.clone(),
+            });
         }
         match self.samples.as_slice() {
             [one] => Finite::new(one.value).ok_or_else(|| SignalError::Quality {
@@ -165,7 +181,10 @@ mod tests {
     use super::*;
 
     fn sample(value: f64) -> Sample {
-        Sample { labels: Labels::new(), value }
+        Sample {
+            labels: Labels::new(),
+            value,
+        }
     }
 
     fn check(values: &[f64], warnings: &[&str], age_s: u64, expect: Quality) {

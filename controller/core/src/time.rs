@@ -176,7 +176,21 @@ mod tests {
 
     #[test]
     fn what_is_not_a_duration_is_refused() {
-        for text in ["", "2", "-2m", "-1m", "2 m", "1.5h", "m", "30m1h", "5m5m", "1000000000h", "٣m", "5M", "366d"] {
+        for text in [
+            "",
+            "2",
+            "-2m",
+            "-1m",
+            "2 m",
+            "1.5h",
+            "m",
+            "30m1h",
+            "5m5m",
+            "1000000000h",
+            "٣m",
+            "5M",
+            "366d",
+        ] {
             check(text, None);
         }
         check("99999999999999999999s", None);

@@ -89,9 +89,18 @@ impl<'a> Journals<'a> {
         change.metadata.labels = Some(intent.labels);
         let parameters = parameters();
         match authority.within(Verb::Create, api.create(&parameters, &change)).await {
-            Ok(change) => Ok(Self { api, authority, change, note: Note::default(), on_record }),
+            Ok(change) => Ok(Self {
+                api,
+                authority,
+                change,
+                note: Note::default(),
+                on_record,
+            }),
             Err(error) if error.kind() == CallKind::Conflict => Err(JournalError::Exists(intent.name)),
-            Err(error) => Err(JournalError::NotCreated { name: intent.name, message: error.to_string() }),
+            Err(error) => Err(JournalError::NotCreated {
+                name: intent.name,
+                message: error.to_string(),
+            }),
         }
     }
 
@@ -104,21 +113,40 @@ impl<'a> Journals<'a> {
     ) -> Self {
         let namespace = change.namespace().unwrap_or_default();
         let api = Api::namespaced(client.clone(), &namespace);
-        Self { api, authority, change, note: Note::default(), on_record }
+        Self {
+            api,
+            authority,
+            change,
+            note: Note::default(),
+            on_record,
+        }
     }
 
     /// Persists the journal, if nobody did since it was read.
     pub(super) async fn record(&mut self, journal: &Journal<Replicas>, now: Timestamp) -> ReplicasEvent {
         let mut change = self.change.clone();
-        change.status = Some(status_of(journal, change.status.take().unwrap_or_default(), &self.note, now));
-        if self.put(change).await { Event::Recorded } else { Event::NotRecorded }
+        change.status = Some(status_of(
+            journal,
+            change.status.take().unwrap_or_default(),
+            &self.note,
+            now,
+        ));
+        if self.put(change).await {
+            Event::Recorded
+        } else {
+            Event::NotRecorded
+        }
     }
 
     /// Persists a record that was never a transaction: a recommendation or a refusal.
     pub async fn close_record(&mut self, phase: Phase, message: String, now: Timestamp) -> bool {
         let mut change = self.change.clone();
-        change.status =
-            Some(ChangeStatus { phase, message: limited(message), closed_at: Some(micro_time(now)), ..ChangeStatus::default() });
+        change.status = Some(ChangeStatus {
+            phase,
+            message: limited(message),
+            closed_at: Some(micro_time(now)),
+            ..ChangeStatus::default()
+        });
         self.put(change).await
     }
 
@@ -142,13 +170,20 @@ impl<'a> Journals<'a> {
 }
 
 fn parameters() -> PostParams {
-    PostParams { field_manager: Some(flyball_crds::FIELD_MANAGER.to_owned()), ..PostParams::default() }
+    PostParams {
+        field_manager: Some(flyball_crds::FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
 }
 
 /// The transaction that a Change records.
 pub fn journal_of(change: &Change) -> Result<Journal<Replicas>, JournalError> {
     let number = |field, value: i64| {
-        Replicas::new(value).ok_or_else(|| JournalError::Damaged { name: change.name_any(), field, value })
+        Replicas::new(value).ok_or_else(|| JournalError::Damaged {
+            name: change.name_any(),
+            field,
+            value,
+        })
     };
     let sequence = u64::try_from(change.spec.sequence).map_err(|_| JournalError::Damaged {
         name: change.name_any(),
@@ -162,8 +197,10 @@ pub fn journal_of(change: &Change) -> Result<Journal<Replicas>, JournalError> {
         journal.attempt = u64::try_from(status.attempt).unwrap_or_default();
         journal.phase = step_of(status.phase);
         journal.applied_at = status.applied_at.as_ref().map(from_micro_time);
-        journal.rollback_to =
-            status.rollback_to.map(|value| number("status.rollbackTo", value.into())).transpose()?;
+        journal.rollback_to = status
+            .rollback_to
+            .map(|value| number("status.rollbackTo", value.into()))
+            .transpose()?;
         journal.verdict = status.verdict.as_ref().and_then(|verdict| verdict_of(&verdict.result));
     }
     Ok(journal)
@@ -212,7 +249,10 @@ fn status_of(journal: &Journal<Replicas>, before: ChangeStatus, note: &Note, now
     let closed = !journal.is_open();
     let verdict = journal.verdict.map(|verdict| {
         let recorded = note.verdict.clone().or(before.verdict).unwrap_or_default();
-        RecordedVerdict { result: format!("{verdict:?}"), ..recorded }
+        RecordedVerdict {
+            result: format!("{verdict:?}"),
+            ..recorded
+        }
     });
     ChangeStatus {
         phase: phase_of(journal.phase),
@@ -227,16 +267,16 @@ fn status_of(journal: &Journal<Replicas>, before: ChangeStatus, note: &Note, now
 }
 
 fn message_of(journal: &Journal<Replicas>, verdict: Option<&RecordedVerdict>, note: &Note) -> String {
-    let said = verdict.map(|verdict| verdict.message.as_str()).filter(|message| !message.is_empty());
+    let said = verdict
+        .map(|verdict| verdict.message.as_str())
+        .filter(|message| !message.is_empty());
     let with = |text: String| said.map_or_else(|| text.clone(), |said| format!("{text}: {said}"));
     match journal.phase {
         Step::Applying => format!("writing {}", journal.after),
         Step::Verifying => format!("{} is written; verifying its effect", journal.after),
         Step::RollingBack => with("taking the change back".to_owned()),
         Step::Closed(Outcome::Committed) => with("the effect is verified".to_owned()),
-        Step::Closed(Outcome::RolledBack) => {
-            with(format!("back at {}", journal.rollback_to.unwrap_or(journal.before)))
-        }
+        Step::Closed(Outcome::RolledBack) => with(format!("back at {}", journal.rollback_to.unwrap_or(journal.before))),
         Step::Closed(Outcome::Ineffective) => with(format!("did not help; {} is held", journal.after)),
         Step::Closed(Outcome::Inconclusive) => with(format!("not verified; {} is held", journal.after)),
         Step::Closed(Outcome::Superseded(cause)) => match cause {
@@ -265,5 +305,9 @@ fn message_of(journal: &Journal<Replicas>, verdict: Option<&RecordedVerdict>, no
 
 /// As much of a text as the schema allows.
 fn limited(text: String) -> String {
-    if text.len() <= 1024 { text } else { text.chars().take(1000).collect() }
+    if text.len() <= 1024 {
+        text
+    } else {
+        text.chars().take(1000).collect()
+    }
 }

@@ -10,16 +10,16 @@ mod target;
 pub use journal::{Intent, JournalError, Journals, Note, journal_of, phase_of};
 pub use target::Hands;
 
+use crate::{
+    client::{CallError, CallKind, WRITE_LIMIT, within},
+    lease::Leadership,
+    metrics::{Metrics, Verb},
+};
 use flyball_core::{
     check::Approved,
     policy::Replicas,
     time::Timestamp,
     transaction::{Effect, Event, Target, Tx, Verdict, step},
-};
-use crate::{
-    client::{CallError, CallKind, WRITE_LIMIT, within},
-    lease::Leadership,
-    metrics::{Metrics, Verb},
 };
 use std::sync::Arc;
 use tokio::{sync::watch, time::Instant};
@@ -49,11 +49,7 @@ impl Authority {
     }
 
     /// Sends a request if we lead, and gives up on it before the lease could be another's.
-    pub async fn within<T>(
-        &self,
-        verb: Verb,
-        request: impl Future<Output = kube::Result<T>>,
-    ) -> Result<T, CallError> {
+    pub async fn within<T>(&self, verb: Verb, request: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
         let deadline = self.leadership.borrow().deadline(Instant::now(), WRITE_LIMIT);
         let answer = match deadline {
             Some(deadline) => within(deadline, request).await,
@@ -66,7 +62,10 @@ impl Authority {
 
 /// Undoing a change: only what was checked against the present can be undone.
 pub fn roll_back(approved: &Approved, verdict: Verdict) -> ReplicasEvent {
-    Event::RollBack { to: approved.to(), verdict }
+    Event::RollBack {
+        to: approved.to(),
+        verdict,
+    }
 }
 
 /// Carries a pass of a transaction as far as it goes now.
@@ -86,7 +85,9 @@ pub async fn drive(
         debug!(?event, phase = ?tx.journal.phase, "step");
         let (next, effects) = step(tx, event, now());
         tx = next;
-        let Some(effect) = effects.into_iter().next() else { return tx };
+        let Some(effect) = effects.into_iter().next() else {
+            return tx;
+        };
         event = match effect {
             Effect::Stamp { stamp, at } => hands.stamp(stamp, &at).await,
             Effect::Write { value, at } => match &tx.target {

@@ -46,7 +46,14 @@ impl<'a> Hands<'a> {
         authority: &'a Authority,
     ) -> Self {
         let api = Api::namespaced_with(client.clone(), namespace, resource);
-        Self { api, namespace, name, uid, authority, refusal: Mutex::new(None) }
+        Self {
+            api,
+            namespace,
+            name,
+            uid,
+            authority,
+            refusal: Mutex::new(None),
+        }
     }
 
     /// Why the API server refused the last write, if it did for another reason than a conflict.
@@ -72,11 +79,16 @@ impl<'a> Hands<'a> {
             operations.push(serde_json::json!({"op": "add", "path": path, "value": stamp.to_string()}));
             serde_json::from_value::<json_patch::Patch>(serde_json::Value::Array(operations))
         };
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let parameters = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         let send = async |with_map| match patch(with_map) {
             Ok(patch) => {
                 let patch = Patch::Json::<()>(patch);
-                self.authority.within(Verb::Patch, self.api.patch(self.name, &parameters, &patch)).await
+                self.authority
+                    .within(Verb::Patch, self.api.patch(self.name, &parameters, &patch))
+                    .await
             }
             Err(error) => Err(CallError::Api(Error::SerdeError(serde::de::Error::custom(error)))),
         };
@@ -120,13 +132,21 @@ impl<'a> Hands<'a> {
                 Ok(event) => return event,
             }
         }
-        self.write_once(value, &version, seen.stamp).await.unwrap_or_else(|error| self.failed("write", &error))
+        self.write_once(value, &version, seen.stamp)
+            .await
+            .unwrap_or_else(|error| self.failed("write", &error))
     }
 
     async fn write_once(&self, value: Replicas, at: &str, stamp: Option<Stamp>) -> Result<ReplicasEvent, CallError> {
         let body = self.scale(value, Some(at));
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let scale = self.authority.within(Verb::Update, self.api.replace_scale(self.name, &parameters, &body)).await?;
+        let parameters = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let scale = self
+            .authority
+            .within(Verb::Update, self.api.replace_scale(self.name, &parameters, &body))
+            .await?;
         // The scale omits `replicas` at 0.
         let found = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
         let version = scale.metadata.resource_version.unwrap_or_default();
@@ -137,7 +157,9 @@ impl<'a> Hands<'a> {
 
     /// The present version of the target, if it is the one that was seen but for that.
     async fn version_of(&self, seen: &Target<Replicas, String>) -> Option<String> {
-        let object = within(Instant::now() + WRITE_LIMIT, self.api.get(self.name)).await.ok()?;
+        let object = within(Instant::now() + WRITE_LIMIT, self.api.get(self.name))
+            .await
+            .ok()?;
         let now = Snapshot::of(&object).ok()?;
         let same = now.uid == self.uid && now.target.stamp == seen.stamp && now.target.value == seen.value;
         (same && seen.stamp.is_some()).then_some(now.target.version)
@@ -145,15 +167,19 @@ impl<'a> Hands<'a> {
 
     /// Asks the API server what it would say to the write. Unconditional, since nothing is written.
     pub async fn dry_run(&self, value: Replicas) -> DryRun {
-        let parameters =
-            PostParams { dry_run: true, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        let parameters = PostParams {
+            dry_run: true,
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+        };
         let body = self.scale(value, None);
         let request = self.api.replace_scale(self.name, &parameters, &body);
-        let Err(error) = self.authority.within(Verb::DryRun, request).await else { return DryRun::Accepted };
+        let Err(error) = self.authority.within(Verb::DryRun, request).await else {
+            return DryRun::Accepted;
+        };
         match error.kind() {
-            CallKind::Forbidden if lacks_right(&error) => {
-                DryRun::Skipped(format!("no right to try it: {error}; grant update on the kind's scale subresource"))
-            }
+            CallKind::Forbidden if lacks_right(&error) => DryRun::Skipped(format!(
+                "no right to try it: {error}; grant update on the kind's scale subresource"
+            )),
             CallKind::Conflict => DryRun::Skipped(format!("the target changed meanwhile: {error}")),
             _ => DryRun::Refused(error.to_string()),
         }
@@ -168,7 +194,9 @@ impl<'a> Hands<'a> {
                 resource_version: at.map(ToOwned::to_owned),
                 ..ObjectMeta::default()
             },
-            spec: Some(ScaleSpec { replicas: i32::try_from(value.get()).ok() }),
+            spec: Some(ScaleSpec {
+                replicas: i32::try_from(value.get()).ok(),
+            }),
             status: None,
         }
     }

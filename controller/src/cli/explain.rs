@@ -50,14 +50,20 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The Changes that are still open; where there is none, the newest one.
+    /// The Changes that are still open; where there is none, the newest, and if that is a record that
+    /// was never written, the newest that was.
     fn shown(&self) -> Vec<&Change> {
         let open: Vec<&Change> = self.changes.iter().filter(|change| crate::observe::is_open(change)).collect();
-        if open.is_empty() { self.newest().into_iter().collect() } else { open }
-    }
-
-    fn newest(&self) -> Option<&Change> {
-        self.changes.iter().min_by_key(|change| super::get::tree::newest_first(change))
+        if !open.is_empty() {
+            return open;
+        }
+        let mut changes: Vec<&Change> = self.changes.iter().collect();
+        changes.sort_by_key(|change| super::get::tree::newest_first(change));
+        let written = changes.iter().position(|change| change.spec.sequence > 0);
+        match (changes.first(), written) {
+            (Some(first), Some(index)) if index > 0 => vec![first, changes[index]],
+            (first, _) => first.into_iter().copied().collect(),
+        }
     }
 
     /// The generation that no controller has looked at yet.

@@ -9,10 +9,7 @@ use super::{
     screen::{Style, show},
 };
 use flyball_crds::{Change, FeedbackPolicy};
-use kube::{
-    ResourceExt,
-    api::{DynamicObject, ListParams},
-};
+use kube::api::{DynamicObject, ListParams};
 use std::{path::Path, process::ExitCode};
 use tree::Shown;
 
@@ -151,7 +148,7 @@ fn document(object: &DynamicObject, output: Output) -> String {
 }
 
 fn without_managers(mut object: DynamicObject) -> DynamicObject {
-    object.managed_fields_mut().clear();
+    object.metadata.managed_fields = None;
     object
 }
 

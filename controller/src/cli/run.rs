@@ -58,7 +58,9 @@ pub enum RunError {
     #[error(transparent)]
     Timing(#[from] TimingError),
     /// The definitions are not installed.
-    #[error("the API server does not serve {0}; install the definitions first: flyball crds | kubectl apply --server-side -f -")]
+    #[error(
+        "the API server does not serve {0}; install the definitions first: flyball crds | kubectl apply --server-side -f -"
+    )]
     NotInstalled(&'static str),
     /// The address is not to be had.
     #[error(transparent)]
@@ -114,7 +116,10 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
     }
     let store = ApiStore::new(clients.lease.clone(), &args.namespace, args.lease_name);
-    let store = Reaching { store, health: Arc::clone(&recorder.health) };
+    let store = Reaching {
+        store,
+        health: Arc::clone(&recorder.health),
+    };
     let election = Election::start(store, identity.clone(), Timing::default())?;
     recorder.health.synced();
     let told = Told {
@@ -145,9 +150,15 @@ async fn installed(clients: &Clients, scope: Option<&str>) -> Result<(), RunErro
     let policies: Api<flyball_crds::FeedbackPolicy> = within(&clients.read, scope);
     let changes: Api<flyball_crds::Change> = within(&clients.read, scope);
     let sources: Api<flyball_crds::MetricSource> = Api::all(clients.read.clone());
-    policies.list(&one).await.map_err(|_| RunError::NotInstalled("FeedbackPolicy"))?;
+    policies
+        .list(&one)
+        .await
+        .map_err(|_| RunError::NotInstalled("FeedbackPolicy"))?;
     changes.list(&one).await.map_err(|_| RunError::NotInstalled("Change"))?;
-    sources.list(&one).await.map_err(|_| RunError::NotInstalled("MetricSource"))?;
+    sources
+        .list(&one)
+        .await
+        .map_err(|_| RunError::NotInstalled("MetricSource"))?;
     Ok(())
 }
 

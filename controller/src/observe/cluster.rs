@@ -58,7 +58,10 @@ impl std::str::FromStr for ScaleKind {
         if api_version.is_empty() || kind.is_empty() || api_version.matches('/').count() > 1 {
             return Err(KindError::Form(text.to_owned()));
         }
-        Ok(Self { api_version: api_version.to_owned(), kind: kind.to_owned() })
+        Ok(Self {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        })
     }
 }
 
@@ -146,7 +149,10 @@ impl Cluster {
 
     /// The kind of a target reference, if the installation allows it.
     pub fn kind(&self, api_version: &str, kind: &str) -> Option<&Result<Targets, KindError>> {
-        self.targets.get(&ScaleKind { api_version: api_version.to_owned(), kind: kind.to_owned() })
+        self.targets.get(&ScaleKind {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        })
     }
 }
 
@@ -155,7 +161,10 @@ pub fn within<K>(client: &Client, scope: Option<&str>) -> Api<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
-    scope.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
+    scope.map_or_else(
+        || Api::all(client.clone()),
+        |namespace| Api::namespaced(client.clone(), namespace),
+    )
 }
 
 fn dynamic_within(client: &Client, scope: Option<&str>, resource: &ApiResource) -> Api<DynamicObject> {
@@ -216,9 +225,13 @@ async fn watch_targets(client: &Client, scope: Option<&str>, kind: &ScaleKind) -
     let name = format!("{}/{}", kind.api_version, kind.kind);
     let (group, version) = kind.api_version.rsplit_once('/').unwrap_or(("", &kind.api_version));
     let gvk = GroupVersionKind::gvk(group, version, &kind.kind);
-    let (resource, capabilities) =
-        discovery::pinned_kind(client, &gvk).await.map_err(|_| KindError::NotServed(name.clone()))?;
-    let scalable = capabilities.subresources.iter().any(|(subresource, _)| subresource.plural == "scale");
+    let (resource, capabilities) = discovery::pinned_kind(client, &gvk)
+        .await
+        .map_err(|_| KindError::NotServed(name.clone()))?;
+    let scalable = capabilities
+        .subresources
+        .iter()
+        .any(|(subresource, _)| subresource.plural == "scale");
     if !scalable || capabilities.scope != Scope::Namespaced {
         return Err(KindError::NoScale(name));
     }

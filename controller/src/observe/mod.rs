@@ -8,8 +8,8 @@ pub mod source;
 pub mod sources;
 pub mod target;
 
-use cluster::{Cluster, KindError};
 use crate::metrics::Metrics;
+use cluster::{Cluster, KindError};
 use flyball_core::{
     check,
     policy::{Policy, Query},
@@ -75,8 +75,14 @@ impl Observation {
         let namespace = object.namespace().unwrap_or_default();
         let source = sources.get(cluster, &object.spec.source_ref.name, &namespace);
         let found = find(cluster, &namespace, &object.spec.target_ref);
-        let rules = policy.rules.iter().map(|(name, rule)| (name, rule.condition.query(), policy.max_age));
-        let signals = policy.signals.iter().map(|(name, signal)| (name, &signal.query, signal.max_age));
+        let rules = policy
+            .rules
+            .iter()
+            .map(|(name, rule)| (name, rule.condition.query(), policy.max_age));
+        let signals = policy
+            .signals
+            .iter()
+            .map(|(name, signal)| (name, &signal.query, signal.max_age));
         let verifications = policy.actions.iter().filter_map(|action| {
             let verification = action.verification.as_ref()?;
             Some((&action.name, &verification.condition.left, verification.max_age))
@@ -88,7 +94,16 @@ impl Observation {
         );
         let owners = owners::of(cluster, object, found.snapshot.as_ref());
         let open = open_changes(&cluster.changes, object, found.snapshot.as_ref());
-        Self { now, source, found, owners, rules, signals, verifications, open }
+        Self {
+            now,
+            source,
+            found,
+            owners,
+            rules,
+            signals,
+            verifications,
+            open,
+        }
     }
 }
 
@@ -120,7 +135,11 @@ async fn readings(
 
 /// Finds a target among the watched kinds.
 pub fn find(cluster: &Cluster, namespace: &str, target: &TargetRef) -> Found {
-    let nothing = |target| Found { target, snapshot: None, resource: None };
+    let nothing = |target| Found {
+        target,
+        snapshot: None,
+        resource: None,
+    };
     let name = format!("{} {}", target.api_version, target.kind);
     let targets = match cluster.kind(&target.api_version, &target.kind) {
         None | Some(Err(KindError::NotServed(_) | KindError::Form(_))) => {
@@ -130,18 +149,40 @@ pub fn find(cluster: &Cluster, namespace: &str, target: &TargetRef) -> Found {
         Some(Ok(targets)) => targets,
     };
     let key = ObjectRef::new_with(&target.name, targets.resource.clone()).within(namespace);
-    let Some(object) = targets.store.get(&key) else { return nothing(check::Target::Missing) };
-    let (target, snapshot) = match Snapshot::of(&object) {
-        Ok(snapshot) => (check::Target::Present { paused: snapshot.paused.clone() }, Some(snapshot)),
-        // A number that we would never write is nothing that we may move.
-        Err(error) => (check::Target::Present { paused: Some(error.to_string()) }, None),
+    let Some(object) = targets.store.get(&key) else {
+        return nothing(check::Target::Missing);
     };
-    Found { target, snapshot, resource: Some(targets.resource.clone()) }
+    let (target, snapshot) = match Snapshot::of(&object) {
+        Ok(snapshot) => (
+            check::Target::Present {
+                paused: snapshot.paused.clone(),
+            },
+            Some(snapshot),
+        ),
+        // A number that we would never write is nothing that we may move.
+        Err(error) => (
+            check::Target::Present {
+                paused: Some(error.to_string()),
+            },
+            None,
+        ),
+    };
+    Found {
+        target,
+        snapshot,
+        resource: Some(targets.resource.clone()),
+    }
 }
 
 /// Whether a Change may still write its target. Records have no sequence and never do.
 pub fn is_open(change: &Change) -> bool {
-    change.spec.sequence > 0 && change.status.as_ref().map(|status| status.phase).unwrap_or_default().is_open()
+    change.spec.sequence > 0
+        && change
+            .status
+            .as_ref()
+            .map(|status| status.phase)
+            .unwrap_or_default()
+            .is_open()
 }
 
 fn open_changes(changes: &Store<Change>, object: &FeedbackPolicy, target: Option<&Snapshot>) -> Vec<Arc<Change>> {

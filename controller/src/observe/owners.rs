@@ -52,7 +52,10 @@ pub fn of(cluster: &Cluster, policy: &FeedbackPolicy, snapshot: Option<&Snapshot
 fn comes_before(other: &FeedbackPolicy, policy: &FeedbackPolicy) -> bool {
     let writes = |policy: &FeedbackPolicy| policy.spec.mode == Mode::Enforce && !policy.spec.suspend;
     let age = |policy: &FeedbackPolicy| {
-        (policy.creation_timestamp().map(|time| time.0), policy.uid().unwrap_or_default())
+        (
+            policy.creation_timestamp().map(|time| time.0),
+            policy.uid().unwrap_or_default(),
+        )
     };
     other.uid() != policy.uid() && writes(other) && (!writes(policy) || age(other) < age(policy))
 }
@@ -60,7 +63,12 @@ fn comes_before(other: &FeedbackPolicy, policy: &FeedbackPolicy) -> bool {
 fn scales(object: &DynamicObject, target: &TargetRef) -> bool {
     let text = |path: &str| object.data.pointer(path).and_then(Value::as_str);
     text("/spec/scaleTargetRef/name").is_some_and(|name| {
-        same_target(target, text("/spec/scaleTargetRef/apiVersion"), text("/spec/scaleTargetRef/kind"), name)
+        same_target(
+            target,
+            text("/spec/scaleTargetRef/apiVersion"),
+            text("/spec/scaleTargetRef/kind"),
+            name,
+        )
     })
 }
 
@@ -79,7 +87,11 @@ mod tests {
 
     #[test]
     fn an_object_is_the_same_whatever_its_version() {
-        let target = TargetRef { api_version: "apps/v1".into(), kind: "Deployment".into(), name: "web".into() };
+        let target = TargetRef {
+            api_version: "apps/v1".into(),
+            kind: "Deployment".into(),
+            name: "web".into(),
+        };
         let check = |version, kind, name, expect| assert_eq!(same_target(&target, version, kind, name), expect);
         check(Some("apps/v1"), Some("Deployment"), "web", true);
         check(Some("apps/v1beta2"), Some("Deployment"), "web", true);

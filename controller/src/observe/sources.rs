@@ -75,7 +75,10 @@ impl Sources {
             .get(&ObjectRef::new(name))
             .ok_or_else(|| SourceProblem::NotFound(name.to_owned()))?;
         if !allows(&object, namespace) {
-            return Err(SourceProblem::NotAllowed { source_name: name.to_owned(), namespace: namespace.to_owned() });
+            return Err(SourceProblem::NotAllowed {
+                source_name: name.to_owned(),
+                namespace: namespace.to_owned(),
+            });
         }
         self.build(cluster, &object)
     }
@@ -92,7 +95,10 @@ impl Sources {
         }
         let source = Source::new(name.clone(), &object.spec, &origin.1)
             .map(Arc::new)
-            .map_err(|error| SourceProblem::Invalid { source_name: name.clone(), message: error.to_string() })?;
+            .map_err(|error| SourceProblem::Invalid {
+                source_name: name.clone(),
+                message: error.to_string(),
+            })?;
         built.insert(name, (origin, Arc::clone(&source)));
         Ok(source)
     }
@@ -100,10 +106,14 @@ impl Sources {
 
 /// Whether policies of this namespace may use the source.
 pub fn allows(source: &MetricSource, namespace: &str) -> bool {
-    source.spec.allowed_namespaces.as_ref().is_none_or(|allowed| match allowed.from {
-        NamespacesFrom::All => true,
-        NamespacesFrom::Names => allowed.names.iter().any(|name| name == namespace),
-    })
+    source
+        .spec
+        .allowed_namespaces
+        .as_ref()
+        .is_none_or(|allowed| match allowed.from {
+            NamespacesFrom::All => true,
+            NamespacesFrom::Names => allowed.names.iter().any(|name| name == namespace),
+        })
 }
 
 fn secrets(cluster: &Cluster, source: &MetricSource) -> Result<BTreeMap<SecretKey, Vec<u8>>, SourceProblem> {
@@ -115,11 +125,13 @@ fn secrets(cluster: &Cluster, source: &MetricSource) -> Result<BTreeMap<SecretKe
                 .iter()
                 .find(|secret| secret.name_any() == key.name)
                 .and_then(|secret| secret.data.as_ref()?.get(&key.key).map(|bytes| bytes.0.clone()));
-            value.map(|bytes| (key.clone(), bytes)).ok_or_else(|| SourceProblem::SecretNotFound {
-                source_name: source.name_any(),
-                secret: key.name.clone(),
-                key: key.key.clone(),
-            })
+            value
+                .map(|bytes| (key.clone(), bytes))
+                .ok_or_else(|| SourceProblem::SecretNotFound {
+                    source_name: source.name_any(),
+                    secret: key.name.clone(),
+                    key: key.key.clone(),
+                })
         })
         .collect()
 }

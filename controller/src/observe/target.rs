@@ -87,9 +87,14 @@ impl Snapshot {
 }
 
 fn paused(object: &DynamicObject) -> Option<String> {
-    let annotation = object.annotations().get(PAUSE_ANNOTATION).filter(|value| *value != "false");
+    let annotation = object
+        .annotations()
+        .get(PAUSE_ANNOTATION)
+        .filter(|value| *value != "false");
     if annotation.is_some() {
-        return Some(format!("it carries the annotation {PAUSE_ANNOTATION}; remove it to go on"));
+        return Some(format!(
+            "it carries the annotation {PAUSE_ANNOTATION}; remove it to go on"
+        ));
     }
     let paused = object.data.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
     paused.then(|| "its spec.paused is true; resume its rollout to go on".to_owned())
@@ -101,7 +106,10 @@ fn replicas_manager(object: &DynamicObject) -> Option<(String, String)> {
         .managed_fields()
         .iter()
         .filter(|entry| {
-            entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+            entry
+                .fields_v1
+                .as_ref()
+                .is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
         })
         .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
         .and_then(|entry| Some((entry.manager.clone()?, entry.operation.clone().unwrap_or_default())))
@@ -113,7 +121,10 @@ pub fn strip(object: &mut DynamicObject) {
     object.annotations_mut().retain(|key, _| keep.contains(&key.as_str()));
     object.labels_mut().clear();
     object.managed_fields_mut().retain(|entry| {
-        entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+        entry
+            .fields_v1
+            .as_ref()
+            .is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
     });
     for entry in object.managed_fields_mut() {
         if let Some(fields) = &mut entry.fields_v1 {
@@ -156,21 +167,41 @@ mod tests {
 
     #[test]
     fn a_snapshot_reads_what_the_loop_needs() {
-        let mut object = deployment(json!({"replicas": 3, "template": {}}), json!({
-            "flyball.dev/stamp": "sequence=4,attempt=1", "other": "x",
-        }));
+        let mut object = deployment(
+            json!({"replicas": 3, "template": {}}),
+            json!({
+                "flyball.dev/stamp": "sequence=4,attempt=1", "other": "x",
+            }),
+        );
         let before = Snapshot::of(&object).expect("a snapshot");
         assert_eq!(before.target.value.get(), 3);
         assert_eq!(before.target.version, "7");
-        assert_eq!(before.target.stamp, Some(Stamp { sequence: 4, attempt: 1 }));
-        assert_eq!(before.gitops_owner(), Some(("argocd-controller".to_owned(), "Apply".to_owned())));
+        assert_eq!(
+            before.target.stamp,
+            Some(Stamp {
+                sequence: 4,
+                attempt: 1
+            })
+        );
+        assert_eq!(
+            before.gitops_owner(),
+            Some(("argocd-controller".to_owned(), "Apply".to_owned()))
+        );
         strip(&mut object);
-        assert_eq!(Snapshot::of(&object), Ok(before), "stripping loses nothing that is read");
+        assert_eq!(
+            Snapshot::of(&object),
+            Ok(before),
+            "stripping loses nothing that is read"
+        );
     }
 
     #[test]
     fn replicas_are_defaulted_or_refused() {
-        let value = |spec| Snapshot::of(&deployment(spec, json!({}))).map(|seen| seen.target.value.get()).ok();
+        let value = |spec| {
+            Snapshot::of(&deployment(spec, json!({})))
+                .map(|seen| seen.target.value.get())
+                .ok()
+        };
         assert_eq!(value(json!({})), Some(1));
         assert_eq!(value(json!({"replicas": 0})), Some(0));
         assert_eq!(value(json!({"replicas": 2_147_483_647})), None);
@@ -179,7 +210,12 @@ mod tests {
 
     #[test]
     fn pauses_are_seen() {
-        let paused = |spec, annotations| Snapshot::of(&deployment(spec, annotations)).expect("a snapshot").paused.is_some();
+        let paused = |spec, annotations| {
+            Snapshot::of(&deployment(spec, annotations))
+                .expect("a snapshot")
+                .paused
+                .is_some()
+        };
         assert!(paused(json!({"paused": true}), json!({})));
         assert!(paused(json!({}), json!({"flyball.dev/paused": "true"})));
         assert!(!paused(json!({}), json!({"flyball.dev/paused": "false"})));

@@ -35,10 +35,17 @@ pub(crate) fn signals(pass: &Pass<'_>, action: &ReplicasAction) -> Vec<SignalSta
         let rule = pass.policy.rules.get(name)?;
         Some(signal(name, &rule.condition.query().text, pass.seen.rules.get(name)?))
     });
-    let demand = action.verification.iter().filter_map(|verification| verification.demand.as_ref());
+    let demand = action
+        .verification
+        .iter()
+        .filter_map(|verification| verification.demand.as_ref());
     let named = ratio.into_iter().chain(demand.map(|demand| &demand.signal));
     let signals = named.filter_map(|name| {
-        Some(signal(name, &pass.policy.signals.get(name)?.query.text, pass.seen.signals.get(name)?))
+        Some(signal(
+            name,
+            &pass.policy.signals.get(name)?.query.text,
+            pass.seen.signals.get(name)?,
+        ))
     });
     let verification = action.verification.iter().filter_map(|verification| {
         let reading = pass.seen.verifications.get(&action.name)?;

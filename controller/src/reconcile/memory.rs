@@ -53,12 +53,20 @@ impl Memory {
     /// Starts from what the policy's status and its Changes hold.
     pub fn restore(object: &FeedbackPolicy, changes: &[Arc<Change>], now: Timestamp) -> Self {
         let status = object.status.clone().unwrap_or_default();
-        let rules = status.rules.iter().map(|rule| (rule.alert.clone(), rule_state(rule))).collect();
+        let rules = status
+            .rules
+            .iter()
+            .map(|rule| (rule.alert.clone(), rule_state(rule)))
+            .collect();
         let mut memory = Self {
             generation: None,
             policy: Err(Vec::new()),
             rules,
-            actions: status.actions.iter().map(|action| (action.name.clone(), restored(action, now))).collect(),
+            actions: status
+                .actions
+                .iter()
+                .map(|action| (action.name.clone(), restored(action, now)))
+                .collect(),
             written: status,
             observing_since: now,
         };
@@ -93,19 +101,28 @@ impl Memory {
         }
         // An edit takes up again what was left to somebody else.
         for action in self.actions.values_mut() {
-            action.yielded = action.yielded.take().filter(|yielded| Some(yielded.generation) == self.generation);
+            action.yielded = action
+                .yielded
+                .take()
+                .filter(|yielded| Some(yielded.generation) == self.generation);
         }
     }
 
     /// What a Change tells that a crash may have kept from the status: that it was written.
     fn recall(&mut self, change: &Change, now: Timestamp) {
-        let Some(at) = change.status.as_ref().and_then(|status| status.applied_at.as_ref()) else { return };
-        let Some(action) = self.actions.get_mut(&change.spec.action) else { return };
+        let Some(at) = change.status.as_ref().and_then(|status| status.applied_at.as_ref()) else {
+            return;
+        };
+        let Some(action) = self.actions.get_mut(&change.spec.action) else {
+            return;
+        };
         let at = from_micro_time(at).min(now);
         let known = action.history.events.iter().any(|event| event.at == at);
-        if let (false, Some(from), Some(to)) =
-            (known, Replicas::new(change.spec.before.into()), Replicas::new(change.spec.after.into()))
-        {
+        if let (false, Some(from), Some(to)) = (
+            known,
+            Replicas::new(change.spec.before.into()),
+            Replicas::new(change.spec.after.into()),
+        ) {
             action.history.events.push(ScaleEvent { at, from, to });
             action.written = Some(to);
             action.history.events.sort_by_key(|event| event.at);
@@ -143,8 +160,16 @@ impl Memory {
 
     /// The part of the status that must survive a restart.
     pub fn store(&self, status: &mut crds::FeedbackPolicyStatus) {
-        status.rules = self.rules.iter().map(|(name, rule)| stored_rule(name, rule, &self.written)).collect();
-        status.actions = self.actions.iter().map(|(name, action)| stored_action(name, action, &self.written)).collect();
+        status.rules = self
+            .rules
+            .iter()
+            .map(|(name, rule)| stored_rule(name, rule, &self.written))
+            .collect();
+        status.actions = self
+            .actions
+            .iter()
+            .map(|(name, action)| stored_action(name, action, &self.written))
+            .collect();
         status.alerts = alerts_in_short(&self.rules);
     }
 }
@@ -165,7 +190,11 @@ fn rule_state(rule: &crds::RuleStatus) -> RuleState {
         })
     });
     // Quiet is not restored: after a restart decreases wait one window.
-    RuleState { alerts: alerts.collect(), quiet_since: None, error: None }
+    RuleState {
+        alerts: alerts.collect(),
+        quiet_since: None,
+        error: None,
+    }
 }
 
 fn restored(action: &ActionStatus, now: Timestamp) -> ActionMemory {
@@ -175,13 +204,22 @@ fn restored(action: &ActionStatus, now: Timestamp) -> ActionMemory {
         recommendations: action
             .recommendations
             .iter()
-            .filter_map(|entry| Some(Recommendation { at: past(&entry.at)?, replicas: replicas(entry.replicas)? }))
+            .filter_map(|entry| {
+                Some(Recommendation {
+                    at: past(&entry.at)?,
+                    replicas: replicas(entry.replicas)?,
+                })
+            })
             .collect(),
         events: action
             .events
             .iter()
             .filter_map(|event| {
-                Some(ScaleEvent { at: past(&event.at)?, from: replicas(event.from)?, to: replicas(event.to)? })
+                Some(ScaleEvent {
+                    at: past(&event.at)?,
+                    from: replicas(event.from)?,
+                    to: replicas(event.to)?,
+                })
             })
             .collect(),
         last_verified: action.verified.and_then(replicas),
@@ -283,7 +321,9 @@ fn stored_action(name: &str, action: &ActionMemory, written: &crds::FeedbackPoli
         })
         .collect();
     // What was recommended is written when the recommendation moves, not each time it is made again.
-    let moved = before.and_then(|before| before.recommendations.last()).map(|last| last.replicas)
+    let moved = before
+        .and_then(|before| before.recommendations.last())
+        .map(|last| last.replicas)
         != recommendations.last().map(|last| last.replicas);
     ActionStatus {
         name: name.to_owned(),
@@ -315,19 +355,29 @@ fn stored_action(name: &str, action: &ActionMemory, written: &crds::FeedbackPoli
 }
 
 fn alerts_in_short(rules: &BTreeMap<String, RuleState>) -> String {
-    let states = rules.iter().filter_map(|(name, rule)| match (rule.is_firing(), rule.is_pending()) {
-        (true, _) => Some(format!("{name} firing")),
-        (_, true) => Some(format!("{name} pending")),
-        _ => None,
-    });
+    let states = rules
+        .iter()
+        .filter_map(|(name, rule)| match (rule.is_firing(), rule.is_pending()) {
+            (true, _) => Some(format!("{name} firing")),
+            (_, true) => Some(format!("{name} pending")),
+            _ => None,
+        });
     let short: Vec<String> = states.collect();
-    if short.is_empty() { "none".to_owned() } else { short.join(", ") }
+    if short.is_empty() {
+        "none".to_owned()
+    } else {
+        short.join(", ")
+    }
 }
 
 /// The Changes of a policy, oldest first.
 pub fn changes_of(changes: &[Arc<Change>], object: &FeedbackPolicy) -> Vec<Arc<Change>> {
     let uid = object.uid().unwrap_or_default();
-    let mut own: Vec<_> = changes.iter().filter(|change| change.spec.policy.uid == uid).cloned().collect();
+    let mut own: Vec<_> = changes
+        .iter()
+        .filter(|change| change.spec.policy.uid == uid)
+        .cloned()
+        .collect();
     own.sort_by_key(|change| change.spec.proposed_at.0);
     own
 }

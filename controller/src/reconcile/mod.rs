@@ -10,15 +10,15 @@ pub mod sources;
 mod summary;
 
 use crate::{
-    apply::Authority,
+    apply::{Authority, Hands},
     client::Clients,
     clock::from_micro_time,
-    observe::{Observation, cluster::Cluster, sources::Sources},
     metrics::Evaluation,
+    observe::{Observation, cluster::Cluster, sources::Sources},
     record::{self, Recorder},
 };
 use flyball_core::{
-    check::{OpenChange, World},
+    check::{DryRun, OpenChange, World},
     decide::{Facts, History, Inputs},
     evaluate::evaluate,
     policy::{Mode, Policy, Query, Replicas, ReplicasAction},
@@ -29,8 +29,8 @@ use flyball_crds::{Change, FeedbackPolicy, Reason, YieldStatus};
 use kube::ResourceExt;
 use memory::{ActionMemory, Memory};
 use propose::Proposed;
-use summary::Summary;
 use std::{sync::Arc, time::Instant};
+use summary::Summary;
 
 /// What all passes share.
 pub struct Context {
@@ -68,7 +68,8 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         Err(errors) => {
             let summary = Summary::invalid(errors);
             open::abort_all(ctx, object, authority).await;
-            ctx.recorder.passed(object, Evaluation::Invalid, Reason::Invalid, None, began.elapsed());
+            ctx.recorder
+                .passed(object, Evaluation::Invalid, Reason::Invalid, None, began.elapsed());
             tell(ctx, object, memory, summary, now, authority).await;
             return;
         }
@@ -128,21 +129,35 @@ impl Pass<'_> {
 
     fn evaluate(&self, memory: &mut Memory) {
         for (name, rule) in &self.policy.rules {
-            let Some(reading) = self.seen.rules.get(name) else { continue };
+            let Some(reading) = self.seen.rules.get(name) else {
+                continue;
+            };
             let before = memory.rules.remove(name).unwrap_or_default();
-            memory.rules.insert(name.clone(), evaluate(rule, reading, &before, self.seen.now));
+            memory
+                .rules
+                .insert(name.clone(), evaluate(rule, reading, &before, self.seen.now));
         }
     }
 
     /// The reading of a query that this pass has asked already.
     pub(crate) fn asked(&self, query: &Query, max_age: Span) -> Option<&Reading> {
-        let signals = self.policy.signals.values().map(|signal| (&signal.query, signal.max_age, self.seen.signals.get(&signal.name)));
+        let signals = self
+            .policy
+            .signals
+            .values()
+            .map(|signal| (&signal.query, signal.max_age, self.seen.signals.get(&signal.name)));
         let verifications = self.policy.actions.iter().filter_map(|action| {
             let verification = action.verification.as_ref()?;
-            Some((&verification.condition.left, verification.max_age, self.seen.verifications.get(&action.name)))
+            Some((
+                &verification.condition.left,
+                verification.max_age,
+                self.seen.verifications.get(&action.name),
+            ))
         });
         let mut asked = signals.chain(verifications);
-        asked.find(|(known, age, _)| known.text == query.text && *age == max_age).and_then(|(_, _, reading)| reading)
+        asked
+            .find(|(known, age, _)| known.text == query.text && *age == max_age)
+            .and_then(|(_, _, reading)| reading)
     }
 
     /// The open Change of this policy, the newest if there should be several.
@@ -166,7 +181,10 @@ impl Pass<'_> {
     /// and that it observes only from now on keeps it from taking anything away.
     pub(crate) fn facts(&self, memory: &Memory, action: &ReplicasAction, current: Replicas) -> Facts {
         let remembered = memory.actions.get(&action.name).map(|action| action.history.clone());
-        Facts { current, history: remembered.unwrap_or_else(|| History::new(self.seen.now)) }
+        Facts {
+            current,
+            history: remembered.unwrap_or_else(|| History::new(self.seen.now)),
+        }
     }
 
     pub(crate) fn world(&self, memory: &Memory, action: &ReplicasAction, open: OpenChange) -> World {
@@ -177,13 +195,33 @@ impl Pass<'_> {
                 operation: "Update".to_owned(),
             });
         }
-        World { target: self.seen.found.target.clone(), owners, open }
+        World {
+            target: self.seen.found.target.clone(),
+            owners,
+            open,
+        }
+    }
+
+    /// Asks the API server what it would say. A recommendation is tried too: it would be of no use if the
+    /// write were refused.
+    pub(crate) async fn dry_run(&self, to: Replicas) -> DryRun {
+        let (Some(resource), Some(snapshot)) = (&self.seen.found.resource, &self.seen.found.snapshot) else {
+            return DryRun::Skipped("the target is not there".to_owned());
+        };
+        let name = &self.object.spec.target_ref.name;
+        let write = &self.ctx.clients.write;
+        Hands::new(write, resource, &self.namespace, name, &snapshot.uid, self.authority)
+            .dry_run(to)
+            .await
     }
 
     /// To whom the field is left now.
     fn yielded<'m>(&self, action: &'m ActionMemory) -> Option<&'m YieldStatus> {
         let still = |yielded: &&YieldStatus| {
-            yielded.until.as_ref().is_some_and(|until| from_micro_time(until) > self.seen.now)
+            yielded
+                .until
+                .as_ref()
+                .is_some_and(|until| from_micro_time(until) > self.seen.now)
         };
         action.yielded.as_ref().filter(still)
     }
@@ -198,13 +236,20 @@ impl Pass<'_> {
         let named = format!("targetRef: {} {}", target.kind, target.name);
         match &self.seen.found.target {
             Target::Missing => {
-                return Some((Reason::TargetNotFound, format!("{named} does not exist in namespace {}", self.namespace)));
+                return Some((
+                    Reason::TargetNotFound,
+                    format!("{named} does not exist in namespace {}", self.namespace),
+                ));
             }
             Target::NoScale(kind) => {
-                return Some((Reason::NoScaleSubresource, format!("{named}: {kind} has no scale subresource")));
+                return Some((
+                    Reason::NoScaleSubresource,
+                    format!("{named}: {kind} has no scale subresource"),
+                ));
             }
             Target::NotAllowed(kind) => {
-                let message = format!("{named}: {kind} is not among the kinds this installation moves; see --scale-kind");
+                let message =
+                    format!("{named}: {kind} is not among the kinds this installation moves; see --scale-kind");
                 return Some((Reason::KindNotAllowed, message));
             }
             Target::Present { paused: Some(why) } => return Some((Reason::Suspended, format!("{named}: {why}"))),
@@ -212,26 +257,38 @@ impl Pass<'_> {
         }
         if let Some(owner) = self.seen.owners.first() {
             let (reason, who) = match owner {
-                Owner::Policy { namespace, name, .. } => (Reason::Conflict, format!("FeedbackPolicy {namespace}/{name}")),
+                Owner::Policy { namespace, name, .. } => {
+                    (Reason::Conflict, format!("FeedbackPolicy {namespace}/{name}"))
+                }
                 Owner::HorizontalPodAutoscaler(name) => {
                     (Reason::OwnershipConflict, format!("HorizontalPodAutoscaler {name}"))
                 }
                 Owner::ScaledObject(name) => (Reason::OwnershipConflict, format!("ScaledObject {name}")),
                 Owner::FieldManager { manager, .. } => (Reason::OwnershipConflict, format!("field manager {manager}")),
             };
-            return Some((reason, format!("{named}: {who} sets its replicas; leave the field to one of the two")));
+            return Some((
+                reason,
+                format!("{named}: {who} sets its replicas; leave the field to one of the two"),
+            ));
         }
         if let Some(yielded) = memory.actions.values().find_map(|action| self.yielded(action)) {
-            let until = yielded.until.as_ref().map(|until| until.0.to_string()).unwrap_or_default();
+            let until = yielded
+                .until
+                .as_ref()
+                .map(|until| until.0.to_string())
+                .unwrap_or_default();
             let message = format!(
                 "{named}: left to {} until {until} (spec.yieldFor); edit the policy to take it up at once",
                 yielded.manager
             );
             return Some((Reason::OwnershipConflict, message));
         }
-        let failed = self.seen.rules.iter().chain(&self.seen.signals).find(|(_, reading)| {
-            reading.quality() == flyball_core::signal::Quality::Error
-        });
+        let failed = self
+            .seen
+            .rules
+            .iter()
+            .chain(&self.seen.signals)
+            .find(|(_, reading)| reading.quality() == flyball_core::signal::Quality::Error);
         failed.map(|(name, reading)| (Reason::SourceUnavailable, format!("{name}: {}", reading.detail())))
     }
 }

@@ -49,7 +49,11 @@ struct Judged {
 /// Carries a Change of this policy as far as it goes.
 pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change) -> Result<Carried, JournalError> {
     let journal = journal_of(change)?;
-    let action = pass.policy.actions.iter().find(|action| action.name == change.spec.action);
+    let action = pass
+        .policy
+        .actions
+        .iter()
+        .find(|action| action.name == change.spec.action);
     let abort = why_abort(pass, change, action);
     let judged = match (journal.phase, abort, action) {
         (Phase::Verifying, None, Some(action)) => Some(judged(pass, memory, change, &journal, action).await),
@@ -58,7 +62,15 @@ pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change)
     let waiting = judged.as_ref().and_then(|judged| judged.waiting.clone());
     let (event, verdict) = judged.map_or((None, None), |judged| (Some(judged.event), judged.verdict));
     let before = journal.clone();
-    let (tx, change) = run(pass.ctx, change, Tx::resume(journal, abort), pass.authority, event, verdict).await;
+    let (tx, change) = run(
+        pass.ctx,
+        change,
+        Tx::resume(journal, abort),
+        pass.authority,
+        event,
+        verdict,
+    )
+    .await;
     remember(pass, memory, &before, &tx, &change);
     Ok(Carried { change, tx, waiting })
 }
@@ -101,9 +113,18 @@ pub(crate) async fn run(
     let target = &change.spec.target;
     let found = find(&ctx.cluster, &namespace, &target.reference);
     // Without the kind there is nothing to read and nothing to write: neither can it be closed.
-    let Some(resource) = found.resource.or_else(|| kind_of(ctx, change)) else { return (tx, change.clone()) };
+    let Some(resource) = found.resource.or_else(|| kind_of(ctx, change)) else {
+        return (tx, change.clone());
+    };
     let snapshot = found.snapshot.filter(|snapshot| snapshot.uid == target.uid);
-    let hands = Hands::new(&ctx.clients.write, &resource, &namespace, &target.reference.name, &target.uid, authority);
+    let hands = Hands::new(
+        &ctx.clients.write,
+        &resource,
+        &namespace,
+        &target.reference.name,
+        &target.uid,
+        authority,
+    );
     let on_record = |change: &Change| ctx.recorder.change(change);
     let mut journals = Journals::open(&ctx.clients.write, change.clone(), authority, &on_record);
     journals.note.verdict = verdict;
@@ -123,7 +144,10 @@ fn kind_of(ctx: &Context, change: &Change) -> Option<kube::api::ApiResource> {
 }
 
 fn manager(snapshot: &Snapshot) -> Option<String> {
-    snapshot.manager.as_ref().map(|(manager, operation)| format!("{manager} ({operation})"))
+    snapshot
+        .manager
+        .as_ref()
+        .map(|(manager, operation)| format!("{manager} ({operation})"))
 }
 
 fn why_abort(pass: &Pass<'_>, change: &Change, action: Option<&ReplicasAction>) -> Option<Abort> {
@@ -145,14 +169,23 @@ async fn judged(
 ) -> Judged {
     let now = pass.seen.now;
     let keep = |why: String| Judged {
-        event: Event::Keep { verdict: Verdict::Inconclusive },
-        verdict: Some(RecordedVerdict { at: Some(micro_time(now)), message: why, ..RecordedVerdict::default() }),
+        event: Event::Keep {
+            verdict: Verdict::Inconclusive,
+        },
+        verdict: Some(RecordedVerdict {
+            at: Some(micro_time(now)),
+            message: why,
+            ..RecordedVerdict::default()
+        }),
         waiting: None,
     };
     let frozen = match change.spec.verification.as_ref().map(comparison_of_change) {
         Some(Ok(frozen)) => frozen,
         Some(Err(errors)) => {
-            return keep(format!("the recorded verification can't be read: {}", super::evidence::joined(&errors)));
+            return keep(format!(
+                "the recorded verification can't be read: {}",
+                super::evidence::joined(&errors)
+            ));
         }
         None => return keep("the Change has no verification".to_owned()),
     };
@@ -160,14 +193,29 @@ async fn judged(
     let direction = memory::direction(change.spec.direction);
     let applied_at = journal.applied_at.unwrap_or(now);
     let verification = &frozen.verification;
-    let judgement = judge(verification, direction, applied_at, &frozen.baseline, &reading, demand.as_ref(), now);
+    let judgement = judge(
+        verification,
+        direction,
+        applied_at,
+        &frozen.baseline,
+        &reading,
+        demand.as_ref(),
+        now,
+    );
     // The undoing is judged by the frozen verification too, whatever the policy says by now.
-    let action = ReplicasAction { verification: Some(verification.clone()), ..action.clone() };
+    let action = ReplicasAction {
+        verification: Some(verification.clone()),
+        ..action.clone()
+    };
     let mut signals = pass.seen.signals.clone();
     if let (Some(signal), Some(demand)) = (&frozen.demand, demand) {
         signals.insert(signal.name.clone(), demand);
     }
-    let inputs = Inputs { signals: &signals, verification: Some(&reading), ..pass.inputs(memory, &action.name) };
+    let inputs = Inputs {
+        signals: &signals,
+        verification: Some(&reading),
+        ..pass.inputs(memory, &action.name)
+    };
     let undo = Undo {
         from: journal.after,
         to: Replicas::new(change.spec.verified.into()).unwrap_or(journal.before),
@@ -175,17 +223,25 @@ async fn judged(
     };
     let (value, verdict, wanted) = match &judgement {
         Judgement::Wait { why, .. } => {
-            return Judged { event: Event::Undecided, verdict: None, waiting: Some(why.clone()) };
+            return Judged {
+                event: Event::Undecided,
+                verdict: None,
+                waiting: Some(why.clone()),
+            };
         }
         Judgement::Achieved { value } => (Some(*value), Verdict::Achieved, false),
         Judgement::Broken { value } => (Some(*value), Verdict::Broken, true),
-        Judgement::Ineffective { value } => {
-            (Some(*value), Verdict::Ineffective, verification.on_ineffective == OnIneffective::RollBack)
-        }
+        Judgement::Ineffective { value } => (
+            Some(*value),
+            Verdict::Ineffective,
+            verification.on_ineffective == OnIneffective::RollBack,
+        ),
         Judgement::Overtaken { value, .. } => (Some(*value), Verdict::Overtaken, false),
-        Judgement::Inconclusive { .. } => {
-            (None, Verdict::Inconclusive, verification.on_inconclusive == OnInconclusive::RollBack)
-        }
+        Judgement::Inconclusive { .. } => (
+            None,
+            Verdict::Inconclusive,
+            verification.on_inconclusive == OnInconclusive::RollBack,
+        ),
     };
     let mut message = said(&judgement, &frozen);
     let event = if verdict == Verdict::Achieved {
@@ -207,7 +263,11 @@ async fn judged(
         at: Some(micro_time(now)),
         message,
     };
-    Judged { event, verdict: Some(recorded), waiting: None }
+    Judged {
+        event,
+        verdict: Some(recorded),
+        waiting: None,
+    }
 }
 
 async fn ask(pass: &Pass<'_>, frozen: &FrozenVerification) -> (Reading, Option<Reading>) {
@@ -244,7 +304,12 @@ async fn undoing(
     inputs: &Inputs<'_>,
     change: &Change,
 ) -> Result<Approved, check::Refused> {
-    let current = pass.seen.found.snapshot.as_ref().map_or(undo.from, |snapshot| snapshot.target.value);
+    let current = pass
+        .seen
+        .found
+        .snapshot
+        .as_ref()
+        .map_or(undo.from, |snapshot| snapshot.target.value);
     let facts = pass.facts(memory, action, current);
     let own = OpenChange::Ours {
         name: change.name_any(),
@@ -257,7 +322,7 @@ async fn undoing(
         Direction::Up => undo_increase(action, undo, inputs, &facts, &world),
         Direction::Down => undo_decrease(action, undo, &facts, &world),
     }?;
-    let dry_run = super::propose::dry_run(pass, candidate.to()).await;
+    let dry_run = pass.dry_run(candidate.to()).await;
     candidate.admit(dry_run)
 }
 
@@ -273,20 +338,32 @@ fn said(judgement: &Judgement, frozen: &FrozenVerification) -> String {
             format!("{value:.4} {asked} was not achieved within {within}, and the demand did not move")
         }
         Judgement::Overtaken { value, before, demand } => {
-            format!("{value:.4} {asked} was not achieved within {within}, but the demand moved from {before} to {demand}")
+            format!(
+                "{value:.4} {asked} was not achieved within {within}, but the demand moved from {before} to {demand}"
+            )
         }
     }
 }
 
 /// What the policy learns from a transaction that moved on.
-pub(super) fn remember(pass: &Pass<'_>, memory: &mut Memory, before: &Journal<Replicas>, tx: &ReplicasTx, change: &Change) {
+pub(super) fn remember(
+    pass: &Pass<'_>,
+    memory: &mut Memory,
+    before: &Journal<Replicas>,
+    tx: &ReplicasTx,
+    change: &Change,
+) {
     let (journal, now) = (&tx.journal, pass.seen.now);
     if journal.phase == before.phase {
         return;
     }
     info!(policy = pass.name, change = change.name_any(), phase = ?journal.phase, "the Change moved on");
     if let (Some(at), None) = (journal.applied_at, before.applied_at) {
-        memory.moved(ScaleEvent { at, from: journal.before, to: journal.after });
+        memory.moved(ScaleEvent {
+            at,
+            from: journal.before,
+            to: journal.after,
+        });
     }
     match journal.phase {
         Phase::Closed(Outcome::Committed) => {
@@ -297,17 +374,31 @@ pub(super) fn remember(pass: &Pass<'_>, memory: &mut Memory, before: &Journal<Re
         }
         Phase::Closed(Outcome::RolledBack) => {
             let to = journal.rollback_to.unwrap_or(journal.before);
-            memory.moved(ScaleEvent { at: now, from: journal.after, to });
+            memory.moved(ScaleEvent {
+                at: now,
+                from: journal.after,
+                to,
+            });
             latch(pass, memory, change, journal);
         }
         Phase::Closed(Outcome::Ineffective) => latch(pass, memory, change, journal),
         Phase::Closed(Outcome::Superseded(Cause::Foreign)) => {
             let manager = pass.seen.found.snapshot.as_ref().and_then(manager);
-            give_way(pass, memory, manager.unwrap_or_else(|| "somebody else".to_owned()), pass.policy.yield_for);
+            give_way(
+                pass,
+                memory,
+                manager.unwrap_or_else(|| "somebody else".to_owned()),
+                pass.policy.yield_for,
+            );
         }
         Phase::Closed(Outcome::Superseded(Cause::Refused)) => {
             let pause = pass.policy.yield_for.min(REFUSED_PAUSE);
-            give_way(pass, memory, "the API server, which refused the last write,".to_owned(), pause);
+            give_way(
+                pass,
+                memory,
+                "the API server, which refused the last write,".to_owned(),
+                pause,
+            );
         }
         _ => {}
     }
@@ -330,12 +421,19 @@ fn latch(pass: &Pass<'_>, memory: &mut Memory, change: &Change, journal: &Journa
     if !matches!(journal.verdict, Some(Verdict::Ineffective | Verdict::Broken)) {
         return;
     }
-    let Some(frozen) = change.spec.verification.as_ref().and_then(|frozen| comparison_of_change(frozen).ok()) else {
+    let Some(frozen) = change
+        .spec
+        .verification
+        .as_ref()
+        .and_then(|frozen| comparison_of_change(frozen).ok())
+    else {
         return;
     };
     let status = change.status.as_ref();
     let verdict = status.and_then(|status| status.verdict.as_ref());
-    let at = verdict.and_then(|verdict| verdict.at.as_ref()).map_or(pass.seen.now, from_micro_time);
+    let at = verdict
+        .and_then(|verdict| verdict.at.as_ref())
+        .map_or(pass.seen.now, from_micro_time);
     if let Some(action) = memory.actions.get_mut(&change.spec.action) {
         action.history.latch = Some(Latch {
             direction: memory::direction(change.spec.direction),

@@ -2,7 +2,11 @@
 //! closed ones only so many are kept.
 
 use super::{Context, open};
-use crate::{apply::{Authority, Journals}, metrics::Verb, observe::is_open};
+use crate::{
+    apply::{Authority, Journals},
+    metrics::Verb,
+    observe::is_open,
+};
 use flyball_core::transaction::Abort;
 use flyball_crds::{Change, CheckVerdict, Mode, POLICY_LABEL, Phase};
 use kube::{Api, ResourceExt, api::DeleteParams, api::Preconditions};
@@ -20,12 +24,22 @@ const LEFT: i64 = 60;
 /// Looks after all Changes once.
 pub async fn sweep(ctx: &Context, authority: &Authority) {
     let changes = ctx.cluster.changes.state();
-    let policies: BTreeSet<String> = ctx.cluster.policies.state().iter().filter_map(|policy| policy.uid()).collect();
+    let policies: BTreeSet<String> = ctx
+        .cluster
+        .policies
+        .state()
+        .iter()
+        .filter_map(|policy| policy.uid())
+        .collect();
     let now = (ctx.now)();
     for change in &changes {
         let orphaned = !policies.contains(&change.spec.policy.uid);
         if is_open(change) && orphaned {
-            info!(change = change.name_any(), policy = change.spec.policy.name, "closing the Change of a deleted policy");
+            info!(
+                change = change.name_any(),
+                policy = change.spec.policy.name,
+                "closing the Change of a deleted policy"
+            );
             open::abort(ctx, change, Abort::PolicyDeleted, authority).await;
         }
         let age = now.as_millis() - change.spec.proposed_at.0.as_millisecond();
@@ -40,11 +54,21 @@ pub async fn sweep(ctx: &Context, authority: &Authority) {
 
 /// A record whose writer died before it wrote the status: the spec says what it was.
 async fn finish_record(ctx: &Context, change: &Change, authority: &Authority) {
-    let refused = change.spec.evidence.checks.iter().find(|check| check.verdict == CheckVerdict::Refused);
+    let refused = change
+        .spec
+        .evidence
+        .checks
+        .iter()
+        .find(|check| check.verdict == CheckVerdict::Refused);
     let (phase, message) = match refused {
         Some(check) => (Phase::Refused, format!("{}: {}", check.name, check.message)),
-        None if change.spec.mode == Mode::Enforce => (Phase::Refused, "not written: the policy is suspended".to_owned()),
-        None => (Phase::Recommended, format!("would write {}: {}", change.spec.after, change.spec.reason)),
+        None if change.spec.mode == Mode::Enforce => {
+            (Phase::Refused, "not written: the policy is suspended".to_owned())
+        }
+        None => (
+            Phase::Recommended,
+            format!("would write {}: {}", change.spec.after, change.spec.reason),
+        ),
     };
     let on_record = |change: &Change| ctx.recorder.change(change);
     let mut journals = Journals::open(&ctx.clients.write, change.clone(), authority, &on_record);
@@ -59,7 +83,10 @@ fn surplus(changes: &[Arc<Change>]) -> Vec<Arc<Change>> {
         let ended = change.status.as_ref().is_some_and(|status| !status.phase.is_open());
         if ended {
             let policy = change.labels().get(POLICY_LABEL).cloned().unwrap_or_default();
-            closed.entry((change.namespace().unwrap_or_default(), policy)).or_default().push(Arc::clone(change));
+            closed
+                .entry((change.namespace().unwrap_or_default(), policy))
+                .or_default()
+                .push(Arc::clone(change));
         }
     }
     let mut surplus = Vec::new();
@@ -73,7 +100,10 @@ fn surplus(changes: &[Arc<Change>]) -> Vec<Arc<Change>> {
 async fn delete(ctx: &Context, change: &Change, authority: &Authority) {
     let api: Api<Change> = Api::namespaced(ctx.clients.write.clone(), &change.namespace().unwrap_or_default());
     let parameters = DeleteParams {
-        preconditions: Some(Preconditions { resource_version: change.resource_version(), uid: change.uid() }),
+        preconditions: Some(Preconditions {
+            resource_version: change.resource_version(),
+            uid: change.uid(),
+        }),
         ..DeleteParams::default()
     };
     let name = change.name_any();

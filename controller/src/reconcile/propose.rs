@@ -12,7 +12,7 @@ use crate::{
     validate,
 };
 use flyball_core::{
-    check::{Approved, Check, CheckResult, DryRun, OpenChange, Refused, shape},
+    check::{Approved, Check, CheckResult, OpenChange, Refused, shape},
     decide::{Decision, Direction, Proposal, decide},
     policy::{Law, Mode, Replicas, ReplicasAction},
     signal::Finite,
@@ -31,13 +31,25 @@ pub(crate) enum Proposed {
     /// No change is wanted.
     Steady { current: Replicas, reason: String },
     /// A check refused it.
-    Refused { from: Replicas, to: Replicas, message: String },
+    Refused {
+        from: Replicas,
+        to: Replicas,
+        message: String,
+    },
     /// It would be done in mode Enforce.
-    Recommended { from: Replicas, to: Replicas, reason: String },
+    Recommended {
+        from: Replicas,
+        to: Replicas,
+        reason: String,
+    },
     /// It was begun.
     Begun(Box<Carried>),
     /// It could not be begun.
-    Failed { from: Replicas, to: Replicas, message: String },
+    Failed {
+        from: Replicas,
+        to: Replicas,
+        message: String,
+    },
 }
 
 impl Proposed {
@@ -65,7 +77,9 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
         Some(carried) => carried.tx.target.as_ref().map(|target| target.value).or(current),
         None => current,
     };
-    let Some(current) = current else { return missing(pass, memory) };
+    let Some(current) = current else {
+        return missing(pass, memory);
+    };
     let wanted = match choose(pass, memory, current) {
         Ok(wanted) => wanted,
         Err(reason) => return Some(Proposed::Steady { current, reason }),
@@ -73,7 +87,10 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
     let (from, to) = (wanted.proposal.from, wanted.proposal.to);
     let direction = stored_direction(wanted.proposal.direction);
     let policy = crate::record::name(&pass.namespace, &pass.name);
-    pass.ctx.recorder.metrics.proposed(policy, &wanted.action.name, direction);
+    pass.ctx
+        .recorder
+        .metrics
+        .proposed(policy, &wanted.action.name, direction);
     match checked(pass, memory, &wanted, current, carried).await {
         Ok(approved) if pass.policy.mode == Mode::Enforce && !pass.policy.suspended => {
             Some(begin(pass, memory, wanted.action, &approved, carried).await)
@@ -83,12 +100,33 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
             let desired = approved.to();
             let key = format!("recommended {from} {desired}");
             if is_new(memory, wanted.action, &key) {
-                keep(pass, memory, wanted.action, &key, (from, desired), approved.proposal(), approved.checks());
+                keep(
+                    pass,
+                    memory,
+                    wanted.action,
+                    &key,
+                    (from, desired),
+                    approved.proposal(),
+                    approved.checks(),
+                );
                 let message = format!("would write {desired}: {reason}");
-                record(pass, memory, wanted.action, approved.proposal(), desired, approved.checks(), Phase::Recommended, message)
-                    .await;
+                record(
+                    pass,
+                    memory,
+                    wanted.action,
+                    approved.proposal(),
+                    desired,
+                    approved.checks(),
+                    Phase::Recommended,
+                    message,
+                )
+                .await;
             }
-            Some(Proposed::Recommended { from, to: desired, reason })
+            Some(Proposed::Recommended {
+                from,
+                to: desired,
+                reason,
+            })
         }
         Err(refused) => {
             let message = refused.to_string();
@@ -100,13 +138,32 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
                 return Some(Proposed::Refused { from, to, message });
             }
             if is_new(memory, wanted.action, &key) {
-                keep(pass, memory, wanted.action, &key, (from, to), &refused.proposal, &refused.checks);
-                pass.ctx.recorder.refused(pass.object, check, &format!("{from} -> {to}: {message}"));
+                keep(
+                    pass,
+                    memory,
+                    wanted.action,
+                    &key,
+                    (from, to),
+                    &refused.proposal,
+                    &refused.checks,
+                );
+                pass.ctx
+                    .recorder
+                    .refused(pass.object, check, &format!("{from} -> {to}: {message}"));
                 // What only has to wait is seen in the status and not worth a record of its own.
                 let waits = matches!(check, Some(Check::OpenChange | Check::Cooldown | Check::DataQuality));
                 if !waits {
-                    record(pass, memory, wanted.action, &refused.proposal, to, &refused.checks, Phase::Refused, message.clone())
-                        .await;
+                    record(
+                        pass,
+                        memory,
+                        wanted.action,
+                        &refused.proposal,
+                        to,
+                        &refused.checks,
+                        Phase::Refused,
+                        message.clone(),
+                    )
+                    .await;
                 }
             }
             Some(Proposed::Refused { from, to, message })
@@ -155,7 +212,10 @@ fn choose<'a>(pass: &'a Pass<'_>, memory: &mut Memory, current: Replicas) -> Res
         wanted.clear();
         stays.push("another action's decrease waits".to_owned());
     }
-    wanted.into_iter().max_by_key(|wanted| wanted.proposal.to).ok_or_else(|| stays.join("; "))
+    wanted
+        .into_iter()
+        .max_by_key(|wanted| wanted.proposal.to)
+        .ok_or_else(|| stays.join("; "))
 }
 
 fn has_way_down(action: &ReplicasAction) -> bool {
@@ -177,7 +237,7 @@ async fn checked(
     let facts = pass.facts(memory, action, current);
     let inputs = pass.inputs(memory, &action.name);
     let candidate = shape(proposal.clone(), action, &inputs, &facts, &world, pass.seen.now)?;
-    let dry_run = dry_run(pass, candidate.to()).await;
+    let dry_run = pass.dry_run(candidate.to()).await;
     candidate.admit(dry_run)
 }
 
@@ -207,29 +267,33 @@ fn surges(pass: &Pass<'_>, action: &ReplicasAction, carried: &Carried) -> bool {
     if matches!(action.law, Law::Ratio(_)) {
         return true;
     }
-    let Some(demand) = action.verification.as_ref().and_then(|verification| verification.demand.as_ref()) else {
+    let Some(demand) = action
+        .verification
+        .as_ref()
+        .and_then(|verification| verification.demand.as_ref())
+    else {
         return false;
     };
     // The baseline may be inherited; what was read at this Change's own proposal is its evidence.
-    let evidence = carried.change.spec.evidence.signals.iter().find(|signal| signal.name == demand.signal);
-    let before = evidence.and_then(|signal| signal.value.parse().ok()).and_then(Finite::new);
-    let now = pass.seen.signals.get(&demand.signal).and_then(|reading| reading.number().ok());
+    let evidence = carried
+        .change
+        .spec
+        .evidence
+        .signals
+        .iter()
+        .find(|signal| signal.name == demand.signal);
+    let before = evidence
+        .and_then(|signal| signal.value.parse().ok())
+        .and_then(Finite::new);
+    let now = pass
+        .seen
+        .signals
+        .get(&demand.signal)
+        .and_then(|reading| reading.number().ok());
     match (before, now) {
         (Some(before), Some(now)) => now > before && moved(before, now, demand.tolerance),
         _ => false,
     }
-}
-
-/// Asks the API server what it would say. A recommendation is tried too: it would be of no use if
-/// the write were refused.
-pub(super) async fn dry_run(pass: &Pass<'_>, to: Replicas) -> DryRun {
-    let (Some(resource), Some(snapshot)) = (&pass.seen.found.resource, &pass.seen.found.snapshot) else {
-        return DryRun::Skipped("the target is not there".to_owned());
-    };
-    let name = &pass.object.spec.target_ref.name;
-    Hands::new(&pass.ctx.clients.write, resource, &pass.namespace, name, &snapshot.uid, pass.authority)
-        .dry_run(to)
-        .await
 }
 
 /// Opens the Change and carries it as far as it goes in this pass.
@@ -262,14 +326,26 @@ async fn begin(
     }
     let sequence = next_sequence(pass, &snapshot.uid, target.stamp.map_or(0, |stamp| stamp.sequence));
     let name = change_name(&pass.object.spec.target_ref.name, &snapshot.uid, sequence);
-    let mut spec = spec(pass, memory, action, approved.proposal(), to, approved.checks(), sequence);
+    let mut spec = spec(
+        pass,
+        memory,
+        action,
+        approved.proposal(),
+        to,
+        approved.checks(),
+        sequence,
+    );
     spec.supersedes = approved.supersedes().map(ToOwned::to_owned);
     // A surge must be measured against where it began, not against the step before.
     if let (Some(verification), Some(inherited)) = (&mut spec.verification, inherited) {
         verification.baseline_value = inherited.baseline_value;
         verification.baseline_demand = inherited.baseline_demand;
     }
-    let intent = Intent { name, labels: labels(pass, &snapshot.uid), spec };
+    let intent = Intent {
+        name,
+        labels: labels(pass, &snapshot.uid),
+        spec,
+    };
     let ctx = pass.ctx;
     let on_record = |change: &crds::Change| ctx.recorder.change(change);
     let created = Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await;
@@ -287,27 +363,65 @@ async fn begin(
     info!(policy = pass.name, change = journals.change.name_any(), %from, %to, "a Change begins");
     pass.ctx.recorder.begun(pass.object, &journals.change);
     let key = format!("begun {sequence}");
-    keep(pass, memory, action, &key, (from, to), approved.proposal(), approved.checks());
-    if let Some(decision) = memory.actions.get_mut(&action.name).and_then(|action| action.decision.as_mut()) {
+    keep(
+        pass,
+        memory,
+        action,
+        &key,
+        (from, to),
+        approved.proposal(),
+        approved.checks(),
+    );
+    if let Some(decision) = memory
+        .actions
+        .get_mut(&action.name)
+        .and_then(|action| action.decision.as_mut())
+    {
         decision.change = Some(journals.change.name_any());
     }
     let target_name = &pass.object.spec.target_ref.name;
-    let hands =
-        Hands::new(&ctx.clients.write, resource, &pass.namespace, target_name, &snapshot.uid, pass.authority);
-    let tx = drive(Tx::begin(before.clone()), Some(target), None, &hands, &mut journals, ctx.now).await;
+    let hands = Hands::new(
+        &ctx.clients.write,
+        resource,
+        &pass.namespace,
+        target_name,
+        &snapshot.uid,
+        pass.authority,
+    );
+    let tx = drive(
+        Tx::begin(before.clone()),
+        Some(target),
+        None,
+        &hands,
+        &mut journals,
+        ctx.now,
+    )
+    .await;
     if let Some(message) = hands.refusal() {
         ctx.recorder.write_failed(&journals.change, &message);
     }
     let change = journals.change.clone();
     open::remember(pass, memory, &before, &tx, &change);
-    Proposed::Begun(Box::new(Carried { change, tx, waiting: None }))
+    Proposed::Begun(Box::new(Carried {
+        change,
+        tx,
+        waiting: None,
+    }))
 }
 
 /// One more than every Change of this target ever had: a second creation collides with the first.
 fn next_sequence(pass: &Pass<'_>, uid: &str, stamped: u64) -> u64 {
     let changes = pass.ctx.cluster.changes.state();
-    let known = changes.iter().filter(|change| change.spec.target.uid == uid).map(|change| change.spec.sequence);
-    known.filter_map(|sequence| u64::try_from(sequence).ok()).max().unwrap_or(0).max(stamped) + 1
+    let known = changes
+        .iter()
+        .filter(|change| change.spec.target.uid == uid)
+        .map(|change| change.spec.sequence);
+    known
+        .filter_map(|sequence| u64::try_from(sequence).ok())
+        .max()
+        .unwrap_or(0)
+        .max(stamped)
+        + 1
 }
 
 fn change_name(target: &str, uid: &str, sequence: u64) -> String {
@@ -320,7 +434,10 @@ fn labels(pass: &Pass<'_>, uid: &str) -> BTreeMap<String, String> {
     // A label holds at most 63 characters; the spec holds the whole name.
     let name: String = pass.name.chars().take(63).collect();
     let name = name.trim_end_matches(['-', '.']).to_owned();
-    BTreeMap::from([(POLICY_LABEL.to_owned(), name), (TARGET_LABEL.to_owned(), uid.to_owned())])
+    BTreeMap::from([
+        (POLICY_LABEL.to_owned(), name),
+        (TARGET_LABEL.to_owned(), uid.to_owned()),
+    ])
 }
 
 fn spec(
@@ -333,7 +450,10 @@ fn spec(
     sequence: u64,
 ) -> ChangeSpec {
     let snapshot = pass.seen.found.snapshot.as_ref();
-    let verified = memory.actions.get(&action.name).and_then(|action| action.history.last_verified);
+    let verified = memory
+        .actions
+        .get(&action.name)
+        .and_then(|action| action.history.last_verified);
     let verified = verified.unwrap_or(proposal.from);
     // Taking an increase back never goes above where it began, giving back never below.
     let verified = match proposal.direction {
@@ -342,7 +462,10 @@ fn spec(
     };
     let source = &pass.object.spec.source_ref.name;
     let verification = action.verification.as_ref().map(|verification| {
-        let demand = verification.demand.as_ref().and_then(|demand| pass.seen.signals.get(&demand.signal));
+        let demand = verification
+            .demand
+            .as_ref()
+            .and_then(|demand| pass.seen.signals.get(&demand.signal));
         let baseline = Baseline::measured(verification, pass.seen.verifications.get(&action.name), demand);
         validate::freeze(verification, pass.policy, source, &baseline)
     });
@@ -364,7 +487,9 @@ fn spec(
         before: stored_replicas(proposal.from),
         after: stored_replicas(to),
         verified: stored_replicas(verified),
-        resource_version: snapshot.map(|snapshot| snapshot.target.version.clone()).unwrap_or_default(),
+        resource_version: snapshot
+            .map(|snapshot| snapshot.target.version.clone())
+            .unwrap_or_default(),
         proposed_at: micro_time(pass.seen.now),
         reason: clean(&proposal.reason),
         supersedes: None,
@@ -379,7 +504,10 @@ fn spec(
 }
 
 fn is_new(memory: &Memory, action: &ReplicasAction, key: &str) -> bool {
-    memory.actions.get(&action.name).is_some_and(|action| action.decision_key.as_deref() != Some(key))
+    memory
+        .actions
+        .get(&action.name)
+        .is_some_and(|action| action.decision_key.as_deref() != Some(key))
 }
 
 fn keep(
@@ -410,7 +538,9 @@ async fn record(
     phase: Phase,
     message: String,
 ) {
-    let Some(remembered) = memory.actions.get_mut(&action.name) else { return };
+    let Some(remembered) = memory.actions.get_mut(&action.name) else {
+        return;
+    };
     remembered.recorded += 1;
     let number = remembered.recorded;
     let spec = spec(pass, memory, action, proposal, to, checks, 0);
@@ -418,16 +548,27 @@ async fn record(
     let generation = pass.object.uid().unwrap_or_default();
     let uid: String = generation.chars().filter(|c| *c != '-').take(6).collect();
     let name = format!("{policy}-{uid}-{}-record-{number}", action.name);
-    let intent = Intent { name, labels: labels(pass, &spec.target.uid.clone()), spec };
+    let intent = Intent {
+        name,
+        labels: labels(pass, &spec.target.uid.clone()),
+        spec,
+    };
     let ctx = pass.ctx;
     let on_record = |change: &crds::Change| ctx.recorder.change(change);
     match Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await {
         Ok(mut journals) => {
-            if let Some(action) = memory.actions.get_mut(&action.name).and_then(|action| action.decision.as_mut()) {
+            if let Some(action) = memory
+                .actions
+                .get_mut(&action.name)
+                .and_then(|action| action.decision.as_mut())
+            {
                 action.change = Some(journals.change.name_any());
             }
             if !journals.close_record(phase, message, pass.seen.now).await {
-                warn!(policy = pass.name, "a record was created but not closed; the next leader closes it");
+                warn!(
+                    policy = pass.name,
+                    "a record was created but not closed; the next leader closes it"
+                );
             }
         }
         Err(error) => warn!(policy = pass.name, %error, "a decision was not recorded"),

@@ -3,7 +3,11 @@
 //! A task that panics takes down nothing but its own pass; the next sweep starts it again.
 
 use super::{Context, memory, memory::Memory, orphans, pass, sources};
-use crate::{apply::Authority, lease::Leadership, observe::{cluster::Wake, is_open}};
+use crate::{
+    apply::Authority,
+    lease::Leadership,
+    observe::{cluster::Wake, is_open},
+};
 use flyball_core::time::{Span, Timestamp};
 use flyball_crds::FeedbackPolicy;
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
@@ -117,9 +121,15 @@ fn match_tasks(
     leadership: &watch::Receiver<Leadership>,
     permits: &Arc<Semaphore>,
 ) {
-    let policies = if leading { ctx.cluster.policies.state() } else { Vec::new() };
-    let wanted: HashMap<_, _> =
-        policies.iter().map(|policy| (ObjectRef::from_obj(policy.as_ref()), policy.uid())).collect();
+    let policies = if leading {
+        ctx.cluster.policies.state()
+    } else {
+        Vec::new()
+    };
+    let wanted: HashMap<_, _> = policies
+        .iter()
+        .map(|policy| (ObjectRef::from_obj(policy.as_ref()), policy.uid()))
+        .collect();
     tasks.retain(|key, task| {
         let keep = wanted.contains_key(key) && !task.handle.is_finished();
         if !keep {
@@ -141,7 +151,11 @@ fn match_tasks(
                 stop.clone(),
                 Arc::clone(permits),
             );
-            Task { handle: tokio::spawn(following), wake, stop }
+            Task {
+                handle: tokio::spawn(following),
+                wake,
+                stop,
+            }
         });
     }
 }
@@ -164,7 +178,9 @@ async fn follow(
             () = sleep_until(due) => {}
             () = wake.notified() => {}
         }
-        let Some(object) = ctx.cluster.policies.get(&key).filter(|_| authority.holds()) else { return };
+        let Some(object) = ctx.cluster.policies.get(&key).filter(|_| authority.holds()) else {
+            return;
+        };
         let Ok(_permit) = permits.acquire().await else { return };
         let lateness = Instant::now().saturating_duration_since(due);
         ctx.recorder.lateness(lateness);

@@ -29,7 +29,10 @@ async fn look_at(ctx: &Context, object: &MetricSource, authority: &Authority) {
     };
     let status = if reason == Reason::Accepted { "True" } else { "False" };
     let before = object.status.clone().unwrap_or_default();
-    let known = before.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
+    let known = before
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Ready.as_str());
     let generation = object.metadata.generation;
     let same = known.is_some_and(|known| {
         known.status == status && known.reason == reason.as_str() && known.observed_generation == generation
@@ -37,7 +40,9 @@ async fn look_at(ctx: &Context, object: &MetricSource, authority: &Authority) {
     if same {
         return;
     }
-    let since = known.filter(|known| known.status == status).map(|known| known.last_transition_time.clone());
+    let since = known
+        .filter(|known| known.status == status)
+        .map(|known| known.last_transition_time.clone());
     let condition = Condition {
         type_: ConditionType::Ready.as_str().to_owned(),
         status: status.to_owned(),
@@ -46,12 +51,21 @@ async fn look_at(ctx: &Context, object: &MetricSource, authority: &Authority) {
         observed_generation: generation,
         last_transition_time: since.unwrap_or_else(|| time((ctx.now)())),
     };
-    let written = MetricSourceStatus { observed_generation: generation, conditions: vec![condition] };
+    let written = MetricSourceStatus {
+        observed_generation: generation,
+        conditions: vec![condition],
+    };
     let api: Api<MetricSource> = Api::all(ctx.clients.write.clone());
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let parameters = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
     let patch = Patch::Merge(serde_json::json!({"status": written}));
     let name = object.name_any();
-    if let Err(error) = authority.within(Verb::Patch, api.patch_status(&name, &parameters, &patch)).await {
+    if let Err(error) = authority
+        .within(Verb::Patch, api.patch_status(&name, &parameters, &patch))
+        .await
+    {
         warn!(source = name, %error, "the status of a MetricSource was not written");
     }
 }

@@ -45,7 +45,12 @@ impl Summary {
         let summary = Self::of(pass, memory, None, None);
         let why = format!("{damage}; delete the Change to go on");
         let progressing = (true, Reason::Invalid, why.clone());
-        Self { progressing, doing: "Blocked by a damaged Change".to_owned(), why, ..summary }
+        Self {
+            progressing,
+            doing: "Blocked by a damaged Change".to_owned(),
+            why,
+            ..summary
+        }
     }
 
     /// What came of a pass.
@@ -56,8 +61,16 @@ impl Summary {
         };
         let ready = match pass.trouble(memory) {
             Some((reason, message)) => (false, reason, message),
-            None if pass.policy.suspended => (true, Reason::Suspended, "the policy is suspended: nothing is written".to_owned()),
-            None => (true, Reason::Evaluating, format!("evaluated every {}", pass.policy.interval)),
+            None if pass.policy.suspended => (
+                true,
+                Reason::Suspended,
+                "the policy is suspended: nothing is written".to_owned(),
+            ),
+            None => (
+                true,
+                Reason::Evaluating,
+                format!("evaluated every {}", pass.policy.interval),
+            ),
         };
         let idle = (false, Reason::Idle, "no change is under way".to_owned());
         if let Some(carried) = carried.filter(|carried| carried.is_open()) {
@@ -69,7 +82,10 @@ impl Summary {
             };
             let doing = format!("{verb} {} -> {}", journal.before, journal.after);
             let name = carried.change.name_any();
-            let so_far = carried.waiting.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            let so_far = carried
+                .waiting
+                .as_ref()
+                .map_or_else(String::new, |why| format!(": {why}"));
             return Self {
                 ready,
                 progressing: (true, reason, format!("{doing} by Change {name}{so_far}")),
@@ -86,18 +102,38 @@ impl Summary {
             Some(Proposed::Failed { from, to, message }) => (format!("Failed {from} -> {to}"), message.clone()),
             Some(Proposed::Begun(begun)) => (
                 format!("Ended {} -> {}", begun.tx.journal.before, begun.tx.journal.after),
-                begun.change.status.as_ref().map(|status| status.message.clone()).unwrap_or_default(),
+                begun
+                    .change
+                    .status
+                    .as_ref()
+                    .map(|status| status.message.clone())
+                    .unwrap_or_default(),
             ),
         };
-        Self { ready, progressing: idle, doing, why, change: None }
+        Self {
+            ready,
+            progressing: idle,
+            doing,
+            why,
+            change: None,
+        }
     }
 }
 
 /// The status as it should be now.
-pub(super) fn status(object: &FeedbackPolicy, memory: &Memory, summary: Summary, now: Timestamp) -> FeedbackPolicyStatus {
+pub(super) fn status(
+    object: &FeedbackPolicy,
+    memory: &Memory,
+    summary: Summary,
+    now: Timestamp,
+) -> FeedbackPolicyStatus {
     let before = &memory.written;
     let generation = object.metadata.generation;
-    let mut status = FeedbackPolicyStatus { observed_generation: generation, change: summary.change, ..Default::default() };
+    let mut status = FeedbackPolicyStatus {
+        observed_generation: generation,
+        change: summary.change,
+        ..Default::default()
+    };
     memory.store(&mut status);
     // Numbers in a sentence move with every pass. The sentence is written when its subject moves.
     status.why = if summary.doing == before.doing && !before.why.is_empty() {
@@ -108,7 +144,13 @@ pub(super) fn status(object: &FeedbackPolicy, memory: &Memory, summary: Summary,
     status.doing = summary.doing;
     status.conditions = vec![
         condition(&before.conditions, ConditionType::Ready, summary.ready, generation, now),
-        condition(&before.conditions, ConditionType::Progressing, summary.progressing, generation, now),
+        condition(
+            &before.conditions,
+            ConditionType::Progressing,
+            summary.progressing,
+            generation,
+            now,
+        ),
     ];
     status
 }
@@ -122,18 +164,30 @@ pub(super) fn count(pass: &Pass<'_>, memory: &Memory, proposed: Option<&Proposed
         recorder.metrics.signal(policy, signal, reading.quality());
     }
     for (alert, rule) in &memory.rules {
-        let pending = rule.alerts.iter().filter(|alert| alert.phase == AlertPhase::Pending).count();
-        recorder.metrics.alerts(policy, alert, pending, rule.alerts.len() - pending);
+        let pending = rule
+            .alerts
+            .iter()
+            .filter(|alert| alert.phase == AlertPhase::Pending)
+            .count();
+        recorder
+            .metrics
+            .alerts(policy, alert, pending, rule.alerts.len() - pending);
     }
     if let Some(snapshot) = &pass.seen.found.snapshot {
         let current = snapshot.target.value;
         let desired = proposed.and_then(Proposed::wanted).unwrap_or(current);
         for action in &pass.policy.actions {
-            recorder.metrics.replicas(policy, &action.name, stored_replicas(current), stored_replicas(desired));
+            recorder
+                .metrics
+                .replicas(policy, &action.name, stored_replicas(current), stored_replicas(desired));
         }
     }
     let complete = readings().all(|(_, reading)| reading.is_fresh());
-    let outcome = if complete { Evaluation::Complete } else { Evaluation::Incomplete };
+    let outcome = if complete {
+        Evaluation::Complete
+    } else {
+        Evaluation::Incomplete
+    };
     let reason = pass.trouble(memory).map_or(Reason::Evaluating, |(reason, _)| reason);
     recorder.passed(pass.object, outcome, reason, memory.written.change.clone(), took);
 }

@@ -88,7 +88,12 @@ impl Events {
             client,
             instance: cut(instance, INSTANCE_BYTES).to_owned(),
             // Part of each name, so that no other process can choose the same.
-            process: crate::lease::identity().chars().rev().filter(char::is_ascii_hexdigit).take(16).collect(),
+            process: crate::lease::identity()
+                .chars()
+                .rev()
+                .filter(char::is_ascii_hexdigit)
+                .take(16)
+                .collect(),
             count: 0,
             received,
             said: Said::default(),
@@ -152,10 +157,14 @@ impl Publisher {
         let event = self.event(&told, Timestamp::now());
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        let us = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let us = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
         // Once: an event that comes late tells of something that is over.
         let result = within(Instant::now() + PUBLISH_LIMIT, api.create(&us, &event)).await;
-        self.metrics.api_request(crate::metrics::Verb::Create, CallKind::of(&result));
+        self.metrics
+            .api_request(crate::metrics::Verb::Create, CallKind::of(&result));
         if let Err(error) = result {
             self.metrics.event_dropped();
             tracing::debug!(error = chain(&error), reason = %told.reason, "an event was not published");
@@ -230,7 +239,8 @@ impl Said {
             return;
         }
         self.swept = Some(now);
-        self.objects.retain(|_, said| said.values().any(|at| now.duration_since(*at) < REPEAT_AFTER));
+        self.objects
+            .retain(|_, said| said.values().any(|at| now.duration_since(*at) < REPEAT_AFTER));
     }
 }
 

@@ -49,7 +49,14 @@ impl Recorder {
     }
 
     /// A pass over a policy ended.
-    pub fn passed(&self, object: &FeedbackPolicy, outcome: Evaluation, reason: Reason, change: Option<String>, took: Duration) {
+    pub fn passed(
+        &self,
+        object: &FeedbackPolicy,
+        outcome: Evaluation,
+        reason: Reason,
+        change: Option<String>,
+        took: Duration,
+    ) {
         let (namespace, policy) = (object.namespace().unwrap_or_default(), object.name_any());
         self.metrics.evaluated(name(&namespace, &policy), outcome, took);
         let state = PolicyState {
@@ -72,7 +79,13 @@ impl Recorder {
     /// A Change was begun.
     pub fn begun(&self, _policy: &FeedbackPolicy, change: &Change) {
         let spec = &change.spec;
-        info!(change = change.name_any(), before = spec.before, after = spec.after, reason = spec.reason, "begun");
+        info!(
+            change = change.name_any(),
+            before = spec.before,
+            after = spec.after,
+            reason = spec.reason,
+            "begun"
+        );
     }
 
     /// A Change was recorded in a phase.
@@ -96,7 +109,11 @@ impl Recorder {
         let (before, after) = (change.spec.before, change.spec.after);
         // One Event when the target was written and one when it ended; a record is told by its refusal.
         if let Some(reason) = reason_of(status.phase).filter(|_| change.spec.sequence > 0) {
-            let why = if status.phase == Phase::Verifying { &change.spec.reason } else { &status.message };
+            let why = if status.phase == Phase::Verifying {
+                &change.spec.reason
+            } else {
+                &status.message
+            };
             self.tell(change, reason, format!("replicas {before} -> {after}: {why}"));
         }
         info!(change = change.name_any(), phase = ?status.phase, message = status.message, "recorded");
@@ -139,8 +156,17 @@ impl Recorder {
             ..ObjectReference::default()
         };
         let target = &change.spec.target;
-        let related = Some(target_reference(&namespace, &target.reference, Some(target.uid.clone())));
-        self.events.publish(Told { regarding: policy, related, reason, note });
+        let related = Some(target_reference(
+            &namespace,
+            &target.reference,
+            Some(target.uid.clone()),
+        ));
+        self.events.publish(Told {
+            regarding: policy,
+            related,
+            reason,
+            note,
+        });
     }
 }
 

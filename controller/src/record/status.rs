@@ -14,13 +14,26 @@ use tracing::warn;
 ///
 /// Without a precondition: only the leader writes the status, the store may be older than our own last
 /// write, and it is the journal, not the status, that guards the target.
-pub async fn write(client: &Client, object: &FeedbackPolicy, status: &FeedbackPolicyStatus, authority: &Authority) -> bool {
+pub async fn write(
+    client: &Client,
+    object: &FeedbackPolicy,
+    status: &FeedbackPolicyStatus,
+    authority: &Authority,
+) -> bool {
     let api: Api<FeedbackPolicy> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
     let operation = serde_json::json!([{"op": "add", "path": "/status", "value": status}]);
-    let Ok(patch) = serde_json::from_value::<json_patch::Patch>(operation) else { return false };
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let Ok(patch) = serde_json::from_value::<json_patch::Patch>(operation) else {
+        return false;
+    };
+    let parameters = PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
     let (name, patch) = (object.name_any(), Patch::Json::<()>(patch));
-    match authority.within(Verb::Patch, api.patch_status(&name, &parameters, &patch)).await {
+    match authority
+        .within(Verb::Patch, api.patch_status(&name, &parameters, &patch))
+        .await
+    {
         Ok(_) => true,
         Err(error) => {
             warn!(policy = name, %error, "the status was not written; the next pass writes it");
@@ -39,7 +52,9 @@ pub fn condition(
 ) -> Condition {
     let status = if holds { "True" } else { "False" };
     let known = before.iter().find(|condition| condition.type_ == kind.as_str());
-    let since = known.filter(|known| known.status == status).map_or_else(|| crate::clock::time(now), |known| known.last_transition_time.clone());
+    let since = known
+        .filter(|known| known.status == status)
+        .map_or_else(|| crate::clock::time(now), |known| known.last_transition_time.clone());
     let kept = known.filter(|known| {
         known.status == status && known.reason == reason.as_str() && known.observed_generation == generation
     });

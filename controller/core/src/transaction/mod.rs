@@ -237,7 +237,13 @@ pub struct Tx<V, R> {
 impl<V, R> Tx<V, R> {
     /// Starts the pass that created the journal.
     pub fn begin(journal: Journal<V>) -> Self {
-        Self { journal, owned: true, abort: None, target: None, recording: None }
+        Self {
+            journal,
+            owned: true,
+            abort: None,
+            target: None,
+            recording: None,
+        }
     }
 
     /// Starts a pass over a journal that was read. `abort`: it is to be cut short; a roll-back under
@@ -248,6 +254,12 @@ impl<V, R> Tx<V, R> {
     /// moved on before the target was read, and a forward write of an old pass would pass its
     /// precondition.
     pub fn resume(journal: Journal<V>, abort: Option<Abort>) -> Self {
-        Self { journal, owned: false, abort, target: None, recording: None }
+        Self {
+            journal,
+            owned: false,
+            abort,
+            target: None,
+            recording: None,
+        }
     }
 }

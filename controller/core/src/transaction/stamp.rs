@@ -46,14 +46,29 @@ mod tests {
 
     #[test]
     fn a_stamp_reads_back_as_it_was_written() {
-        for stamp in [Stamp { sequence: 1, attempt: 0 }, Stamp { sequence: u64::MAX, attempt: 9 }] {
+        for stamp in [
+            Stamp {
+                sequence: 1,
+                attempt: 0,
+            },
+            Stamp {
+                sequence: u64::MAX,
+                attempt: 9,
+            },
+        ] {
             assert_eq!(stamp.to_string().parse(), Ok(stamp));
         }
     }
 
     #[test]
     fn what_is_not_a_stamp_is_refused() {
-        for text in ["", "sequence=1", "sequence=-1,attempt=2", "sequence=1,attempt=2,x", "1,2"] {
+        for text in [
+            "",
+            "sequence=1",
+            "sequence=-1,attempt=2",
+            "sequence=1,attempt=2,x",
+            "1,2",
+        ] {
             assert!(text.parse::<Stamp>().is_err(), "{text:?}");
         }
     }

@@ -70,9 +70,15 @@ where
     if !tx.owned {
         return Some(record(tx, |journal| journal.attempt += 1));
     }
-    let stamp = Stamp { sequence: tx.journal.sequence, attempt: tx.journal.attempt };
+    let stamp = Stamp {
+        sequence: tx.journal.sequence,
+        attempt: tx.journal.attempt,
+    };
     if target.stamp != Some(stamp) {
-        return Some(Effect::Stamp { stamp, at: target.version });
+        return Some(Effect::Stamp {
+            stamp,
+            at: target.version,
+        });
     }
     Some(match tx.journal.phase {
         Phase::Applying => applying(tx, target, now),
@@ -108,7 +114,10 @@ where
         _ if target.value != tx.journal.before => close(tx, Outcome::Superseded(Cause::Foreign)),
         Some(why) => close(tx, Outcome::Superseded(Cause::Aborted(why))),
         None if expired => close(tx, Outcome::Superseded(Cause::Expired)),
-        None => Effect::Write { value: tx.journal.after.clone(), at: target.version },
+        None => Effect::Write {
+            value: tx.journal.after.clone(),
+            at: target.version,
+        },
     }
 }
 
@@ -116,11 +125,18 @@ fn rolling_back<V, R>(tx: &mut Tx<V, R>, target: Target<V, R>) -> Effect<V, R>
 where
     V: Clone + PartialEq,
 {
-    let to = tx.journal.rollback_to.clone().unwrap_or_else(|| tx.journal.before.clone());
+    let to = tx
+        .journal
+        .rollback_to
+        .clone()
+        .unwrap_or_else(|| tx.journal.before.clone());
     if target.value == to {
         close(tx, Outcome::RolledBack)
     } else if target.value == tx.journal.after {
-        Effect::Write { value: to, at: target.version }
+        Effect::Write {
+            value: to,
+            at: target.version,
+        }
     } else {
         close(tx, Outcome::Superseded(Cause::Foreign))
     }
@@ -133,7 +149,10 @@ fn refused<V, R>(tx: &mut Tx<V, R>) -> Option<Effect<V, R>>
 where
     V: Clone + PartialEq,
 {
-    let stamp = Stamp { sequence: tx.journal.sequence, attempt: tx.journal.attempt };
+    let stamp = Stamp {
+        sequence: tx.journal.sequence,
+        attempt: tx.journal.attempt,
+    };
     let target = tx.target.as_ref()?;
     let nothing_sent = target.stamp == Some(stamp) || tx.journal.attempt == 0;
     let unchanged = target.value == tx.journal.before;
@@ -157,7 +176,10 @@ fn judged<V, R>(tx: &mut Tx<V, R>, verdict: Verdict, change: impl FnOnce(&mut Jo
 where
     V: Clone + PartialEq,
 {
-    let in_place = tx.target.as_ref().is_some_and(|target| target.value == tx.journal.after);
+    let in_place = tx
+        .target
+        .as_ref()
+        .is_some_and(|target| target.value == tx.journal.after);
     (tx.journal.phase == Phase::Verifying && in_place).then(|| {
         record(tx, |journal| {
             journal.verdict = Some(verdict);

@@ -7,6 +7,8 @@ use crate::cli::{
 
 /// Subjects are padded to at most so many columns.
 const SUBJECT: usize = 30;
+/// A command begins at this column at the latest.
+const COMMAND: usize = 8;
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,15 +68,24 @@ impl Finding {
         Self { mark, subject: subject.into(), said: said.into(), way_out: way_out.into() }
     }
 
+    fn is_like(&self, other: &Self) -> bool {
+        let same = self.mark == other.mark && self.subject == other.subject && self.way_out == other.way_out;
+        same && !self.way_out.is_empty()
+    }
+
     /// From a message that names its way out behind the last semicolon, as ours do.
     pub fn message(mark: Mark, subject: impl Into<String>, message: &str) -> Self {
         let (said, way_out) = message.rsplit_once("; ").unwrap_or((message, ""));
         Self::new(mark, subject, said, way_out)
     }
 
-    /// From an error of reading: what we may not ask is skipped, what does not work fails.
+    /// From an error of reading: what we may not ask is skipped, what does not work fails. A missing
+    /// definition has failed where the definitions are looked at.
     pub fn unread(subject: impl Into<String>, error: &ReadError) -> Self {
-        let mark = if matches!(error, ReadError::Forbidden { .. }) { Mark::Skip } else { Mark::Fail };
+        let mark = match error {
+            ReadError::Forbidden { .. } | ReadError::NotServed(_) => Mark::Skip,
+            _ => Mark::Fail,
+        };
         Self::message(mark, subject, &error.to_string())
     }
 }
@@ -89,10 +100,21 @@ pub struct Section {
 }
 
 impl Section {
+    /// What is shown: of several findings with one way out, one line.
+    fn shown(&self, quiet: bool) -> Vec<Finding> {
+        let mut shown: Vec<Finding> = Vec::new();
+        for finding in self.findings.iter().filter(|finding| !quiet || finding.mark != Mark::Ok) {
+            match shown.last_mut() {
+                Some(last) if last.is_like(finding) => last.said = format!("{}; {}", last.said, finding.said),
+                _ => shown.push(finding.clone()),
+            }
+        }
+        shown
+    }
+
     /// The section as text. `quiet` leaves out what is well, and nothing at all where all is.
     pub fn draw(&self, style: Style, quiet: bool) -> String {
-        let shown: Vec<&Finding> =
-            self.findings.iter().filter(|finding| !quiet || finding.mark != Mark::Ok).collect();
+        let shown: Vec<Finding> = self.shown(quiet);
         if shown.is_empty() {
             return String::new();
         }
@@ -110,13 +132,30 @@ impl Section {
             } else {
                 page.row("  ", "  ", &cells, &[4, width], &plain(&finding.said));
             }
-            if !finding.way_out.is_empty() {
-                let arrow = style.paint(Tone::Dim, "->");
-                page.sentence(&format!("  {below}{arrow} "), &format!("  {below}   "), &plain(&finding.way_out));
-            }
+            way_out(&mut page, style, 2 + below.len(), &plain(&finding.way_out));
         }
         page.gap();
         page.finish()
+    }
+}
+
+/// The way out. A command that does not fit behind its sentence has a line for itself, unbroken, so
+/// that it can be copied.
+fn way_out(page: &mut Page, style: Style, indent: usize, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    let (below, arrow) = (" ".repeat(indent), style.paint(Tone::Dim, "->"));
+    let room = style.width.map_or(usize::MAX, |width| width.saturating_sub(indent + 3));
+    let command = ["kubectl ", "flyball "].iter().filter_map(|program| text.find(program)).min();
+    match command.filter(|_| columns(text) > room) {
+        Some(0) => page.line(&format!("{}{arrow} {text}", " ".repeat(indent.min(COMMAND)))),
+        Some(at) => {
+            let (sentence, command) = text.split_at(at);
+            page.sentence(&format!("{below}{arrow} "), &format!("{below}   "), sentence.trim_end());
+            page.line(&format!("{}{command}", " ".repeat(indent.min(COMMAND) + 3)));
+        }
+        None => page.sentence(&format!("{below}{arrow} "), &format!("{below}   "), text),
     }
 }
 

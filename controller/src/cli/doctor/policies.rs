@@ -43,7 +43,7 @@ pub fn form(policy: &FeedbackPolicy) -> Vec<Finding> {
     }
     let judged = |mark, errors: &[validate::FieldError]| {
         let finding = |error: &validate::FieldError| {
-            let found = Finding::message(mark, "spec", &error.to_string());
+            let found = Finding::message(mark, plain(&error.path), &error.message);
             if found.way_out.is_empty() { Finding { way_out: edit(policy), ..found } } else { found }
         };
         errors.iter().map(finding).collect::<Vec<_>>()
@@ -51,8 +51,8 @@ pub fn form(policy: &FeedbackPolicy) -> Vec<Finding> {
     [judged(Mark::Fail, &errors), judged(Mark::Warn, &warnings)].concat()
 }
 
-/// Judges what the controller says of it.
-pub fn status(policy: &FeedbackPolicy) -> Finding {
+/// Judges what the controller says of it; what `others` have found already is not said twice.
+pub fn status(policy: &FeedbackPolicy, others: &[Finding]) -> Finding {
     let status = policy.status.clone().unwrap_or_default();
     let Some(observed) = status.observed_generation else {
         let way_out = "see above whether the controller runs, and looks at this namespace";
@@ -63,15 +63,16 @@ pub fn status(policy: &FeedbackPolicy) -> Finding {
         return Finding::new(Mark::Warn, "controller", said, "see above whether the controller runs");
     }
     let ready = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
-    match ready {
-        Some(ready) if ready.status != "True" => {
-            let said = format!("{}: {}", plain(&ready.reason), plain(&ready.message));
-            let found = Finding::message(Mark::Fail, "controller", &said);
-            let explain = format!("flyball explain {} -n {}", policy.name_any(), policy.namespace().unwrap_or_default());
-            if found.way_out.is_empty() { Finding { way_out: explain, ..found } } else { found }
-        }
-        _ => Finding::ok("controller", plain(&status.doing)),
+    let Some(ready) = ready.filter(|ready| ready.status != "True") else {
+        return Finding::ok("controller", plain(&status.doing));
+    };
+    let reason = plain(&ready.reason);
+    if others.iter().any(|other| other.mark == Mark::Fail) {
+        return Finding::new(Mark::Fail, "controller", format!("the policy is not ready: {reason}, see above"), "");
     }
+    let found = Finding::message(Mark::Fail, "controller", &format!("{reason}: {}", plain(&ready.message)));
+    let explain = format!("flyball explain {} -n {}", policy.name_any(), policy.namespace().unwrap_or_default());
+    if found.way_out.is_empty() { Finding { way_out: explain, ..found } } else { found }
 }
 
 /// Judges the source that it names.
@@ -120,7 +121,10 @@ pub fn target(policy: &FeedbackPolicy, found: &Found, read: Option<&ReadError>) 
                 format!("{name} has a stamp that can't be read: {}", plain(snapshot.bad_stamp.as_deref().unwrap_or_default())),
                 format!("remove the annotation {}", flyball_crds::STAMP_ANNOTATION),
             ),
-            Some(snapshot) => Finding::ok("target", format!("{name} has {} replicas", snapshot.target.value)),
+            Some(snapshot) => {
+                let plural = if snapshot.target.value.get() == 1 { "" } else { "s" };
+                Finding::ok("target", format!("{name} has {} replica{plural}", snapshot.target.value))
+            }
             None => Finding::ok("target", name),
         },
         Target::Missing => fail(
@@ -250,12 +254,12 @@ async fn examine_one(
         world.changes.iter().filter(|change| Some(&change.spec.policy.uid) == policy.uid().as_ref()).collect();
 
     let mut findings = form(policy);
-    findings.push(status(policy));
     findings.push(source(policy, &sources.sources));
     findings.push(target(policy, &found, read.and_then(|read| read.as_ref().err())));
     if found.snapshot.is_some() {
         findings.extend(others(policy, &owners::of(&world.cluster, policy, found.snapshot.as_ref()), &rivals, vertical));
     }
+    findings.push(status(policy, &findings));
     findings.extend(open(&changes, now));
     if let Ok(valid) = validate::policy(&policy.spec) {
         let object = read.and_then(|read| read.as_ref().ok()?.as_ref());
@@ -283,9 +287,9 @@ async fn settling(
 ) -> Vec<Finding> {
     let readiness = match (object, &found.resource) {
         (Some(object), Some(resource)) => {
-            Some(settle::read(connection, namespace, &object.name_any(), resource, object).await)
+            settle::read(connection, namespace, &object.name_any(), resource, object).await
         }
-        _ => None,
+        _ => settle::Readiness::Unknown,
     };
-    settle::judge(policy, readiness.as_ref())
+    settle::judge(policy, &readiness)
 }

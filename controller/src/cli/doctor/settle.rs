@@ -20,25 +20,22 @@ use serde_json::Value;
 
 /// How long a new pod takes to be ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Readiness {
-    /// So long.
-    pub span: Span,
-    /// Where that is from.
-    pub from: String,
+pub enum Readiness {
+    /// As the pods there are took, created to ready: the median of so many.
+    Measured(Span, usize),
+    /// As the template's probes and `minReadySeconds` say at least.
+    AtLeast(Span),
+    /// Nothing is known of it.
+    Unknown,
 }
 
 impl Readiness {
-    /// From the pods there are: the median of the time from their creation to their being ready.
-    /// A container that was started again says nothing of a new pod.
+    /// From the pods there are. A container that was started again says nothing of a new pod.
     pub fn of_pods(pods: &[Pod]) -> Option<Self> {
         let mut spans: Vec<Span> = pods.iter().filter_map(to_ready).collect();
         spans.sort_unstable();
         let span = *spans.get(spans.len() / 2)?;
-        let from = match spans.len() {
-            1 => "the one pod took".to_owned(),
-            many => format!("the median of {many} pods is"),
-        };
-        Some(Self { span, from })
+        Some(Self::Measured(span, spans.len()))
     }
 
     /// From the template: no pod is ready before its probes are asked.
@@ -50,7 +47,23 @@ impl Readiness {
                 .max(seconds(container.pointer("/startupProbe/initialDelaySeconds")))
         });
         let delay = delays.max().unwrap_or(0) + seconds(target.data.pointer("/spec/minReadySeconds"));
-        Self { span: Span::from_secs(delay), from: "initialDelaySeconds and minReadySeconds make".to_owned() }
+        Self::AtLeast(Span::from_secs(delay))
+    }
+
+    fn span(&self) -> Span {
+        match self {
+            Self::Measured(span, _) | Self::AtLeast(span) => *span,
+            Self::Unknown => Span::ZERO,
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Measured(ready, 1) => format!("the one pod took {} to be ready", span(*ready)),
+            Self::Measured(ready, pods) => format!("a pod takes {} to be ready, the median of {pods}", span(*ready)),
+            Self::AtLeast(ready) => format!("by its template a pod takes {} or more to be ready", span(*ready)),
+            Self::Unknown => "how long a pod takes to be ready is not known".to_owned(),
+        }
     }
 }
 
@@ -66,17 +79,13 @@ fn to_ready(pod: &Pod) -> Option<Span> {
 }
 
 /// Judges each action's settle time.
-pub fn judge(policy: &Policy, readiness: Option<&Readiness>) -> Vec<Finding> {
+pub fn judge(policy: &Policy, readiness: &Readiness) -> Vec<Finding> {
     let verified = policy.actions.iter().filter_map(|action| Some((action, action.verification.as_ref()?)));
     let judged = verified.map(|(action, verification)| {
         let subject = format!("settle of {}", action.name);
         let query = &verification.condition.left;
-        let (ready, from) = readiness.map_or_else(
-            || (Span::ZERO, "how long a pod takes is not known".to_owned()),
-            |readiness| (readiness.span, format!("{} {} to be ready", readiness.from, span(readiness.span))),
-        );
-        let least = least_settle(ready, query);
-        let needs = format!("its longest range is {}, and {from}", query.longest_range);
+        let least = least_settle(readiness.span(), query);
+        let needs = format!("its longest range is {}, and {}", query.longest_range, readiness.words());
         if verification.settle >= least {
             return Finding::ok(subject, format!("{} is enough: {needs}", verification.settle));
         }

@@ -49,8 +49,14 @@ pub fn judge(source: &MetricSource, keys: &Keys, namespace: &str, asked: &Asked)
     let name = source.name_any();
     let mut findings = form(source);
     findings.extend(keys.iter().filter_map(|(key, content)| secret(&name, key, content, namespace)));
-    findings.extend(controllers_view(source));
-    findings.push(from_here(source, asked, namespace));
+    let (view, here) = (controllers_view(source), from_here(source, asked, namespace));
+    // One trouble that both have is told once.
+    match view {
+        Some(view) if view.mark == Mark::Fail && here.mark == Mark::Fail && view.way_out == here.way_out => {
+            findings.push(Finding { said: format!("{}; the controller says the same", here.said), ..here });
+        }
+        view => findings.extend(view.into_iter().chain([here])),
+    }
     findings
 }
 

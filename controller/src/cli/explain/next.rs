@@ -35,6 +35,7 @@ pub fn next(facts: &Facts) -> Vec<Step> {
     for action in facts.policy.status.iter().flat_map(|status| &status.actions) {
         steps.extend(held_back(facts, action));
         steps.extend(action.last_decision.as_ref().and_then(|decision| refused(facts, action, decision)));
+        steps.extend(action.last_decision.as_ref().and_then(|decision| at_zero(facts, action, decision)));
     }
     steps.extend(facts.shown().into_iter().filter_map(|change| of_change(facts, change)));
     steps.extend(mode(facts));
@@ -223,6 +224,17 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
                 doctor(facts),
             ])
         }
+    })
+}
+
+/// A target at zero was put there by a person, and is left there.
+fn at_zero(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> Option<Step> {
+    let zero = decision.current == 0 && decision.desired == 0;
+    let written = facts.policy.spec.actions.iter().find(|written| written.name == action.name)?;
+    let min = written.replicas.as_ref()?.min;
+    zero.then(|| {
+        let command = format!("kubectl scale {} --replicas {min}", target(facts));
+        step("The target stands at zero, and Flyball leaves it there. To hand it back:", [command])
     })
 }
 

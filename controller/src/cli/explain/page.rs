@@ -5,7 +5,7 @@ use crate::{
     clock::from_micro_time,
     cli::{
         fetch::Controller,
-        get::tree::tone_of_phase,
+        get::tree::{phase_of, tone_of_phase},
         screen::{Page, Style, Tone, number, plain, relative, span, stored_number, when, widths},
     },
 };
@@ -234,7 +234,8 @@ fn draw_change(pen: &mut Pen, change: &Change) {
     let status = change.status.clone().unwrap_or_default();
     pen.section(&format!("Change {}", change.name_any()));
     let numbers = format!("{} -> {}, ", change.spec.before, change.spec.after);
-    pen.field("Phase", tone_of_phase(status.phase), &format!("{numbers}{:?}", status.phase));
+    let phase = phase_of(change).map_or_else(|| "being recorded".to_owned(), |phase| format!("{phase:?}"));
+    pen.field("Phase", tone_of_phase(status.phase), &format!("{numbers}{phase}"));
     if !status.message.is_empty() {
         pen.field("Message", Tone::Plain, &plain(&status.message));
     }
@@ -289,13 +290,14 @@ fn draw_rules(pen: &mut Pen, rules: &[RuleStatus]) {
         return;
     }
     pen.section("Alerts");
-    for rule in rules {
+    let names: Vec<String> = rules.iter().map(|rule| plain(&rule.alert)).collect();
+    let [width]: [usize; 1] = widths(names.iter().map(|name| [name.as_str()]));
+    for (rule, name) in rules.iter().zip(&names) {
         let tone = match rule.state {
             AlertState::Firing => Tone::Bad,
             AlertState::Pending => Tone::Busy,
             AlertState::Inactive => Tone::Good,
         };
-        let name = plain(&rule.alert);
         let state = match (&rule.quiet_since, rule.state) {
             (Some(since), AlertState::Inactive) => {
                 format!("inactive, quiet for {}", span(pen.now.since(from_micro_time(since))))
@@ -304,7 +306,7 @@ fn draw_rules(pen: &mut Pen, rules: &[RuleStatus]) {
             (_, AlertState::Pending) => "pending".to_owned(),
             (_, AlertState::Firing) => "firing".to_owned(),
         };
-        pen.page.row("  ", "  ", &[(Tone::Plain, &*name), (tone, &*state)], &[0, 0], "");
+        pen.page.row("  ", "  ", &[(Tone::Plain, name), (tone, &state)], &[width, 0], "");
         if let Some(error) = &rule.error {
             pen.page.toned("    ", "    ", Tone::Bad, &format!("could not be evaluated: {}", plain(error)));
         }

@@ -2,7 +2,10 @@
 
 use crate::{
     clock::from_micro_time,
-    cli::screen::{instant, plain},
+    cli::{
+        get::tree::phase_of,
+        screen::{instant, plain},
+    },
 };
 use flyball_core::time::Timestamp;
 use flyball_crds::{Change, ConditionType, FeedbackPolicy};
@@ -75,17 +78,15 @@ pub fn of_change(before: Option<&Change>, after: Option<&Change>, now: Timestamp
         change.spec.before,
         change.spec.after
     );
-    let phase = |change: &Change| change.status.as_ref().map(|status| status.phase).unwrap_or_default();
     let why = |change: &Change| {
         let said = change.status.as_ref().map(|status| status.message.clone()).filter(|said| !said.is_empty());
         plain(&said.unwrap_or_else(|| change.spec.reason.clone()))
     };
-    match (before, after) {
-        (Some(_), None) => vec![format!("{head}  deleted")],
-        (None, Some(after)) => vec![format!("{head}  {:?}: {}", phase(after), why(after))],
-        (Some(before), Some(after)) if phase(before) != phase(after) => {
-            vec![format!("{head}  {:?} (was {:?}): {}", phase(after), phase(before), why(after))]
-        }
+    // A record without a status is not finished yet, and says nothing.
+    match (before.and_then(phase_of), after.map(phase_of)) {
+        (_, None) => vec![format!("{head}  deleted")],
+        (None, Some(Some(now))) => vec![format!("{head}  {now:?}: {}", why(change))],
+        (Some(was), Some(Some(now))) if was != now => vec![format!("{head}  {now:?} (was {was:?}): {}", why(change))],
         _ => Vec::new(),
     }
 }

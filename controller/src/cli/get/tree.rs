@@ -154,6 +154,13 @@ fn tone_of(doing: &str, bad: bool) -> Tone {
     }
 }
 
+/// The phase of a Change; `None` for a record that is still being written.
+pub fn phase_of(change: &Change) -> Option<Phase> {
+    let phase = change.status.as_ref().map(|status| status.phase);
+    // A transaction begins without a status, a record has none for a moment only.
+    if change.spec.sequence > 0 { Some(phase.unwrap_or_default()) } else { phase }
+}
+
 /// The colour of a phase.
 pub fn tone_of_phase(phase: Phase) -> Tone {
     match phase {
@@ -199,8 +206,8 @@ impl Layout {
     fn policy(&self, page: &mut Page, style: Style, row: &Row, branches: bool) {
         let below = |page: &mut Page, title: &str, tone: Tone, text: &str| {
             if !text.is_empty() {
-                let first = format!("{}{}", style.trunk(branches), style.paint(Tone::Dim, &format!("{title:<8}")));
-                page.toned(&first, &format!("{}{:8}", style.trunk(branches), ""), tone, text);
+                let first = format!("{}{}", style.trunk(branches), style.paint(Tone::Dim, &format!("{title:<9}")));
+                page.toned(&first, &format!("{}{:9}", style.trunk(branches), ""), tone, text);
             }
         };
         let head = [(Tone::Strong, &*row.name), (Tone::Plain, &*row.mode), (Tone::Plain, &*row.target)];
@@ -212,7 +219,7 @@ impl Layout {
             Self::Narrow(widths) => {
                 let cells = [&head[..], &[(row.tone, &*row.doing)]].concat();
                 page.row("", "", &cells, &[&widths[..], &[0]].concat(), "");
-                below(page, "alerts", Tone::Plain, &row.alerts);
+                below(page, "alerts", Tone::Plain, if row.alerts == "none" { "" } else { &row.alerts });
                 below(page, "why", Tone::Plain, &row.why);
             }
         }
@@ -241,7 +248,8 @@ fn cells(change: &Change, now: Timestamp) -> ([String; 3], Tone, String) {
     let age = format!("{} ago", short(now.since(from_micro_time(at))));
     let why = if status.message.is_empty() { &change.spec.reason } else { &status.message };
     let numbers = format!("{} -> {}", change.spec.before, change.spec.after);
-    ([numbers, format!("{:?}", status.phase), age], tone_of_phase(status.phase), plain(why))
+    let phase = phase_of(change).map_or_else(|| "...".to_owned(), |phase| format!("{phase:?}"));
+    ([numbers, phase, age], tone_of_phase(status.phase), plain(why))
 }
 
 /// What is said where there is nothing to show.

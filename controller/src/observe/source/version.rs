@@ -26,11 +26,25 @@ impl Source {
         let mut url = self.url.clone();
         let path = url.path().strip_suffix("/query")?.to_owned();
         url.set_path(&format!("{path}/status/buildinfo"));
-        let mut response = self.client.get(url).header(ACCEPT, "application/json").send().await.ok()?;
+        let mut response = self
+            .client
+            .get(url)
+            .header(ACCEPT, "application/json")
+            .send()
+            .await
+            .ok()?;
         self.accept(&mut response).await.ok()?;
         let body = self.body(&mut response, ERROR_BYTES).await.ok()??;
-        let Envelope { data: Build { application, version } } = serde_json::from_slice(&body).ok()?;
+        let Envelope {
+            data: Build { application, version },
+        } = serde_json::from_slice(&body).ok()?;
         let text = format!("{application} {version}");
-        Some(text.trim().chars().filter(|character| !character.is_control()).take(MAX_VERSION).collect())
+        Some(
+            text.trim()
+                .chars()
+                .filter(|character| !character.is_control())
+                .take(MAX_VERSION)
+                .collect(),
+        )
     }
 }

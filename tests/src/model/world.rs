@@ -1,16 +1,10 @@
-//! The transaction's protocol, checked exhaustively.
-//!
-//! One target, one journal at a time, two controllers that both drive the shipped
-//! [`flyball_core::transaction::step`]; writes that are delayed, reordered, lost before or after
-//! they land; crashes, lease flips, human edits, a policy's deletion, decisions that grow old.
-//! A controller that lost the lease goes on believing that it leads until it crashes: no lease is
-//! a fence.
+//! The world of the model: the API server's objects, the requests under way, the controllers.
 
+use super::Without;
 use flyball_core::{
     time::Timestamp,
     transaction::{Abort, Effect, Event, Journal, Outcome, Phase, Stamp, Target, Tx, VALID_FOR, Verdict, step},
 };
-use stateright::{Model, Property};
 use std::{
     collections::BTreeSet,
     fmt,
@@ -32,7 +26,7 @@ pub enum Value {
 /// keeps of it: when an object changes, every copy of its version grows stale. Two histories that
 /// differ in nothing but counters are then one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Version {
+pub(super) enum Version {
     /// Nothing changed since it was read.
     Current,
     /// Something did.
@@ -41,53 +35,16 @@ pub enum Version {
 
 type Transaction = Tx<Value, Version>;
 
-/// What may go wrong, and how often.
-#[derive(Clone, Copy, Debug)]
-pub struct Faults {
-    /// Controllers that are killed and start again.
-    pub crashes: u8,
-    /// Changes of the leader.
-    pub flips: u8,
-    /// Values written by a person.
-    pub edits: u8,
-    /// Requests under way at once whose sender does not wait for them any more.
-    pub delayed: usize,
-    /// Writes that the API server refuses for good.
-    pub refusals: u8,
-    /// Whether anything may happen between a pass's reading of the target and of the journal.
-    pub skew: bool,
-}
-
-/// A part of the protocol that can be taken out, to see that it is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Without {
-    /// The whole protocol.
-    Nothing,
-    /// The server ignores the resourceVersion of a write.
-    Precondition,
-    /// The stamp is written but does not move the object's resourceVersion.
-    Fence,
-}
-
-/// The model.
-#[derive(Clone, Copy, Debug)]
-pub struct Protocol {
-    /// What may go wrong.
-    pub faults: Faults,
-    /// What is taken out.
-    pub without: Without,
-}
-
 /// The object in the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Object {
-    value: Value,
-    stamp: Option<Stamp>,
+pub(super) struct Object {
+    pub(super) value: Value,
+    pub(super) stamp: Option<Stamp>,
 }
 
 /// A request that is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Request {
+pub(super) enum Request {
     Stamp { stamp: Stamp, at: Version },
     Write { value: Value, at: Version },
     Record { journal: JournalKey, at: Version },
@@ -98,51 +55,58 @@ type JournalKey = (u8, u64, Option<Value>, bool);
 
 /// A request with its sender, if that one still waits for the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Message {
-    request: Request,
-    sender: Option<usize>,
+pub(super) struct Message {
+    pub request: Request,
+    pub sender: Option<usize>,
 }
 
 /// A controller process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-struct Controller {
+pub(super) struct Controller {
     /// It believes to lead. Only a crash teaches it otherwise: no lease is a fence.
-    leads: bool,
+    pub(super) leads: bool,
     /// The target as read for the next pass.
-    glance: Option<Target<Value, Version>>,
+    pub(super) glance: Option<Target<Value, Version>>,
     /// The pass it is in, with the journal's version that it read.
-    pass: Option<(Transaction, Version)>,
+    pub(super) pass: Option<(Transaction, Version)>,
     /// It waits for the answer to a request.
-    waiting: bool,
+    pub(super) waiting: bool,
     /// It has to judge the effect.
-    judging: bool,
+    pub(super) judging: bool,
 }
 
 /// One state of the world.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
-    object: Object,
-    journal: Journal<Value>,
-    controllers: [Controller; 2],
+    pub(super) object: Object,
+    pub(super) journal: Journal<Value>,
+    pub(super) controllers: [Controller; 2],
     /// Who has the lease.
-    holder: usize,
-    messages: Vec<Message>,
-    crashes: u8,
-    flips: u8,
-    edits: u8,
-    refusals: u8,
-    deleted: bool,
-    late: bool,
+    pub(super) holder: usize,
+    pub(super) messages: Vec<Message>,
+    pub(super) crashes: u8,
+    pub(super) flips: u8,
+    pub(super) edits: u8,
+    pub(super) refusals: u8,
+    pub(super) deleted: bool,
+    pub(super) late: bool,
     /// The journal was just created, and its creator goes on with it.
-    fresh: bool,
+    pub(super) fresh: bool,
     /// A law that was broken by the last action, in words.
-    broken: Option<&'static str>,
+    pub(super) broken: Option<&'static str>,
 }
 
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stamp = self.object.stamp.map_or("no stamp".to_owned(), |stamp| stamp.to_string());
-        write!(f, "{:?} [{stamp}] {:?} attempt {}", self.object.value, self.journal.phase, self.journal.attempt)?;
+        let stamp = self
+            .object
+            .stamp
+            .map_or("no stamp".to_owned(), |stamp| stamp.to_string());
+        write!(
+            f,
+            "{:?} [{stamp}] {:?} attempt {}",
+            self.object.value, self.journal.phase, self.journal.attempt
+        )?;
         for message in &self.messages {
             write!(f, "; {:?} of {:?}", message.request, message.sender)?;
         }
@@ -150,44 +114,19 @@ impl fmt::Display for World {
     }
 }
 
-/// What can happen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// A controller that believes to lead reads the target.
-    Glance(usize),
-    /// It reads the journal and starts its pass.
-    Begin(usize),
-    /// A request lands, and its sender hears of it if it still waits.
-    Land(usize),
-    /// The sender's deadline passes; the request stays under way, and may land later or never.
-    TimeOut(usize),
-    /// The API server refuses the request for good, and its sender hears of it.
-    Refuse(usize),
-    /// The request is lost, and its sender's deadline passes.
-    Lose(usize),
-    /// The verification says something.
-    Judge(usize, Verdict),
-    /// A controller is killed and starts again.
-    Crash(usize),
-    /// The other controller gets the lease.
-    Flip,
-    /// A person writes the field.
-    Edit(Value),
-    /// Kubernetes writes the object's status: nothing but its version moves.
-    Status,
-    /// The policy is deleted.
-    Delete,
-    /// So much time passes that an unwritten decision is void.
-    Wait,
-}
-
 const PROPOSED: Timestamp = Timestamp::from_millis(0);
 
 impl World {
-    fn start() -> Self {
-        let leader = Controller { leads: true, ..Controller::default() };
+    pub(super) fn start() -> Self {
+        let leader = Controller {
+            leads: true,
+            ..Controller::default()
+        };
         Self {
-            object: Object { value: Value::Old, stamp: None },
+            object: Object {
+                value: Value::Old,
+                stamp: None,
+            },
             journal: Journal::open(1, Value::Old, Value::New, PROPOSED),
             controllers: [leader, Controller::default()],
             holder: 0,
@@ -204,29 +143,47 @@ impl World {
     }
 
     fn now(&self) -> Timestamp {
-        if self.late { PROPOSED + VALID_FOR + VALID_FOR } else { PROPOSED }
+        if self.late {
+            PROPOSED + VALID_FOR + VALID_FOR
+        } else {
+            PROPOSED
+        }
     }
 
-    fn seen(&self) -> Target<Value, Version> {
-        Target { value: self.object.value, version: Version::Current, stamp: self.object.stamp }
+    pub(super) fn seen(&self) -> Target<Value, Version> {
+        Target {
+            value: self.object.value,
+            version: Version::Current,
+            stamp: self.object.stamp,
+        }
     }
 
-    fn begin(&mut self, i: usize) {
-        let Some(target) = self.controllers[i].glance.take() else { return };
+    pub(super) fn begin(&mut self, i: usize) {
+        let Some(target) = self.controllers[i].glance.take() else {
+            return;
+        };
         let abort = self.deleted.then_some(Abort::PolicyDeleted);
-        let tx = if self.fresh { Tx::begin(self.journal.clone()) } else { Tx::resume(self.journal.clone(), abort) };
+        let tx = if self.fresh {
+            Tx::begin(self.journal.clone())
+        } else {
+            Tx::resume(self.journal.clone(), abort)
+        };
         self.fresh = false;
         self.controllers[i].pass = Some((tx, Version::Current));
         self.feed(i, Event::Seen(Some(target)));
     }
 
     /// Gives an event to a controller and carries out or sends what it answers.
-    fn feed(&mut self, i: usize, event: Event<Value, Version>) {
-        let Some((tx, version)) = self.controllers[i].pass.take() else { return };
+    pub(super) fn feed(&mut self, i: usize, event: Event<Value, Version>) {
+        let Some((tx, version)) = self.controllers[i].pass.take() else {
+            return;
+        };
         let (tx, effects) = step(tx, event, self.now());
         self.controllers[i].waiting = false;
         self.controllers[i].judging = false;
-        let Some(effect) = effects.into_iter().next() else { return };
+        let Some(effect) = effects.into_iter().next() else {
+            return;
+        };
         let request = match effect {
             Effect::Verify => {
                 self.controllers[i].judging = true;
@@ -235,15 +192,21 @@ impl World {
             }
             Effect::Stamp { stamp, at } => Request::Stamp { stamp, at },
             Effect::Write { value, at } => Request::Write { value, at },
-            Effect::Record(journal) => Request::Record { journal: key(&journal), at: version },
+            Effect::Record(journal) => Request::Record {
+                journal: key(&journal),
+                at: version,
+            },
         };
         self.controllers[i].waiting = true;
         self.controllers[i].pass = Some((tx, version));
-        self.messages.push(Message { request, sender: Some(i) });
+        self.messages.push(Message {
+            request,
+            sender: Some(i),
+        });
     }
 
     /// The API server handles a request; what the sender would hear.
-    fn land(&mut self, request: &Request, sender: Option<usize>, without: Without) -> Event<Value, Version> {
+    pub(super) fn land(&mut self, request: &Request, sender: Option<usize>, without: Without) -> Event<Value, Version> {
         match request {
             Request::Stamp { stamp, at } => {
                 if without != Without::Precondition && *at == Version::Stale {
@@ -276,7 +239,7 @@ impl World {
         }
     }
 
-    fn object_changed(&mut self) {
+    pub(super) fn object_changed(&mut self) {
         for message in &mut self.messages {
             if let Request::Stamp { at, .. } | Request::Write { at, .. } = &mut message.request {
                 *at = Version::Stale;
@@ -291,7 +254,7 @@ impl World {
     }
 
     /// Whether anything would notice that the object's version moves.
-    fn something_is_current(&self) -> bool {
+    pub(super) fn something_is_current(&self) -> bool {
         self.messages.iter().any(|message| match &message.request {
             Request::Stamp { at, .. } | Request::Write { at, .. } => *at == Version::Current,
             Request::Record { .. } => false,
@@ -307,21 +270,25 @@ impl World {
         }
         for (i, controller) in self.controllers.iter_mut().enumerate() {
             if let Some((_, version)) = &mut controller.pass {
-                *version = if by == Some(i) { Version::Current } else { Version::Stale };
+                *version = if by == Some(i) {
+                    Version::Current
+                } else {
+                    Version::Stale
+                };
             }
         }
     }
 
     /// A controller whose write met a newer version reads the target again, and sends the write once
     /// more if stamp and value are what it saw: Kubernetes itself writes a target's status all the time.
-    fn only_version_moved(&self, i: usize) -> bool {
+    pub(super) fn only_version_moved(&self, i: usize) -> bool {
         let seen = self.controllers[i].pass.as_ref().and_then(|(tx, _)| tx.target.as_ref());
         seen.is_some_and(|seen| seen.value == self.object.value && seen.stamp == self.object.stamp)
     }
 
     /// Brings equal histories to one form: requests nobody waits for are a set, and those whose
     /// precondition has failed are as good as lost.
-    fn settle(&mut self, without: Without) {
+    pub(super) fn settle(&mut self, without: Without) {
         self.messages.sort();
         self.messages.dedup();
         self.messages.retain(|message| {
@@ -381,8 +348,14 @@ impl World {
                 Some(tx) => (Some(&mut tx.journal), tx.recording.as_mut(), tx.target.as_mut()),
                 None => (None, None, None),
             };
-            journal.into_iter().chain(recording).for_each(|journal| visit(&mut journal.attempt));
-            let stamps = target.into_iter().chain(glance.as_mut()).filter_map(|target| target.stamp.as_mut());
+            journal
+                .into_iter()
+                .chain(recording)
+                .for_each(|journal| visit(&mut journal.attempt));
+            let stamps = target
+                .into_iter()
+                .chain(glance.as_mut())
+                .filter_map(|target| target.stamp.as_mut());
             stamps.for_each(|stamp| visit(&mut stamp.attempt));
         }
     }
@@ -419,11 +392,17 @@ impl World {
     }
 
     /// Whether, with faults at an end, one controller closes the journal within `passes` passes.
-    fn recovers(&self, passes: usize) -> bool {
+    pub(super) fn recovers(&self, passes: usize) -> bool {
         let mut world = self.clone();
         world.messages.clear();
         world.fresh = false;
-        world.controllers = [Controller { leads: true, ..Controller::default() }, Controller::default()];
+        world.controllers = [
+            Controller {
+                leads: true,
+                ..Controller::default()
+            },
+            Controller::default(),
+        ];
         for _ in 0..passes {
             if !world.journal.is_open() {
                 return true;
@@ -477,162 +456,4 @@ fn unkey((phase, attempt, rollback_to, achieved): JournalKey) -> Journal<Value> 
     journal.rollback_to = rollback_to;
     journal.verdict = achieved.then_some(Verdict::Achieved);
     journal
-}
-
-impl Model for Protocol {
-    type State = World;
-    type Action = Action;
-
-    fn init_states(&self) -> Vec<World> {
-        vec![World::start()]
-    }
-
-    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        let delayed = world.messages.iter().filter(|message| message.sender.is_none()).count();
-        let may_delay = delayed < self.faults.delayed;
-        for (i, controller) in world.controllers.iter().enumerate() {
-            if controller.waiting {
-                // With too many under way already, this one is lost instead.
-                actions.push(if may_delay { Action::TimeOut(i) } else { Action::Lose(i) });
-                if world.refusals < self.faults.refusals {
-                    actions.push(Action::Refuse(i));
-                }
-            } else if controller.judging {
-                actions.extend(
-                    [Verdict::Achieved, Verdict::Broken, Verdict::Ineffective].map(|verdict| Action::Judge(i, verdict)),
-                );
-            } else if controller.glance.is_some() {
-                actions.push(Action::Begin(i));
-            } else if controller.leads && world.journal.is_open() {
-                actions.push(Action::Glance(i));
-            }
-            if world.crashes < self.faults.crashes && (controller.pass.is_some() || controller.glance.is_some()) {
-                actions.push(Action::Crash(i));
-            }
-        }
-        for k in 0..world.messages.len() {
-            actions.push(Action::Land(k));
-        }
-        if world.flips < self.faults.flips {
-            actions.push(Action::Flip);
-        }
-        if world.edits < self.faults.edits {
-            actions.extend([Value::Human, Value::Old].map(Action::Edit));
-        }
-        if world.something_is_current() {
-            actions.push(Action::Status);
-        }
-        if !world.deleted {
-            actions.push(Action::Delete);
-        }
-        if !world.late && world.journal.phase == Phase::Applying {
-            actions.push(Action::Wait);
-        }
-    }
-
-    fn next_state(&self, last: &World, action: Action) -> Option<World> {
-        let mut world = last.clone();
-        world.broken = None;
-        match action {
-            Action::Glance(i) => {
-                world.controllers[i].glance = Some(world.seen());
-                if !self.faults.skew {
-                    world.begin(i);
-                }
-            }
-            Action::Begin(i) => world.begin(i),
-            Action::Land(k) => {
-                let message = world.messages.remove(k);
-                let heard = world.land(&message.request, message.sender, self.without);
-                if let Some(i) = message.sender {
-                    match (heard, message.request) {
-                        (Event::Conflict, Request::Write { value, .. }) if world.only_version_moved(i) => {
-                            let request = Request::Write { value, at: Version::Current };
-                            world.messages.push(Message { request, sender: Some(i) });
-                        }
-                        (heard, _) => world.feed(i, heard),
-                    }
-                }
-            }
-            Action::TimeOut(i) => {
-                let message = world.messages.iter_mut().find(|message| message.sender == Some(i))?;
-                message.sender = None;
-                let heard = unheard(&message.request);
-                world.feed(i, heard);
-            }
-            Action::Refuse(i) => {
-                let refusable = |message: &Message| !matches!(message.request, Request::Record { .. });
-                let k = world.messages.iter().position(|m| m.sender == Some(i) && refusable(m))?;
-                world.messages.remove(k);
-                world.refusals += 1;
-                world.feed(i, Event::Refused);
-            }
-            Action::Lose(i) => {
-                let k = world.messages.iter().position(|message| message.sender == Some(i))?;
-                let message = world.messages.remove(k);
-                world.feed(i, unheard(&message.request));
-            }
-            Action::Judge(i, verdict) => {
-                world.controllers[i].judging = false;
-                world.feed(
-                    i,
-                    match verdict {
-                        Verdict::Achieved => Event::Achieved,
-                        Verdict::Broken => Event::RollBack { to: Value::Old, verdict },
-                        verdict => Event::Keep { verdict },
-                    },
-                );
-            }
-            Action::Crash(i) => {
-                world.crashes += 1;
-                let delayed = world.messages.iter().filter(|message| message.sender.is_none()).count();
-                if delayed < self.faults.delayed {
-                    for message in world.messages.iter_mut().filter(|message| message.sender == Some(i)) {
-                        message.sender = None;
-                    }
-                }
-                world.messages.retain(|message| message.sender != Some(i));
-                // Started again, it leads only if the lease is still its own.
-                world.controllers[i] = Controller { leads: world.holder == i, ..Controller::default() };
-            }
-            Action::Flip => {
-                world.flips += 1;
-                world.holder = 1 - world.holder;
-                world.controllers[world.holder].leads = true;
-            }
-            Action::Edit(value) => {
-                if world.object.value == value {
-                    return None;
-                }
-                world.edits += 1;
-                world.object.value = value;
-                world.object_changed();
-            }
-            Action::Status => world.object_changed(),
-            Action::Delete => world.deleted = true,
-            Action::Wait => world.late = true,
-        }
-        world.settle(self.without);
-        Some(world)
-    }
-
-    fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always("no law is broken", |_, world: &World| world.broken.is_none()),
-            Property::always("once faults stop, five passes close the journal", |_, world: &World| world.recovers(5)),
-            Property::sometimes("a change is committed", |_, world: &World| {
-                world.journal.phase == Phase::Closed(Outcome::Committed)
-            }),
-            Property::sometimes("a change is rolled back", |_, world: &World| {
-                world.journal.phase == Phase::Closed(Outcome::RolledBack)
-            }),
-        ]
-    }
-}
-
-fn unheard(request: &Request) -> Event<Value, Version> {
-    match request {
-        Request::Record { .. } => Event::NotRecorded,
-        Request::Stamp { .. } | Request::Write { .. } => Event::Lost,
-    }
 }

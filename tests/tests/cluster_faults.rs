@@ -1,0 +1,167 @@
+//! Whatever happens at whichever request, the end is that of an undisturbed run.
+//!
+//! The points are the requests of a change that is committed, and of one that is taken back. The
+//! oracle is differential: the same objects in the same state, and at most one write of the field more.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use flyball_crds::{FeedbackPolicy, Phase};
+use flyball_tests::{
+    bed::{Bed, bed, eventually},
+    proxy::Fault,
+    world::{Answer, World, condition, objects, phase_of},
+};
+use futures::{StreamExt, stream};
+use std::time::Duration;
+
+/// How many worlds run side by side. Each mostly waits.
+const SIDE_BY_SIDE: usize = 4;
+
+/// A change from beginning to end, and the requests in which it can be disturbed.
+#[derive(Clone, Copy)]
+struct Story {
+    name: &'static str,
+    /// The latency with so many replicas.
+    latency: fn(i32) -> f64,
+    /// Label and number of each request that counts.
+    points: &'static [(&'static str, usize)],
+}
+
+const COMMITTED: Story = Story {
+    name: "committed",
+    latency: |replicas| if replicas >= 3 { 0.3 } else { 0.9 },
+    points: &[
+        ("POST changes", 1),
+        ("PATCH deployments", 1),
+        ("PUT deployments/scale", 1),
+        ("PUT changes/status", 1),
+        ("PUT changes/status", 2),
+        ("PATCH feedbackpolicies/status", 1),
+        ("PATCH feedbackpolicies/status", 2),
+    ],
+};
+
+const TAKEN_BACK: Story = Story {
+    name: "taken back",
+    latency: |_| 0.9,
+    points: &[
+        ("PUT changes/status", 2),
+        ("PATCH deployments", 2),
+        // The first is the increase, and a second one a conflict's repetition.
+        ("PUT deployments/scale", 2),
+        ("PUT changes/status", 3),
+        ("PATCH feedbackpolicies/status", 2),
+    ],
+};
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct End {
+    replicas: i64,
+    /// Sequence, before, after, phase and verdict of each Change.
+    changes: Vec<(i64, i32, i32, Phase, String)>,
+    verified: Option<i32>,
+    latched: bool,
+}
+
+/// Runs the story, with or without a fault, and starts the controller again if the fault kills it.
+/// Also returns how often the field was written.
+async fn run(bed: Bed, story: Story, fault: Option<(&'static str, usize, Fault)>) -> (End, usize) {
+    let world = World::new(&bed, "fault").await;
+    world.web(2).await;
+    world.apply(&objects::policy("web", &world.namespace)).await;
+    let replicas = world.recording.replicas_now("web");
+    world.prometheus.compute("latency", move || Answer::Value((story.latency)(replicas())));
+    let kills = fault.as_ref().map(|(.., fault)| fault.kills());
+    if let Some((label, nth, fault)) = fault {
+        world.proxy.plan(label, nth, fault);
+    }
+    let mut controller = world.controller("one");
+    if let Some(kills) = kills {
+        eventually("the fault happens", async || world.proxy.is_done().then_some(())).await;
+        if kills {
+            eventually("the controller ends", async || (!controller.runs()).then_some(())).await;
+            controller = world.controller("one");
+        }
+    }
+    world.closed(1).await;
+    let rested = |policy: &FeedbackPolicy| condition(policy, "Progressing").filter(|(status, ..)| status == "False").map(drop);
+    world.policy("web", "it rests", rested).await;
+    // Some passes more, in which nothing may happen.
+    let asked = world.prometheus.asked();
+    eventually("further passes", async || (world.prometheus.asked() > asked + 18).then_some(())).await;
+    world.policy("web", "it rests", rested).await;
+    drop(controller);
+    world.laws().await;
+    let action = world.policy("web", "its status", |policy| policy.status.as_ref()?.actions.first().cloned()).await;
+    let changes = world.changes().await;
+    let of = |change: &flyball_crds::Change| {
+        let verdict = change.status.as_ref().and_then(|status| status.verdict.clone()).map(|verdict| verdict.result);
+        let spec = &change.spec;
+        (spec.sequence, spec.before, spec.after, phase_of(change), verdict.unwrap_or_default())
+    };
+    let end = End {
+        replicas: world.replicas("Deployment", "web").await,
+        changes: changes.iter().filter(|change| change.spec.sequence > 0).map(of).collect(),
+        verified: action.verified,
+        latched: action.latch.is_some(),
+    };
+    (end, world.proxy.accepted("PUT deployments/scale"))
+}
+
+/// Runs a story undisturbed, then with each fault at each of its points, and tells of every run that
+/// ended differently.
+async fn sweep(story: Story, faults: &'static [(&'static str, Fault)]) {
+    let Some(bed) = bed().await else { return };
+    let (reference, writes) = run(bed.clone(), story, None).await;
+    println!("{}: {reference:?} with {writes} writes", story.name);
+    let runs = story.points.iter().flat_map(|point| faults.iter().map(move |fault| (*point, fault)));
+    let differing: Vec<String> = stream::iter(runs)
+        .map(|((label, nth), (what, fault))| {
+            let bed = bed.clone();
+            let reference = &reference;
+            async move {
+                let place = format!("{}: {what} at {label} {nth}", story.name);
+                match tokio::spawn(run(bed, story, Some((label, nth, fault.clone())))).await {
+                    Ok((end, written)) if end == *reference && written <= writes + 1 => None,
+                    Ok((end, written)) => Some(format!("{place}: {end:?} with {written} writes")),
+                    Err(panic) => Some(format!("{place}: {panic}")),
+                }
+            }
+        })
+        .buffer_unordered(SIDE_BY_SIDE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    assert!(differing.is_empty(), "runs that ended differently:\n  {}", differing.join("\n  "));
+}
+
+const KILLS: &[(&str, Fault)] = &[
+    ("killed before", Fault::KillBefore),
+    ("killed unheard", Fault::KillUnheard),
+    ("killed after", Fault::KillAfter),
+];
+
+const ANSWERS: &[(&str, Fault)] = &[
+    ("409", Fault::Status(409, None)),
+    ("429 for an hour", Fault::Status(429, Some(3600))),
+    ("503", Fault::Status(503, None)),
+    ("a lost answer", Fault::DropReply),
+    ("no answer", Fault::Hang),
+    ("half an answer", Fault::Truncate),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_request_of_a_committed_change() {
+    sweep(COMMITTED, KILLS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_request_of_a_change_taken_back() {
+    sweep(TAKEN_BACK, KILLS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answered_badly_at_any_request_of_a_committed_change() {
+    sweep(COMMITTED, ANSWERS).await;
+}
