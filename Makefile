@@ -11,6 +11,11 @@ TOOLS := $(CURDIR)/.tools
 include tests/testbed.mk
 -include tests/demo.mk
 
+# The test files that talk to the real API server, and the others.
+CLUSTER_FILES := $(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs)
+CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
+OTHER_TESTS   := $(patsubst tests/tests/%.rs,--test %,$(filter-out $(CLUSTER_FILES),$(wildcard tests/tests/*.rs)))
+
 .PHONY: help build test test-unit test-go test-cluster lint fmt generate bench-loop clean tools
 
 help: ## Show this help
@@ -23,7 +28,8 @@ test: test-unit test-go test-cluster ## Run all tests, the ones on the real clus
 	@echo "all tests passed"
 
 test-unit: ## Run the Rust tests that need no cluster
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --exclude flyball-tests
+	$(CARGO) test --locked -p flyball-tests --lib --bins $(OTHER_TESTS)
 
 test-go: ## Run the Go tests of the test bed and the demo service
 	cd tests/testbed && go test ./internal/...
@@ -42,10 +48,8 @@ test-cluster: build testbed-build $(DEMO_IMAGE) ## Run the tests on the real clu
 	if [ $$was_up = no ]; then trap '$(TESTBED) down --dir $(TESTBED_DIR)' EXIT; fi; \
 	FLYBALL_BIN=$(BIN) FLYBALL_TESTBED=$(TESTBED) FLYBALL_TESTBED_DIR=$(TESTBED_DIR) \
 	FLYBALL_TESTBED_KUBECONFIG=$(TESTBED_DIR)/kubeconfig KUBECONFIG=$(TESTBED_DIR)/kubeconfig \
-		$(CARGO) test --locked -p flyball-tests $(CLUSTER_TESTS)
+		$(CARGO) test --locked --no-fail-fast -p flyball-tests $(CLUSTER_TESTS)
 
-# Every test file that talks to the real API server.
-CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs))
 
 tools: $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny ## Install the linters into .tools
 
