@@ -38,26 +38,40 @@ pub struct Bed {
 /// it; under `CI=true` that is a failure.
 pub async fn bed() -> Option<Bed> {
     let Some(kubeconfig) = env::var_os("FLYBALL_TESTBED_KUBECONFIG").map(PathBuf::from) else {
-        assert!(env::var("CI").as_deref() != Ok("true"), "no test bed (make testbed): a skipped test is a failure in CI");
+        assert!(
+            env::var("CI").as_deref() != Ok("true"),
+            "no test bed (make testbed): a skipped test is a failure in CI"
+        );
         eprintln!("skipped: no test bed (make testbed)");
         return None;
     };
     flyball_controller::observe::source::install_crypto_provider();
     let read = Kubeconfig::read_from(&kubeconfig).expect("the test bed's kubeconfig can be read");
-    let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await.expect("a configuration");
+    let mut config = Config::from_custom_kubeconfig(read, &KubeConfigOptions::default())
+        .await
+        .expect("a configuration");
     // A scenario must see each answer as it is.
     config.default_retry = false;
     let client = Client::try_from(config.clone()).expect("a client");
     install(&client).await;
     let testbed = env::var_os("FLYBALL_TESTBED").map(PathBuf::from);
-    Some(Bed { config, client, kubeconfig, flyball: flyball(), testbed })
+    Some(Bed {
+        config,
+        client,
+        kubeconfig,
+        flyball: flyball(),
+        testbed,
+    })
 }
 
 /// The controller's binary: `FLYBALL_BIN`, else beside this test's own.
 fn flyball() -> PathBuf {
     let beside = || {
         let own = env::current_exe().expect("a test has a path");
-        own.parent().and_then(Path::parent).expect("a test lies in target/debug/deps").join("flyball")
+        own.parent()
+            .and_then(Path::parent)
+            .expect("a test lies in target/debug/deps")
+            .join("flyball")
     };
     let found = env::var_os("FLYBALL_BIN").map_or_else(beside, PathBuf::from);
     assert!(found.exists(), "{} is missing: run `make build`", found.display());
@@ -68,13 +82,20 @@ async fn install(client: &Client) {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for definition in definitions() {
         let name = definition.name_any();
-        api.patch(&name, &PatchParams::apply("flyball-tests").force(), &Patch::Apply(&definition))
-            .await
-            .unwrap_or_else(|error| panic!("{name} is not installed: {error}"));
+        api.patch(
+            &name,
+            &PatchParams::apply("flyball-tests").force(),
+            &Patch::Apply(&definition),
+        )
+        .await
+        .unwrap_or_else(|error| panic!("{name} is not installed: {error}"));
         eventually(&format!("{name} is served"), async || {
             let found = api.get(&name).await.ok()?;
             let conditions = found.status?.conditions?;
-            conditions.iter().any(|it| it.type_ == "Established" && it.status == "True").then_some(())
+            conditions
+                .iter()
+                .any(|it| it.type_ == "Established" && it.status == "True")
+                .then_some(())
         })
         .await;
     }

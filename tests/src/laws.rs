@@ -53,12 +53,21 @@ pub type Trace = Vec<Seen>;
 impl TargetSeen {
     /// Reads a workload.
     pub fn of(object: &DynamicObject) -> Self {
-        let replicas = object.data.pointer("/spec/replicas").and_then(serde_json::Value::as_i64).unwrap_or(1);
+        let replicas = object
+            .data
+            .pointer("/spec/replicas")
+            .and_then(serde_json::Value::as_i64)
+            .unwrap_or(1);
         let owners = object.managed_fields().iter().filter(|entry| {
-            entry.fields_v1.as_ref().is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+            entry
+                .fields_v1
+                .as_ref()
+                .is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
         });
         // Whoever changes a value takes it from all others, so after a change there is one.
-        let manager = owners.max_by_key(|entry| entry.time.as_ref().map(|time| time.0)).and_then(|it| it.manager.clone());
+        let manager = owners
+            .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
+            .and_then(|it| it.manager.clone());
         Self {
             name: object.name_any(),
             uid: object.uid().unwrap_or_default(),
@@ -71,7 +80,10 @@ impl TargetSeen {
 
 fn stamp(text: &str) -> Option<Stamp> {
     let (sequence, attempt) = text.split_once(',')?;
-    Some((sequence.strip_prefix("sequence=")?.parse().ok()?, attempt.strip_prefix("attempt=")?.parse().ok()?))
+    Some((
+        sequence.strip_prefix("sequence=")?.parse().ok()?,
+        attempt.strip_prefix("attempt=")?.parse().ok()?,
+    ))
 }
 
 /// Whether a Change may write its target. A record without a sequence never does.
@@ -116,9 +128,14 @@ pub fn violations(trace: &[Seen]) -> Vec<String> {
 
 impl<'a> Known<'a> {
     fn target(&mut self, version: u64, target: &'a TargetSeen) {
-        let Some(before) = self.targets.insert(&target.uid, target) else { return };
+        let Some(before) = self.targets.insert(&target.uid, target) else {
+            return;
+        };
         if target.stamp < before.stamp {
-            self.broken.push(format!("{version}: the stamp of {} fell from {:?} to {:?}", target.name, before.stamp, target.stamp));
+            self.broken.push(format!(
+                "{version}: the stamp of {} fell from {:?} to {:?}",
+                target.name, before.stamp, target.stamp
+            ));
         }
         if target.replicas == before.replicas {
             return;
@@ -133,8 +150,14 @@ impl<'a> Known<'a> {
     /// Law 1, and no write by an old attempt: each write is the one that an open journal tells of.
     fn written(&mut self, version: u64, target: &TargetSeen) {
         let TargetSeen { name, replicas, .. } = target;
-        let Some(change) = self.changes.values().find(|change| is_open(change) && change.spec.target.uid == target.uid) else {
-            self.broken.push(format!("{version}: {name} was set to {replicas}, and no Change is open"));
+        let Some(change) = self
+            .changes
+            .values()
+            .find(|change| is_open(change) && change.spec.target.uid == target.uid)
+        else {
+            self.broken.push(format!(
+                "{version}: {name} was set to {replicas}, and no Change is open"
+            ));
             return;
         };
         let status = change.status.clone().unwrap_or_default();
@@ -145,11 +168,17 @@ impl<'a> Known<'a> {
         };
         if expected != Some(*replicas) {
             let told = change.name_any();
-            self.broken.push(format!("{version}: {name} was set to {replicas}; {told} in {:?} tells of {expected:?}", status.phase));
+            self.broken.push(format!(
+                "{version}: {name} was set to {replicas}; {told} in {:?} tells of {expected:?}",
+                status.phase
+            ));
         }
         let stamp = (change.spec.sequence, status.attempt);
         if target.stamp != Some(stamp) {
-            self.broken.push(format!("{version}: {name} was set to {replicas} under the stamp {:?}, the journal's is {stamp:?}", target.stamp));
+            self.broken.push(format!(
+                "{version}: {name} was set to {replicas} under the stamp {:?}, the journal's is {stamp:?}",
+                target.stamp
+            ));
         }
     }
 
@@ -162,7 +191,11 @@ impl<'a> Known<'a> {
         }
         if let Some(before) = before {
             if !is_open(before) && phase(before) != phase(change) && before.spec.sequence > 0 {
-                self.broken.push(format!("{version}: {name} was closed as {:?} and is {:?}", phase(before), phase(change)));
+                self.broken.push(format!(
+                    "{version}: {name} was closed as {:?} and is {:?}",
+                    phase(before),
+                    phase(change)
+                ));
             }
             let attempt = |change: &Change| change.status.as_ref().map_or(0, |status| status.attempt);
             if attempt(change) < attempt(before) {
@@ -172,23 +205,38 @@ impl<'a> Known<'a> {
         // Law 6.
         let verdict = change.status.as_ref().and_then(|status| status.verdict.as_ref());
         if phase(change) == Phase::Committed && verdict.is_none_or(|verdict| verdict.result != "Achieved") {
-            self.broken.push(format!("{version}: {name} is Committed with the verdict {verdict:?}"));
+            self.broken
+                .push(format!("{version}: {name} is Committed with the verdict {verdict:?}"));
         }
         // Law 3.
         let uid = &change.spec.target.uid;
-        let open = self.changes.values().filter(|it| is_open(it) && it.spec.target.uid == *uid).count();
+        let open = self
+            .changes
+            .values()
+            .filter(|it| is_open(it) && it.spec.target.uid == *uid)
+            .count();
         if open > 1 {
-            self.broken.push(format!("{version}: {open} Changes are open for one target, {name} among them"));
+            self.broken.push(format!(
+                "{version}: {open} Changes are open for one target, {name} among them"
+            ));
         }
     }
 
     /// The targets agree with how their last Changes ended, where nobody else wrote since.
     fn at_rest(&mut self) {
         for (uid, target) in &self.targets {
-            let own = self.changes.values().filter(|it| it.spec.sequence > 0 && it.spec.target.uid == **uid);
-            let Some(last) = own.max_by_key(|change| change.spec.sequence) else { continue };
+            let own = self
+                .changes
+                .values()
+                .filter(|it| it.spec.sequence > 0 && it.spec.target.uid == **uid);
+            let Some(last) = own.max_by_key(|change| change.spec.sequence) else {
+                continue;
+            };
             let name = last.name_any();
-            let (status, foreign) = (last.status.clone().unwrap_or_default(), self.foreign.get(uid).copied().unwrap_or(0));
+            let (status, foreign) = (
+                last.status.clone().unwrap_or_default(),
+                self.foreign.get(uid).copied().unwrap_or(0),
+            );
             let (since, expected) = match status.phase {
                 Phase::Applying | Phase::Verifying | Phase::RollingBack => continue,
                 Phase::RolledBack => (self.closed.get(&name), status.rollback_to.unwrap_or(last.spec.before)),
@@ -196,8 +244,15 @@ impl<'a> Known<'a> {
                 _ => (self.closed.get(&name), last.spec.after),
             };
             if foreign < since.copied().unwrap_or(0) && target.replicas != expected {
-                let TargetSeen { name: workload, replicas, .. } = target;
-                self.broken.push(format!("{workload} is at {replicas}; {name} ended {:?}, so it should be at {expected}", status.phase));
+                let TargetSeen {
+                    name: workload,
+                    replicas,
+                    ..
+                } = target;
+                self.broken.push(format!(
+                    "{workload} is at {replicas}; {name} ended {:?}, so it should be at {expected}",
+                    status.phase
+                ));
             }
         }
     }
@@ -210,8 +265,17 @@ mod tests {
 
     fn target(version: u64, replicas: i32, stamp: Stamp, manager: &str) -> Seen {
         let (name, uid) = ("web".to_owned(), "u".to_owned());
-        let target = TargetSeen { name, uid, replicas, stamp: Some(stamp), manager: manager.to_owned() };
-        Seen { version, what: What::Target(target) }
+        let target = TargetSeen {
+            name,
+            uid,
+            replicas,
+            stamp: Some(stamp),
+            manager: manager.to_owned(),
+        };
+        Seen {
+            version,
+            what: What::Target(target),
+        }
     }
 
     fn change(version: u64, sequence: i64, phase: &str, verdict: &str) -> Seen {
@@ -226,12 +290,18 @@ mod tests {
             "status": {"phase": phase, "rollbackTo": 2, "verdict": {"result": verdict, "at": null}},
         });
         let change = serde_json::from_value(change).expect("a Change");
-        Seen { version, what: What::Change(Box::new(change)) }
+        Seen {
+            version,
+            what: What::Change(Box::new(change)),
+        }
     }
 
     fn broken(trace: &[Seen], law: &str) {
         let found = violations(trace);
-        assert!(found.iter().any(|it| it.contains(law)), "{law:?} is not among {found:?}");
+        assert!(
+            found.iter().any(|it| it.contains(law)),
+            "{law:?} is not among {found:?}"
+        );
     }
 
     #[test]
@@ -251,13 +321,22 @@ mod tests {
     fn each_law_is_seen_broken() {
         let before = || vec![target(1, 2, (1, 0), "kubectl"), change(2, 1, "Applying", "")];
         let after = |more: Vec<Seen>| before().into_iter().chain(more).collect::<Vec<_>>();
-        broken(&[target(1, 2, (1, 0), "kubectl"), target(2, 3, (1, 0), "flyball")], "no Change is open");
+        broken(
+            &[target(1, 2, (1, 0), "kubectl"), target(2, 3, (1, 0), "flyball")],
+            "no Change is open",
+        );
         broken(&after(vec![target(3, 4, (1, 0), "flyball")]), "tells of");
         broken(&after(vec![target(3, 3, (0, 9), "flyball")]), "fell");
         broken(&after(vec![target(3, 3, (2, 0), "flyball")]), "the journal's is");
-        broken(&after(vec![change(3, 1, "Committed", "Inconclusive")]), "is Committed with");
+        broken(
+            &after(vec![change(3, 1, "Committed", "Inconclusive")]),
+            "is Committed with",
+        );
         broken(&after(vec![change(3, 2, "Applying", "")]), "2 Changes are open");
         broken(&after(vec![change(3, 1, "Committed", "Achieved")]), "should be at 3");
-        broken(&after(vec![change(3, 1, "Superseded", ""), change(4, 1, "Verifying", "")]), "was closed as");
+        broken(
+            &after(vec![change(3, 1, "Superseded", ""), change(4, 1, "Verifying", "")]),
+            "was closed as",
+        );
     }
 }

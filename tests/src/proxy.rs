@@ -142,12 +142,19 @@ impl Proxy {
     pub async fn start(config: &Config, user: Option<&str>) -> Self {
         let mut config = config.clone();
         if let Some(user) = user {
-            config.auth_info = AuthInfo { impersonate: Some(user.to_owned()), ..config.auth_info };
+            config.auth_info = AuthInfo {
+                impersonate: Some(user.to_owned()),
+                ..config.auth_info
+            };
         }
         config.default_retry = false;
         config.read_timeout = None;
         let client = Client::try_from(config).expect("a client for the proxy");
-        let inner = Arc::new(Inner { client, log: Mutex::default(), kill: Mutex::default() });
+        let inner = Arc::new(Inner {
+            client,
+            log: Mutex::default(),
+            kill: Mutex::default(),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let router = Router::new().fallback(serve).with_state(Arc::clone(&inner));
@@ -168,7 +175,11 @@ impl Proxy {
     pub fn plan(&self, label: &str, nth: usize, fault: Fault) {
         let mut log = lock(&self.inner.log);
         let nth = log.counts.get(label).copied().unwrap_or(0) + nth;
-        log.plan.push(Planned { label: label.to_owned(), nth, fault });
+        log.plan.push(Planned {
+            label: label.to_owned(),
+            nth,
+            fault,
+        });
     }
 
     /// Forgets what was planned and has not happened.
@@ -194,18 +205,26 @@ impl Proxy {
     /// How many writes with this label the API server accepted.
     pub fn accepted(&self, label: &str) -> usize {
         let writes = self.writes();
-        writes.iter().filter(|it| it.label == label && it.status.is_some_and(|status| status < 300)).count()
+        writes
+            .iter()
+            .filter(|it| it.label == label && it.status.is_some_and(|status| status < 300))
+            .count()
     }
 }
 
 async fn serve(State(inner): State<Arc<Inner>>, request: Request) -> Response<Body> {
     // On a task of its own: a client that gives up must not take back what is under way.
-    tokio::spawn(pass(inner, request)).await.unwrap_or_else(|_| refusal(StatusCode::BAD_GATEWAY, None))
+    tokio::spawn(pass(inner, request))
+        .await
+        .unwrap_or_else(|_| refusal(StatusCode::BAD_GATEWAY, None))
 }
 
 async fn pass(inner: Arc<Inner>, request: Request) -> Response<Body> {
     let label = label(&request);
-    let write = !["GET", "LIST", "WATCH", "TRY"].iter().any(|verb| label.starts_with(verb)) && !label.ends_with(" leases");
+    let write = !["GET", "LIST", "WATCH", "TRY"]
+        .iter()
+        .any(|verb| label.starts_with(verb))
+        && !label.ends_with(" leases");
     let (fault, doomed) = {
         let mut log = lock(&inner.log);
         let count = log.counts.entry(label.clone()).or_default();
@@ -219,10 +238,16 @@ async fn pass(inner: Arc<Inner>, request: Request) -> Response<Body> {
         return pending().await;
     }
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, LARGEST).await else { return refusal(StatusCode::PAYLOAD_TOO_LARGE, None) };
+    let Ok(body) = to_bytes(body, LARGEST).await else {
+        return refusal(StatusCode::PAYLOAD_TOO_LARGE, None);
+    };
     let entry = write.then(|| {
         let mut log = lock(&inner.log);
-        log.writes.push(Write { label: label.clone(), status: None, body: body.clone() });
+        log.writes.push(Write {
+            label: label.clone(),
+            status: None,
+            body: body.clone(),
+        });
         log.writes.len() - 1
     });
     let forward = inner.forward(parts, body, entry);
@@ -249,9 +274,10 @@ async fn pass(inner: Arc<Inner>, request: Request) -> Response<Body> {
             answer
         }
         Some(Fault::Hang) => pending().await,
-        Some(Fault::Status(status, retry_after)) => {
-            refusal(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), retry_after)
-        }
+        Some(Fault::Status(status, retry_after)) => refusal(
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            retry_after,
+        ),
     }
 }
 
@@ -260,11 +286,20 @@ impl Inner {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let mut request = axum::http::Request::builder().method(parts.method).uri(path);
         for (name, value) in &parts.headers {
-            if ![header::HOST, header::CONTENT_LENGTH, header::CONNECTION, header::TRANSFER_ENCODING].contains(name) {
+            if ![
+                header::HOST,
+                header::CONTENT_LENGTH,
+                header::CONNECTION,
+                header::TRANSFER_ENCODING,
+            ]
+            .contains(name)
+            {
                 request = request.header(name, value);
             }
         }
-        let request = request.body(kube::client::Body::from(body.to_vec())).expect("a request that was one");
+        let request = request
+            .body(kube::client::Body::from(body.to_vec()))
+            .expect("a request that was one");
         let Ok(answer) = self.client.send(request).await else {
             return refusal(StatusCode::BAD_GATEWAY, None);
         };
@@ -335,9 +370,14 @@ fn refusal(status: StatusCode, retry_after: Option<u64>) -> Response<Body> {
     });
     let mut answer = Response::new(Body::from(body.to_string()));
     *answer.status_mut() = status;
-    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("application/json"),
+    );
     if let Some(seconds) = retry_after {
-        answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from(seconds));
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, header::HeaderValue::from(seconds));
     }
     answer
 }

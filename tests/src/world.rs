@@ -54,13 +54,25 @@ impl World {
         fs::create_dir_all(&folder).expect("a folder for logs");
         let prometheus = Prometheus::start().await;
         let recording = Recording::start(bed, &namespace);
-        let world = Self { bed: bed.clone(), namespace, prometheus, proxy, recording, folder };
+        let world = Self {
+            bed: bed.clone(),
+            namespace,
+            prometheus,
+            proxy,
+            recording,
+            folder,
+        };
         let made = world.object("v1", "Namespace", json!({"metadata": {"name": world.namespace}}));
         Api::<Namespace>::all(bed.client.clone())
-            .create(&PostParams::default(), &serde_json::from_value(made).expect("a Namespace"))
+            .create(
+                &PostParams::default(),
+                &serde_json::from_value(made).expect("a Namespace"),
+            )
             .await
             .expect("a namespace");
-        world.source(&world.namespace, json!({"url": world.prometheus.url, "timeout": "2s"})).await;
+        world
+            .source(&world.namespace, json!({"url": world.prometheus.url, "timeout": "2s"}))
+            .await;
         world.free_lease().await;
         world.prometheus.value("demand", 100.0);
         world.prometheus.value("latency", 0.2);
@@ -86,8 +98,18 @@ impl World {
     /// Makes or changes a MetricSource.
     pub async fn source(&self, name: &str, spec: Value) {
         let api: Api<MetricSource> = Api::all(self.bed.client.clone());
-        let source = self.object("flyball.dev/v1alpha1", "MetricSource", json!({"metadata": {"name": name}, "spec": spec}));
-        api.patch(name, &PatchParams::apply("flyball-tests").force(), &Patch::Apply(source)).await.expect("a MetricSource");
+        let source = self.object(
+            "flyball.dev/v1alpha1",
+            "MetricSource",
+            json!({"metadata": {"name": name}, "spec": spec}),
+        );
+        api.patch(
+            name,
+            &PatchParams::apply("flyball-tests").force(),
+            &Patch::Apply(source),
+        )
+        .await
+        .expect("a MetricSource");
     }
 
     /// An interface to any kind in the namespace.
@@ -99,14 +121,21 @@ impl World {
 
     /// Makes or changes an object of the namespace, as a person does with `kubectl apply`.
     pub async fn apply(&self, object: &Value) -> DynamicObject {
-        self.try_apply(object).await.unwrap_or_else(|error| panic!("not applied: {error}\n{object:#}"))
+        self.try_apply(object)
+            .await
+            .unwrap_or_else(|error| panic!("not applied: {error}\n{object:#}"))
     }
 
     /// The same, where the API server may refuse it.
     pub async fn try_apply(&self, object: &Value) -> kube::Result<DynamicObject> {
         let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let api = self.any(text("/apiVersion"), text("/kind"));
-        api.patch(text("/metadata/name"), &PatchParams::apply("kubectl").force(), &Patch::Apply(object)).await
+        api.patch(
+            text("/metadata/name"),
+            &PatchParams::apply("kubectl").force(),
+            &Patch::Apply(object),
+        )
+        .await
     }
 
     /// A Deployment `web` whose pods are never placed.
@@ -118,8 +147,13 @@ impl World {
     pub async fn create(&self, object: &Value) -> DynamicObject {
         let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let api = self.any(text("/apiVersion"), text("/kind"));
-        let parameters = PostParams { field_manager: Some("kubectl-create".to_owned()), ..PostParams::default() };
-        api.create(&parameters, &serde_json::from_value(object.clone()).expect("an object")).await.expect("an object is made")
+        let parameters = PostParams {
+            field_manager: Some("kubectl-create".to_owned()),
+            ..PostParams::default()
+        };
+        api.create(&parameters, &serde_json::from_value(object.clone()).expect("an object"))
+            .await
+            .expect("an object is made")
     }
 
     /// Starts a controller. Of two with one identity the second takes over at once, as the same one.
@@ -147,25 +181,42 @@ impl World {
 
     /// The Change with this sequence, once it is in this phase.
     pub async fn phase(&self, sequence: i64, phase: Phase) -> Change {
-        eventually(&format!("Change {sequence} of {} is {phase:?}", self.namespace), async || {
-            self.changes().await.into_iter().find(|change| change.spec.sequence == sequence && phase_of(change) == phase)
-        })
+        eventually(
+            &format!("Change {sequence} of {} is {phase:?}", self.namespace),
+            async || {
+                self.changes()
+                    .await
+                    .into_iter()
+                    .find(|change| change.spec.sequence == sequence && phase_of(change) == phase)
+            },
+        )
         .await
     }
 
     /// The Change with this sequence, once it is closed.
     pub async fn closed(&self, sequence: i64) -> Change {
-        eventually(&format!("Change {sequence} of {} is closed", self.namespace), async || {
-            let found = self.changes().await.into_iter().find(|change| change.spec.sequence == sequence);
-            found.filter(|change| !phase_of(change).is_open())
-        })
+        eventually(
+            &format!("Change {sequence} of {} is closed", self.namespace),
+            async || {
+                let found = self
+                    .changes()
+                    .await
+                    .into_iter()
+                    .find(|change| change.spec.sequence == sequence);
+                found.filter(|change| !phase_of(change).is_open())
+            },
+        )
         .await
     }
 
     /// The replicas of a workload.
     pub async fn replicas(&self, kind: &str, name: &str) -> i64 {
         let object = self.any("apps/v1", kind).get(name).await.expect("the workload");
-        object.data.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0)
+        object
+            .data
+            .pointer("/spec/replicas")
+            .and_then(Value::as_i64)
+            .unwrap_or(0)
     }
 
     /// A policy's state, once `ready` finds what it looks for.
@@ -190,12 +241,21 @@ pub fn phase_of(change: &Change) -> Phase {
 
 /// What is said of a Change.
 pub fn message_of(change: &Change) -> String {
-    change.status.as_ref().map(|status| status.message.clone()).unwrap_or_default()
+    change
+        .status
+        .as_ref()
+        .map(|status| status.message.clone())
+        .unwrap_or_default()
 }
 
 /// Status, reason and message of a policy's condition.
 pub fn condition(policy: &FeedbackPolicy, kind: &str) -> Option<(String, String, String)> {
-    let found = policy.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == kind)?;
+    let found = policy
+        .status
+        .as_ref()?
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == kind)?;
     Some((found.status.clone(), found.reason.clone(), found.message.clone()))
 }
 
@@ -206,7 +266,10 @@ impl Drop for World {
                 let text = fs::read_to_string(log.path()).unwrap_or_default();
                 let lines: Vec<&str> = text.lines().collect();
                 eprintln!("--- {}", log.file_name().display());
-                lines.iter().skip(lines.len().saturating_sub(60)).for_each(|line| eprintln!("{line}"));
+                lines
+                    .iter()
+                    .skip(lines.len().saturating_sub(60))
+                    .for_each(|line| eprintln!("{line}"));
             }
         }
         if std::env::var_os("FLYBALL_KEEP_LOGS").is_none() {
@@ -219,14 +282,25 @@ impl Drop for World {
 }
 
 fn remove(config: Config, namespace: &str) {
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return;
+    };
     runtime.block_on(async {
         let Ok(client) = Client::try_from(config) else { return };
         let parameters = DeleteParams::background();
-        let _ = Api::<Namespace>::all(client.clone()).delete(namespace, &parameters).await;
+        let _ = Api::<Namespace>::all(client.clone())
+            .delete(namespace, &parameters)
+            .await;
         let sources: Api<MetricSource> = Api::all(client);
-        let Ok(found) = sources.list(&ListParams::default()).await else { return };
-        for source in found.items.iter().map(ResourceExt::name_any).filter(|name| name.starts_with(namespace)) {
+        let Ok(found) = sources.list(&ListParams::default()).await else {
+            return;
+        };
+        for source in found
+            .items
+            .iter()
+            .map(ResourceExt::name_any)
+            .filter(|name| name.starts_with(namespace))
+        {
             let _ = sources.delete(&source, &parameters).await;
         }
     });

@@ -16,30 +16,63 @@ async fn up_and_down(kind: &str) {
     world.create(&objects::workload(kind, "web", 2)).await;
     // Slow with fewer than three replicas, until the rush is over.
     let replicas = world.recording.replicas_now("web");
-    world.prometheus.compute("latency", move || Answer::Value(if replicas() >= 3 { 0.3 } else { 0.9 }));
+    world.prometheus.compute("latency", move || {
+        Answer::Value(if replicas() >= 3 { 0.3 } else { 0.9 })
+    });
     let policy = objects::policy_with_way_down("web", &world.namespace);
-    world.apply(&objects::with(policy, "/spec/targetRef/kind", json!(kind))).await;
+    world
+        .apply(&objects::with(policy, "/spec/targetRef/kind", json!(kind)))
+        .await;
     let controller = world.controller("one");
 
     let up = world.closed(1).await;
     assert_eq!((up.spec.before, up.spec.after), (2, 3));
     let status = up.status.clone().unwrap();
     assert_eq!(status.phase, Phase::Committed, "{}", status.message);
-    assert_eq!(status.verdict.as_ref().map(|verdict| verdict.result.as_str()), Some("Achieved"));
+    assert_eq!(
+        status.verdict.as_ref().map(|verdict| verdict.result.as_str()),
+        Some("Achieved")
+    );
     assert_eq!(status.verdict.and_then(|verdict| verdict.value), Some(0.3));
-    assert!(up.spec.evidence.alerts.iter().any(|alert| alert.value == "0.9"), "{:?}", up.spec.evidence);
-    let verified = |want| move |policy: &flyball_crds::FeedbackPolicy| {
-        policy.status.as_ref()?.actions.first().filter(|action| action.verified == Some(want)).map(drop)
+    assert!(
+        up.spec.evidence.alerts.iter().any(|alert| alert.value == "0.9"),
+        "{:?}",
+        up.spec.evidence
+    );
+    let verified = |want| {
+        move |policy: &flyball_crds::FeedbackPolicy| {
+            policy
+                .status
+                .as_ref()?
+                .actions
+                .first()
+                .filter(|action| action.verified == Some(want))
+                .map(drop)
+        }
     };
     world.policy("web", "3 are verified", verified(3)).await;
 
     world.prometheus.value("latency", 0.1);
     let down = world.closed(2).await;
-    assert_eq!((down.spec.direction, down.spec.before, down.spec.after), (Direction::Down, 3, 2));
+    assert_eq!(
+        (down.spec.direction, down.spec.before, down.spec.after),
+        (Direction::Down, 3, 2)
+    );
     assert_eq!(down.status.as_ref().map(|status| status.phase), Some(Phase::Committed));
-    let applied = down.status.as_ref().and_then(|status| status.applied_at.clone()).unwrap();
-    let judged = down.status.as_ref().and_then(|status| status.verdict.clone()?.at).unwrap();
-    assert!(judged.0.duration_since(applied.0).as_secs() >= 3, "a decrease is maintained to its deadline");
+    let applied = down
+        .status
+        .as_ref()
+        .and_then(|status| status.applied_at.clone())
+        .unwrap();
+    let judged = down
+        .status
+        .as_ref()
+        .and_then(|status| status.verdict.clone()?.at)
+        .unwrap();
+    assert!(
+        judged.0.duration_since(applied.0).as_secs() >= 3,
+        "a decrease is maintained to its deadline"
+    );
     world.policy("web", "2 are verified", verified(2)).await;
     assert_eq!(world.replicas(kind, "web").await, 2);
     drop(controller);

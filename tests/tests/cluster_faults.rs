@@ -11,8 +11,8 @@ use flyball_tests::{
     proxy::Fault,
     world::{Answer, World, condition, objects, phase_of},
 };
-use futures::{StreamExt, stream};
-use std::time::Duration;
+use futures::{FutureExt, StreamExt, stream};
+use std::panic::AssertUnwindSafe;
 
 /// How many worlds run side by side. Each mostly waits.
 const SIDE_BY_SIDE: usize = 4;
@@ -71,7 +71,9 @@ async fn run(bed: Bed, story: Story, fault: Option<(&'static str, usize, Fault)>
     world.web(2).await;
     world.apply(&objects::policy("web", &world.namespace)).await;
     let replicas = world.recording.replicas_now("web");
-    world.prometheus.compute("latency", move || Answer::Value((story.latency)(replicas())));
+    world
+        .prometheus
+        .compute("latency", move || Answer::Value((story.latency)(replicas())));
     let kills = fault.as_ref().map(|(.., fault)| fault.kills());
     if let Some((label, nth, fault)) = fault {
         world.proxy.plan(label, nth, fault);
@@ -85,24 +87,49 @@ async fn run(bed: Bed, story: Story, fault: Option<(&'static str, usize, Fault)>
         }
     }
     world.closed(1).await;
-    let rested = |policy: &FeedbackPolicy| condition(policy, "Progressing").filter(|(status, ..)| status == "False").map(drop);
+    let rested = |policy: &FeedbackPolicy| {
+        condition(policy, "Progressing")
+            .filter(|(status, ..)| status == "False")
+            .map(drop)
+    };
     world.policy("web", "it rests", rested).await;
     // Some passes more, in which nothing may happen.
     let asked = world.prometheus.asked();
-    eventually("further passes", async || (world.prometheus.asked() > asked + 18).then_some(())).await;
+    eventually("further passes", async || {
+        (world.prometheus.asked() > asked + 18).then_some(())
+    })
+    .await;
     world.policy("web", "it rests", rested).await;
     drop(controller);
     world.laws().await;
-    let action = world.policy("web", "its status", |policy| policy.status.as_ref()?.actions.first().cloned()).await;
+    let action = world
+        .policy("web", "its status", |policy| {
+            policy.status.as_ref()?.actions.first().cloned()
+        })
+        .await;
     let changes = world.changes().await;
     let of = |change: &flyball_crds::Change| {
-        let verdict = change.status.as_ref().and_then(|status| status.verdict.clone()).map(|verdict| verdict.result);
+        let verdict = change
+            .status
+            .as_ref()
+            .and_then(|status| status.verdict.clone())
+            .map(|verdict| verdict.result);
         let spec = &change.spec;
-        (spec.sequence, spec.before, spec.after, phase_of(change), verdict.unwrap_or_default())
+        (
+            spec.sequence,
+            spec.before,
+            spec.after,
+            phase_of(change),
+            verdict.unwrap_or_default(),
+        )
     };
     let end = End {
         replicas: world.replicas("Deployment", "web").await,
-        changes: changes.iter().filter(|change| change.spec.sequence > 0).map(of).collect(),
+        changes: changes
+            .iter()
+            .filter(|change| change.spec.sequence > 0)
+            .map(of)
+            .collect(),
         verified: action.verified,
         latched: action.latch.is_some(),
     };
@@ -115,17 +142,26 @@ async fn sweep(story: Story, faults: &'static [(&'static str, Fault)]) {
     let Some(bed) = bed().await else { return };
     let (reference, writes) = run(bed.clone(), story, None).await;
     println!("{}: {reference:?} with {writes} writes", story.name);
-    let runs = story.points.iter().flat_map(|point| faults.iter().map(move |fault| (*point, fault)));
+    let runs = story
+        .points
+        .iter()
+        .flat_map(|point| faults.iter().map(move |fault| (*point, fault)));
     let differing: Vec<String> = stream::iter(runs)
         .map(|((label, nth), (what, fault))| {
             let bed = bed.clone();
             let reference = &reference;
             async move {
                 let place = format!("{}: {what} at {label} {nth}", story.name);
-                match tokio::spawn(run(bed, story, Some((label, nth, fault.clone())))).await {
+                match AssertUnwindSafe(run(bed, story, Some((label, nth, fault.clone()))))
+                    .catch_unwind()
+                    .await
+                {
                     Ok((end, written)) if end == *reference && written <= writes + 1 => None,
                     Ok((end, written)) => Some(format!("{place}: {end:?} with {written} writes")),
-                    Err(panic) => Some(format!("{place}: {panic}")),
+                    Err(panic) => Some(format!(
+                        "{place}: {}",
+                        panic.downcast_ref::<String>().map_or("a panic", |it| it)
+                    )),
                 }
             }
         })
@@ -133,7 +169,11 @@ async fn sweep(story: Story, faults: &'static [(&'static str, Fault)]) {
         .filter_map(std::future::ready)
         .collect()
         .await;
-    assert!(differing.is_empty(), "runs that ended differently:\n  {}", differing.join("\n  "));
+    assert!(
+        differing.is_empty(),
+        "runs that ended differently:\n  {}",
+        differing.join("\n  ")
+    );
 }
 
 const KILLS: &[(&str, Fault)] = &[

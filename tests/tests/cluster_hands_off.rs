@@ -24,16 +24,27 @@ async fn verifying(bed: &Bed) -> (World, Controller) {
 }
 
 fn patient(world: &World) -> Value {
-    objects::with(objects::policy("web", &world.namespace), "/spec/actions/0/verify/within", json!("10m"))
+    objects::with(
+        objects::policy("web", &world.namespace),
+        "/spec/actions/0/verify/within",
+        json!("10m"),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_value_that_somebody_else_wrote_is_theirs() {
     let Some(bed) = bed().await else { return };
     let (world, _controller) = verifying(&bed).await;
-    let parameters = PatchParams { field_manager: Some("somebody".to_owned()), ..PatchParams::default() };
+    let parameters = PatchParams {
+        field_manager: Some("somebody".to_owned()),
+        ..PatchParams::default()
+    };
     let patch = Patch::Merge(json!({"spec": {"replicas": 5}}));
-    world.any("apps/v1", "Deployment").patch("web", &parameters, &patch).await.unwrap();
+    world
+        .any("apps/v1", "Deployment")
+        .patch("web", &parameters, &patch)
+        .await
+        .unwrap();
     let change = world.closed(1).await;
     assert_eq!(phase_of(&change), Phase::Superseded, "{}", message_of(&change));
     assert!(message_of(&change).contains("somebody"), "{}", message_of(&change));
@@ -44,11 +55,17 @@ async fn a_value_that_somebody_else_wrote_is_theirs() {
     };
     let (yielded, reason, message) = world.policy("web", "it keeps its hands off", left).await;
     assert_eq!(reason, "OwnershipConflict");
-    assert!(yielded.manager.contains("somebody") && message.contains("somebody"), "{message}");
+    assert!(
+        yielded.manager.contains("somebody") && message.contains("somebody"),
+        "{message}"
+    );
     // It is slow all the while, and once the time is over that counts again.
     let next = world.phase(2, Phase::Verifying).await;
     assert_eq!((next.spec.before, next.spec.after), (5, 6));
-    assert!(next.spec.proposed_at.0 >= yielded.until.unwrap().0, "taken up before spec.yieldFor was over");
+    assert!(
+        next.spec.proposed_at.0 >= yielded.until.unwrap().0,
+        "taken up before spec.yieldFor was over"
+    );
     world.laws().await;
 }
 
@@ -57,7 +74,10 @@ async fn a_deleted_policy_leaves_nothing_open() {
     let Some(bed) = bed().await else { return };
     let (world, _controller) = verifying(&bed).await;
     world.policies().delete("web", &DeleteParams::default()).await.unwrap();
-    eventually("the policy is gone at once", async || world.policies().get_opt("web").await.unwrap().is_none().then_some(())).await;
+    eventually("the policy is gone at once", async || {
+        world.policies().get_opt("web").await.unwrap().is_none().then_some(())
+    })
+    .await;
     let change = world.closed(1).await;
     assert_eq!(phase_of(&change), Phase::Inconclusive, "{}", message_of(&change));
     assert_eq!(world.replicas("Deployment", "web").await, 3);
@@ -70,7 +90,9 @@ async fn a_policy_deleted_before_the_write_is_fenced() {
     let world = World::new(&bed, "hands").await;
     world.web(2).await;
     let gate = Arc::new(Gate::default());
-    world.proxy.plan("PUT deployments/scale", 1, Fault::Hold(Arc::clone(&gate)));
+    world
+        .proxy
+        .plan("PUT deployments/scale", 1, Fault::Hold(Arc::clone(&gate)));
     world.prometheus.value("latency", 0.9);
     world.apply(&patient(&world)).await;
     let _controller = world.controller("one");
@@ -78,7 +100,11 @@ async fn a_policy_deleted_before_the_write_is_fenced() {
     world.policies().delete("web", &DeleteParams::default()).await.unwrap();
     let change = world.closed(1).await;
     assert_eq!(phase_of(&change), Phase::Superseded, "{}", message_of(&change));
-    assert!(message_of(&change).contains("the policy was deleted"), "{}", message_of(&change));
+    assert!(
+        message_of(&change).contains("the policy was deleted"),
+        "{}",
+        message_of(&change)
+    );
     gate.open();
     assert_eq!(gate.answer().await, 409, "the fence came before the journal was closed");
     assert_eq!(world.replicas("Deployment", "web").await, 2);
@@ -92,7 +118,13 @@ async fn edited(path: &str, value: Value, doing: &str) {
     world.apply(&objects::with(patient(&world), path, value)).await;
     let change = world.closed(1).await;
     assert_eq!(phase_of(&change), Phase::Inconclusive, "{}", message_of(&change));
-    let does = |policy: &FeedbackPolicy| policy.status.as_ref().filter(|status| status.doing.starts_with(doing)).map(drop);
+    let does = |policy: &FeedbackPolicy| {
+        policy
+            .status
+            .as_ref()
+            .filter(|status| status.doing.starts_with(doing))
+            .map(drop)
+    };
     world.policy("web", doing, does).await;
     assert_eq!(world.replicas("Deployment", "web").await, 3);
     assert!(world.changes().await.iter().all(|change| change.spec.sequence <= 1));

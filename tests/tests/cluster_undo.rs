@@ -10,7 +10,12 @@ use flyball_tests::{
 use serde_json::{Value, json};
 
 fn verdict(change: &Change) -> String {
-    change.status.as_ref().and_then(|status| status.verdict.clone()).map(|verdict| verdict.result).unwrap_or_default()
+    change
+        .status
+        .as_ref()
+        .and_then(|status| status.verdict.clone())
+        .map(|verdict| verdict.result)
+        .unwrap_or_default()
 }
 
 fn phase(change: &Change) -> Phase {
@@ -31,7 +36,10 @@ fn held_back(check: &'static str) -> impl Fn(&FeedbackPolicy) -> Option<String> 
     move |policy| {
         let action = policy.status.as_ref()?.actions.first()?.clone();
         let decision = action.last_decision?;
-        let refused = decision.checks.iter().find(|it| it.verdict == CheckVerdict::Refused && it.name == check)?;
+        let refused = decision
+            .checks
+            .iter()
+            .find(|it| it.verdict == CheckVerdict::Refused && it.name == check)?;
         Some(refused.message.clone())
     }
 }
@@ -42,7 +50,12 @@ async fn an_ineffective_increase_is_taken_back_and_not_repeated() {
     let world = slow(&bed, |policy| policy).await;
     let _controller = world.controller("one");
     let change = world.closed(1).await;
-    assert_eq!((phase(&change), verdict(&change).as_str()), (Phase::RolledBack, "Ineffective"), "{}", message_of(&change));
+    assert_eq!(
+        (phase(&change), verdict(&change).as_str()),
+        (Phase::RolledBack, "Ineffective"),
+        "{}",
+        message_of(&change)
+    );
     assert_eq!(world.replicas("Deployment", "web").await, 2);
     let latch = |policy: &FeedbackPolicy| policy.status.as_ref()?.actions.first()?.latch.clone();
     let latch = world.policy("web", "it is latched", latch).await;
@@ -52,7 +65,10 @@ async fn an_ineffective_increase_is_taken_back_and_not_repeated() {
     // A demand within its tolerance changes nothing; one beyond lifts the latch.
     world.prometheus.value("demand", 110.0);
     let asked = world.prometheus.asked();
-    flyball_tests::bed::eventually("it was asked again", async || (world.prometheus.asked() > asked + 20).then_some(())).await;
+    flyball_tests::bed::eventually("it was asked again", async || {
+        (world.prometheus.asked() > asked + 20).then_some(())
+    })
+    .await;
     assert!(world.changes().await.iter().all(|change| change.spec.sequence <= 1));
     world.prometheus.value("demand", 200.0);
     world.phase(2, Phase::Verifying).await;
@@ -62,17 +78,28 @@ async fn an_ineffective_increase_is_taken_back_and_not_repeated() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_increase_that_a_surge_overtook_is_held_and_not_latched() {
     let Some(bed) = bed().await else { return };
-    let world = slow(&bed, |policy| objects::with(policy, "/spec/actions/0/replicas/max", json!(3))).await;
+    let world = slow(&bed, |policy| {
+        objects::with(policy, "/spec/actions/0/replicas/max", json!(3))
+    })
+    .await;
     let _controller = world.controller("one");
     world.phase(1, Phase::Verifying).await;
     world.prometheus.value("demand", 180.0);
     let change = world.closed(1).await;
-    assert_eq!((phase(&change), verdict(&change).as_str()), (Phase::Inconclusive, "Overtaken"), "{}", message_of(&change));
+    assert_eq!(
+        (phase(&change), verdict(&change).as_str()),
+        (Phase::Inconclusive, "Overtaken"),
+        "{}",
+        message_of(&change)
+    );
     assert_eq!(world.replicas("Deployment", "web").await, 3);
     let steady = |policy: &FeedbackPolicy| {
         let status = policy.status.as_ref()?;
         let action = status.actions.first()?;
-        status.doing.starts_with("Steady at 3").then(|| (action.latch.is_none(), status.why.clone()))
+        status
+            .doing
+            .starts_with("Steady at 3")
+            .then(|| (action.latch.is_none(), status.why.clone()))
     };
     let (free, why) = world.policy("web", "it is steady at max", steady).await;
     assert!(free, "a surge is not latched");
@@ -84,14 +111,24 @@ async fn an_increase_that_a_surge_overtook_is_held_and_not_latched() {
 async fn an_increase_without_a_known_demand_is_held() {
     let Some(bed) = bed().await else { return };
     let without = |mut policy: Value| {
-        policy["spec"]["actions"][0]["verify"].as_object_mut().unwrap().remove("demand");
+        policy["spec"]["actions"][0]["verify"]
+            .as_object_mut()
+            .unwrap()
+            .remove("demand");
         objects::with(policy, "/spec/actions/0/replicas/max", json!(3))
     };
     let world = slow(&bed, without).await;
     let _controller = world.controller("one");
     let change = world.closed(1).await;
-    assert_eq!((phase(&change), verdict(&change).as_str()), (Phase::Inconclusive, "Inconclusive"));
-    assert!(message_of(&change).contains("set verify.demand"), "{}", message_of(&change));
+    assert_eq!(
+        (phase(&change), verdict(&change).as_str()),
+        (Phase::Inconclusive, "Inconclusive")
+    );
+    assert!(
+        message_of(&change).contains("set verify.demand"),
+        "{}",
+        message_of(&change)
+    );
     assert_eq!(world.replicas("Deployment", "web").await, 3);
     world.laws().await;
 }
@@ -102,14 +139,23 @@ async fn a_decrease_that_breaks_its_condition_is_undone_at_once() {
     let world = World::new(&bed, "undo").await;
     world.web(3).await;
     let replicas = world.recording.replicas_now("web");
-    world.prometheus.compute("latency", move || Answer::Value(if replicas() >= 3 { 0.1 } else { 0.8 }));
+    world.prometheus.compute("latency", move || {
+        Answer::Value(if replicas() >= 3 { 0.1 } else { 0.8 })
+    });
     let policy = objects::policy_with_way_down("web", &world.namespace);
     // A deadline that is far away: what is broken does not wait for it.
-    world.apply(&objects::with(policy, "/spec/actions/0/verify/within", json!("10m"))).await;
+    world
+        .apply(&objects::with(policy, "/spec/actions/0/verify/within", json!("10m")))
+        .await;
     let _controller = world.controller("one");
     let change = world.closed(1).await;
     assert_eq!((change.spec.before, change.spec.after), (3, 2));
-    assert_eq!((phase(&change), verdict(&change).as_str()), (Phase::RolledBack, "Broken"), "{}", message_of(&change));
+    assert_eq!(
+        (phase(&change), verdict(&change).as_str()),
+        (Phase::RolledBack, "Broken"),
+        "{}",
+        message_of(&change)
+    );
     assert_eq!(world.replicas("Deployment", "web").await, 3);
     world.laws().await;
 }
@@ -128,7 +174,12 @@ async fn without_an_answer_the_value_is_held_and_nothing_is_committed() {
     let Some(bed) = bed().await else { return };
     let world = slow(&bed, |policy| policy).await;
     let change = blind(&world).await;
-    assert_eq!((phase(&change), verdict(&change).as_str()), (Phase::Inconclusive, "Inconclusive"), "{}", message_of(&change));
+    assert_eq!(
+        (phase(&change), verdict(&change).as_str()),
+        (Phase::Inconclusive, "Inconclusive"),
+        "{}",
+        message_of(&change)
+    );
     assert_eq!(world.replicas("Deployment", "web").await, 3);
     world.laws().await;
 }
@@ -136,11 +187,23 @@ async fn without_an_answer_the_value_is_held_and_nothing_is_committed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_an_answer_not_even_a_roll_back_takes_anything_away() {
     let Some(bed) = bed().await else { return };
-    let world = slow(&bed, |policy| objects::with(policy, "/spec/actions/0/verify/onInconclusive", json!("RollBack"))).await;
+    let world = slow(&bed, |policy| {
+        objects::with(policy, "/spec/actions/0/verify/onInconclusive", json!("RollBack"))
+    })
+    .await;
     let change = blind(&world).await;
     // Taking an increase back is a decrease: it needs data, and there is none (laws 7 and 9).
-    assert_eq!((phase(&change), verdict(&change).as_str()), (Phase::Inconclusive, "Inconclusive"), "{}", message_of(&change));
-    assert!(message_of(&change).contains("not taken back"), "{}", message_of(&change));
+    assert_eq!(
+        (phase(&change), verdict(&change).as_str()),
+        (Phase::Inconclusive, "Inconclusive"),
+        "{}",
+        message_of(&change)
+    );
+    assert!(
+        message_of(&change).contains("not taken back"),
+        "{}",
+        message_of(&change)
+    );
     assert_eq!(world.replicas("Deployment", "web").await, 3);
     world.laws().await;
 }
@@ -151,10 +214,21 @@ async fn without_an_answer_a_decrease_is_given_back_if_the_policy_says_so() {
     let world = World::new(&bed, "undo").await;
     world.web(3).await;
     let policy = objects::policy_with_way_down("web", &world.namespace);
-    world.apply(&objects::with(policy, "/spec/actions/0/verify/onInconclusive", json!("RollBack"))).await;
+    world
+        .apply(&objects::with(
+            policy,
+            "/spec/actions/0/verify/onInconclusive",
+            json!("RollBack"),
+        ))
+        .await;
     let change = blind(&world).await;
     assert_eq!((change.spec.before, change.spec.after), (3, 2));
-    assert_eq!((phase(&change), verdict(&change).as_str()), (Phase::RolledBack, "Inconclusive"), "{}", message_of(&change));
+    assert_eq!(
+        (phase(&change), verdict(&change).as_str()),
+        (Phase::RolledBack, "Inconclusive"),
+        "{}",
+        message_of(&change)
+    );
     assert_eq!(world.replicas("Deployment", "web").await, 3);
     world.laws().await;
 }

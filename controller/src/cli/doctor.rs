@@ -49,12 +49,19 @@ pub struct Args {
 pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>) -> Result<ExitCode, ReadError> {
     crate::observe::source::install_crypto_provider();
     let style = Style::of_stdout(false);
-    let mut report = Report { style, quiet: args.quiet, tally: Tally::default() };
+    let mut report = Report {
+        style,
+        quiet: args.quiet,
+        tally: Tally::default(),
+    };
     let connection = match fetch::connect(kubeconfig, context).await {
         Ok(connection) => connection,
         Err(error) => {
             let findings = vec![Finding::message(Mark::Fail, "API server", &error.to_string())];
-            report.add(&Section { title: "Cluster".to_owned(), findings })?;
+            report.add(&Section {
+                title: "Cluster".to_owned(),
+                findings,
+            })?;
             return report.end();
         }
     };
@@ -64,8 +71,15 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
 
     let found = rights::installation(&connection, place).await;
     let default = || DEFAULT_KINDS.iter().filter_map(|kind| kind.parse().ok()).collect();
-    let kinds = [args.scale_kinds, found.kinds].into_iter().find(|kinds| !kinds.is_empty()).unwrap_or_else(default);
-    let installation = Installation { account: args.service_account.or(found.account), kinds, scope: found.scope };
+    let kinds = [args.scale_kinds, found.kinds]
+        .into_iter()
+        .find(|kinds| !kinds.is_empty())
+        .unwrap_or_else(default);
+    let installation = Installation {
+        account: args.service_account.or(found.account),
+        kinds,
+        scope: found.scope,
+    };
     let keda = world::keda(&connection.clients.read).await;
     let namespace = args.namespace.as_deref();
     report.add(&rights::examine(&connection, namespace, place, &installation, keda.is_some()).await)?;

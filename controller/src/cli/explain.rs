@@ -29,9 +29,6 @@ pub struct Args {
     /// The name of the controller's Lease.
     #[arg(long, default_value = "flyball")]
     lease_name: String,
-    /// Draw with ASCII, whatever LANG says.
-    #[arg(long)]
-    ascii: bool,
 }
 
 /// Everything that an explanation rests on.
@@ -53,7 +50,11 @@ impl Facts {
     /// The Changes that are still open; where there is none, the newest, and if that is a record that
     /// was never written, the newest that was.
     fn shown(&self) -> Vec<&Change> {
-        let open: Vec<&Change> = self.changes.iter().filter(|change| crate::observe::is_open(change)).collect();
+        let open: Vec<&Change> = self
+            .changes
+            .iter()
+            .filter(|change| crate::observe::is_open(change))
+            .collect();
         if !open.is_empty() {
             return open;
         }
@@ -68,13 +69,24 @@ impl Facts {
 
     /// The generation that no controller has looked at yet.
     fn unseen(&self) -> Option<i64> {
-        let observed = self.policy.status.as_ref().and_then(|status| status.observed_generation);
-        self.policy.metadata.generation.filter(|generation| observed != Some(*generation))
+        let observed = self
+            .policy
+            .status
+            .as_ref()
+            .and_then(|status| status.observed_generation);
+        self.policy
+            .metadata
+            .generation
+            .filter(|generation| observed != Some(*generation))
     }
 
     /// Name and namespace as kubectl takes them.
     fn on_command_line(&self) -> String {
-        format!("{} -n {}", self.policy.name_any(), self.policy.namespace().unwrap_or_default())
+        format!(
+            "{} -n {}",
+            self.policy.name_any(),
+            self.policy.namespace().unwrap_or_default()
+        )
     }
 }
 
@@ -84,7 +96,11 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     let namespace = args.namespace.as_deref().unwrap_or(&connection.namespace);
     let (policy, lease) = tokio::join!(
         fetch::policy(&connection, namespace, &args.policy),
-        fetch::lease(&connection.clients.read, &args.namespace_of_controller, &args.lease_name),
+        fetch::lease(
+            &connection.clients.read,
+            &args.namespace_of_controller,
+            &args.lease_name
+        ),
     );
     let (policy, changes) = policy?;
     let now = connection.now();
@@ -93,7 +109,13 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         Err(error) => Controller::Unknown(error.to_string()),
     };
     let lease = format!("{}/{}", args.namespace_of_controller, args.lease_name);
-    let facts = Facts { policy, changes, controller, lease, now };
-    show(&page(&facts, Style::of_stdout(args.ascii)))?;
+    let facts = Facts {
+        policy,
+        changes,
+        controller,
+        lease,
+        now,
+    };
+    show(&page(&facts, Style::of_stdout(false)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -31,7 +31,9 @@ pub enum ReadError {
     #[error(transparent)]
     Client(#[from] ClientError),
     /// The definitions are not installed.
-    #[error("the API server does not serve {0}; install the definitions: flyball crds | kubectl apply --server-side -f -")]
+    #[error(
+        "the API server does not serve {0}; install the definitions: flyball crds | kubectl apply --server-side -f -"
+    )]
     NotServed(String),
     /// A right is missing.
     #[error("no right to {what}; ask for it, and try it with: kubectl auth can-i {verb} {resource}{flags}")]
@@ -74,6 +76,8 @@ pub enum ReadError {
 pub enum Scope<'a> {
     /// In all namespaces.
     All,
+    /// Where there are no namespaces: the kind has none.
+    Cluster,
     /// In this one.
     Namespace(&'a str),
 }
@@ -86,7 +90,7 @@ impl<'a> Scope<'a> {
 
     fn api(self, client: &Client, resource: &ApiResource) -> Api<DynamicObject> {
         match self {
-            Self::All => Api::all_with(client.clone(), resource),
+            Self::All | Self::Cluster => Api::all_with(client.clone(), resource),
             Self::Namespace(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
         }
     }
@@ -94,7 +98,16 @@ impl<'a> Scope<'a> {
     fn flags(self) -> String {
         match self {
             Self::All => " --all-namespaces".to_owned(),
+            Self::Cluster => String::new(),
             Self::Namespace(namespace) => format!(" --namespace {namespace}"),
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::All => " in all namespaces".to_owned(),
+            Self::Cluster => String::new(),
+            Self::Namespace(namespace) => format!(" in namespace {namespace}"),
         }
     }
 }
@@ -128,7 +141,13 @@ pub async fn connect(kubeconfig: Option<&Path>, context: Option<String>) -> Resu
     let clients = Clients::from_config(config).await?;
     let version = clients.check().await?;
     let ahead = ahead(&clients.write).await;
-    Ok(Connection { clients, namespace, url, version, ahead })
+    Ok(Connection {
+        clients,
+        namespace,
+        url,
+        version,
+        ahead,
+    })
 }
 
 /// How far our clock is ahead. The server tells whole seconds, so half of one is taken as passed.
@@ -187,14 +206,34 @@ pub async fn get(
 
 fn refused(error: &CallError, verb: &'static str, resource: &ApiResource, scope: Scope<'_>) -> ReadError {
     let flags = scope.flags();
-    let what = format!("{verb} {}{}", resource.plural, flags.replace("--namespace", "in namespace").replace("--all-namespaces", "in all namespaces"));
+    let what = format!("{verb} {}{}", resource.plural, scope.words());
     match error.kind() {
         CallKind::NotFound => ReadError::NotServed(resource.kind.clone()),
         CallKind::Forbidden => {
-            let group = if resource.group.is_empty() { String::new() } else { format!(".{}", resource.group) };
-            ReadError::Forbidden { what, verb, resource: format!("{}{group}", resource.plural), flags }
+            let group = if resource.group.is_empty() {
+                String::new()
+            } else {
+                format!(".{}", resource.group)
+            };
+            ReadError::Forbidden {
+                what,
+                verb,
+                resource: format!("{}{group}", resource.plural),
+                flags,
+            }
         }
-        _ => ReadError::Failed { what, reason: chain(error) },
+        _ => ReadError::Failed {
+            what,
+            reason: reason(error),
+        },
+    }
+}
+
+/// What went wrong, in the server's words where it has some.
+pub fn reason(error: &CallError) -> String {
+    match error {
+        CallError::Api(kube::Error::Api(status)) => status.message.clone(),
+        error => chain(error),
     }
 }
 
@@ -216,7 +255,10 @@ where
 /// Kind, namespace and name.
 pub fn title(object: &DynamicObject) -> String {
     let kind = object.types.as_ref().map_or("object", |types| &types.kind);
-    let namespace = object.namespace().map(|namespace| format!("{namespace}/")).unwrap_or_default();
+    let namespace = object
+        .namespace()
+        .map(|namespace| format!("{namespace}/"))
+        .unwrap_or_default();
     format!("{kind} {namespace}{}", object.name_any())
 }
 
@@ -242,14 +284,20 @@ pub async fn policy(
     namespace: &str,
     name: &str,
 ) -> Result<(FeedbackPolicy, Vec<Change>), ReadError> {
-    let missing = || ReadError::NoPolicy { name: name.to_owned(), namespace: namespace.to_owned() };
+    let missing = || ReadError::NoPolicy {
+        name: name.to_owned(),
+        namespace: namespace.to_owned(),
+    };
     if !is_subdomain(name) {
         return Err(missing());
     }
     let (client, scope) = (&connection.clients.read, Scope::Namespace(namespace));
     let kind = resource::<FeedbackPolicy>();
     let object = get(client, scope, &kind, name).await?.ok_or_else(missing)?;
-    let policy = object.clone().try_parse().map_err(|_| ReadError::Unreadable(title(&object)))?;
+    let policy = object
+        .clone()
+        .try_parse()
+        .map_err(|_| ReadError::Unreadable(title(&object)))?;
     let changes = list(client, scope, &resource::<Change>(), of_policy(name)).await?;
     let (mut changes, _): (Vec<Change>, _) = parse(&changes);
     changes.retain(|change| change.spec.policy.name == name);
@@ -283,16 +331,22 @@ pub enum Controller {
 
 /// Reads a lease. Whoever holds it may be as late as it lasts.
 pub fn controller(lease: Option<&Lease>, now: Timestamp) -> Controller {
-    let Some(spec) = lease.and_then(|lease| lease.spec.as_ref()) else { return Controller::Missing };
+    let Some(spec) = lease.and_then(|lease| lease.spec.as_ref()) else {
+        return Controller::Missing;
+    };
     let holder = spec.holder_identity.clone().unwrap_or_default();
     let renewed = spec.renew_time.as_ref().map(clock::from_micro_time);
     let lasts = u64::try_from(spec.lease_duration_seconds.unwrap_or(15)).unwrap_or(15);
     match (holder.is_empty(), renewed) {
         (true, _) => Controller::Vacant,
-        (false, Some(at)) if now.since(at) <= Span::from_secs(lasts) => {
-            Controller::Leads { holder, renewed: now.since(at) }
-        }
-        (false, at) => Controller::Silent { holder, renewed: at.map_or(Span::MAX, |at| now.since(at)) },
+        (false, Some(at)) if now.since(at) <= Span::from_secs(lasts) => Controller::Leads {
+            holder,
+            renewed: now.since(at),
+        },
+        (false, at) => Controller::Silent {
+            holder,
+            renewed: at.map_or(Span::MAX, |at| now.since(at)),
+        },
     }
 }
 

@@ -62,7 +62,7 @@ struct Asked<'a> {
 impl<'a> Asked<'a> {
     fn namespace(&self) -> Option<&'a str> {
         match self.scope {
-            Scope::All => None,
+            Scope::All | Scope::Cluster => None,
             Scope::Namespace(namespace) => Some(namespace),
         }
     }
@@ -73,10 +73,17 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     let connection = fetch::connect(kubeconfig, context).await?;
     let namespace = args.namespace.as_deref().unwrap_or(&connection.namespace);
     let asked = Asked {
-        scope: if args.all_namespaces { Scope::All } else { Scope::Namespace(namespace) },
+        scope: if args.all_namespaces {
+            Scope::All
+        } else {
+            Scope::Namespace(namespace)
+        },
         name: args.policy.as_deref(),
         output: args.output,
-        shown: Shown { all: args.all, namespaces: args.all_namespaces },
+        shown: Shown {
+            all: args.all,
+            namespaces: args.all_namespaces,
+        },
     };
     let style = Style::of_stdout(args.ascii);
     let (policies, changes) = objects(&connection, &asked).await?;
@@ -95,11 +102,17 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
 }
 
 /// The objects, read once. A policy that was named must be there, or else a Change that it left.
-async fn objects(connection: &Connection, asked: &Asked<'_>) -> Result<(Vec<DynamicObject>, Vec<DynamicObject>), ReadError> {
+async fn objects(
+    connection: &Connection,
+    asked: &Asked<'_>,
+) -> Result<(Vec<DynamicObject>, Vec<DynamicObject>), ReadError> {
     let client = &connection.clients.read;
     let (of_policies, of_changes) = match asked.name {
         None => (ListParams::default(), ListParams::default()),
-        Some(name) => (ListParams::default().fields(&format!("metadata.name={name}")), fetch::of_policy(name)),
+        Some(name) => (
+            ListParams::default().fields(&format!("metadata.name={name}")),
+            fetch::of_policy(name),
+        ),
     };
     let (policies, changes) = (fetch::resource::<FeedbackPolicy>(), fetch::resource::<Change>());
     let (policies, changes) = tokio::join!(
@@ -108,10 +121,18 @@ async fn objects(connection: &Connection, asked: &Asked<'_>) -> Result<(Vec<Dyna
     );
     let (policies, mut changes) = (policies?, changes?);
     if let Some(name) = asked.name {
-        changes.retain(|change| change.data.pointer("/spec/policy/name").is_none_or(|policy| policy == name));
+        changes.retain(|change| {
+            change
+                .data
+                .pointer("/spec/policy/name")
+                .is_none_or(|policy| policy == name)
+        });
         if policies.is_empty() && changes.is_empty() {
             let namespace = asked.namespace().unwrap_or_default().to_owned();
-            return Err(ReadError::NoPolicy { name: name.to_owned(), namespace });
+            return Err(ReadError::NoPolicy {
+                name: name.to_owned(),
+                namespace,
+            });
         }
     }
     Ok((policies, changes))
@@ -144,7 +165,11 @@ fn listed(objects: Vec<DynamicObject>, output: Output) -> String {
 fn document(object: &DynamicObject, output: Output) -> String {
     let object = serde_json::to_value(without_managers(object.clone())).unwrap_or_default();
     let text = written(&object, output, false);
-    if output == Output::Yaml { format!("---\n{text}") } else { text }
+    if output == Output::Yaml {
+        format!("---\n{text}")
+    } else {
+        text
+    }
 }
 
 fn without_managers(mut object: DynamicObject) -> DynamicObject {
@@ -158,5 +183,6 @@ fn written(value: &serde_json::Value, output: Output, pretty: bool) -> String {
         _ if pretty => serde_json::to_string_pretty(value).ok(),
         _ => serde_json::to_string(value).ok(),
     };
-    text.map(|text| text.trim_start_matches("---\n").trim_end().to_owned() + "\n").unwrap_or_default()
+    text.map(|text| text.trim_start_matches("---\n").trim_end().to_owned() + "\n")
+        .unwrap_or_default()
 }

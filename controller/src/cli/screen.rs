@@ -1,6 +1,5 @@
 //! What the reading commands put on a screen: text that forges nothing, widths, colours and ages.
 
-use comfy_table::Table;
 use flyball_core::time::{Span, Timestamp};
 use std::{
     env,
@@ -44,10 +43,13 @@ impl Style {
         let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
         let terminal = io::stdout().is_terminal();
         let dumb = set("TERM").is_some_and(|term| term == "dumb");
-        let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
+        let locale = set("LC_ALL")
+            .or_else(|| set("LC_CTYPE"))
+            .or_else(|| set("LANG"))
+            .unwrap_or_default();
         let locale = locale.to_ascii_lowercase();
         let asked = set("COLUMNS").and_then(|columns| columns.parse().ok());
-        let found = || Table::new().width().map(usize::from).filter(|_| terminal);
+        let found = || size().map(|(width, _)| width);
         Self {
             colour: terminal && !dumb && set("NO_COLOR").is_none(),
             unicode: !ascii && (locale.contains("utf-8") || locale.contains("utf8")),
@@ -89,6 +91,31 @@ impl Style {
     }
 }
 
+/// Whether the standard output is a terminal that can be drawn anew.
+pub fn redraws() -> bool {
+    io::stdout().is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// How many columns and rows the terminal has, if the standard output is one.
+pub fn size() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some((size.ws_col.into(), size.ws_row.into())).filter(|(columns, rows)| *columns > 0 && *rows > 0)
+}
+
+/// As many lines of a text as the screen has rows, and how many more there are.
+pub fn cut(text: &str, rows: usize) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.len() <= rows {
+        return text.to_owned();
+    }
+    let shown = rows.saturating_sub(1);
+    let more = lines.len() - shown;
+    format!(
+        "{}\n... {more} more lines; name one policy to see less\n",
+        lines[..shown].join("\n")
+    )
+}
+
 /// A page under construction.
 #[derive(Debug)]
 pub struct Page {
@@ -99,7 +126,10 @@ pub struct Page {
 impl Page {
     /// An empty page.
     pub const fn new(style: Style) -> Self {
-        Self { style, text: String::new() }
+        Self {
+            style,
+            text: String::new(),
+        }
     }
 
     /// One line as it is, without breaking it.
@@ -123,7 +153,10 @@ impl Page {
     /// As [`Page::sentence`], in the colour of a tone.
     pub fn toned(&mut self, first: &str, rest: &str, tone: Tone, text: &str) {
         let indent = columns(first).max(columns(rest));
-        let room = self.style.width.map(|width| width.saturating_sub(indent).max(NARROWEST));
+        let room = self
+            .style
+            .width
+            .map(|width| width.saturating_sub(indent).max(NARROWEST));
         let mut before = first;
         for line in wrap(text, room) {
             self.line(&format!("{before}{}", self.style.paint(tone, &line)));
@@ -178,7 +211,9 @@ pub fn columns(text: &str) -> usize {
 
 /// The lines of a text, broken at blanks. A word that is longer than a line is cut.
 pub fn wrap(text: &str, width: Option<usize>) -> Vec<String> {
-    let Some(width) = width.map(|width| width.max(1)) else { return vec![text.to_owned()] };
+    let Some(width) = width.map(|width| width.max(1)) else {
+        return vec![text.to_owned()];
+    };
     let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         let mut word: Vec<char> = word.chars().collect();
@@ -207,7 +242,11 @@ pub fn plain(text: &str) -> String {
     for character in text.chars() {
         let escaped = character.escape_debug();
         // Quotes and backslashes are escaped to two characters, and harmless.
-        if character.is_control() || escaped.len() > 2 { out.extend(escaped) } else { out.push(character) }
+        if character.is_control() || escaped.len() > 2 {
+            out.extend(escaped);
+        } else {
+            out.push(character);
+        }
     }
     out
 }
@@ -233,7 +272,11 @@ pub fn number(value: f64) -> String {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // From 0 to 10.
     let digits = (5.0 - size).max(0.0) as usize;
     let text = format!("{value:.digits$}");
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
 }
 
 /// A number that is stored as text, shortened; anything else as it is.
@@ -261,18 +304,28 @@ pub fn span(span: Span) -> String {
         3600..86_400 => (format!("{}h", seconds / 3600), seconds % 3600 / 60, 'm'),
         _ => (format!("{}d", seconds / 86_400), seconds % 86_400 / 3600, 'h'),
     };
-    if small == 0 { large } else { format!("{large}{small}{unit}") }
+    if small == 0 {
+        large
+    } else {
+        format!("{large}{small}{unit}")
+    }
 }
 
 /// How long ago, or in how long.
 pub fn relative(at: Timestamp, now: Timestamp) -> String {
-    if at > now { format!("in {}", span(at.since(now))) } else { format!("{} ago", span(now.since(at))) }
+    if at > now {
+        format!("in {}", span(at.since(now)))
+    } else {
+        format!("{} ago", span(now.since(at)))
+    }
 }
 
 /// An instant in UTC, with its day unless that is today.
 pub fn instant(at: Timestamp, now: Timestamp) -> String {
     let written = |at: Timestamp, form| {
-        jiff::Timestamp::from_millisecond(at.as_millis()).map(|at| at.strftime(form).to_string()).unwrap_or_default()
+        jiff::Timestamp::from_millisecond(at.as_millis())
+            .map(|at| at.strftime(form).to_string())
+            .unwrap_or_default()
     };
     let today = written(at, "%F") == written(now, "%F");
     written(at, if today { "%H:%M:%SZ" } else { "%F %H:%M:%SZ" })

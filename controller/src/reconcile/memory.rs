@@ -46,6 +46,10 @@ pub struct Memory {
     pub actions: BTreeMap<String, ActionMemory>,
     /// The status as it was last written or read.
     pub written: crds::FeedbackPolicyStatus,
+    /// The sequence of the Change whose write was learned of last.
+    pub recalled: Option<u64>,
+    /// The sequence of the Change whose end was learned from last.
+    pub learned: Option<u64>,
     observing_since: Timestamp,
 }
 
@@ -68,12 +72,15 @@ impl Memory {
                 .map(|action| (action.name.clone(), restored(action, now)))
                 .collect(),
             written: status,
+            recalled: None,
+            learned: None,
             observing_since: now,
         };
+        // First what there is to remember, also where no status was ever written.
+        memory.parse(object);
         for change in changes {
             memory.recall(change, now);
         }
-        memory.parse(object);
         memory
     }
 
@@ -109,7 +116,7 @@ impl Memory {
     }
 
     /// What a Change tells that a crash may have kept from the status: that it was written.
-    fn recall(&mut self, change: &Change, now: Timestamp) {
+    pub fn recall(&mut self, change: &Change, now: Timestamp) {
         let Some(at) = change.status.as_ref().and_then(|status| status.applied_at.as_ref()) else {
             return;
         };

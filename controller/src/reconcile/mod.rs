@@ -1,6 +1,7 @@
 //! One policy, one pass: observe, evaluate, carry on what is open, decide, check, apply, record.
 
 pub mod evidence;
+mod learn;
 pub mod memory;
 pub(crate) mod open;
 pub mod orphans;
@@ -107,6 +108,7 @@ async fn tell(
 impl Pass<'_> {
     async fn run(&self, memory: &mut Memory) -> (Summary, Option<Proposed>) {
         self.evaluate(memory);
+        learn::catch_up(self, memory);
         if let Some(snapshot) = &self.seen.found.snapshot
             && self.own_open().is_none()
         {

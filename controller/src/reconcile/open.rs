@@ -1,27 +1,27 @@
 //! Carrying on a transaction that is open: finish the write, judge the effect, commit or undo.
 
-use super::{Context, Pass, memory, memory::Memory};
+use super::{Context, Pass, learn, memory, memory::Memory};
 use crate::{
     apply::{Authority, Hands, JournalError, Journals, ReplicasEvent, ReplicasTx, drive, journal_of, roll_back},
-    clock::{from_micro_time, micro_time},
+    clock::micro_time,
     observe::{find, is_open, target::Snapshot},
     validate::{FrozenVerification, comparison_of_change},
 };
 use flyball_core::{
     check::{self, Approved, OpenChange, Undo, undo_decrease, undo_increase},
-    decide::{Direction, Inputs, Latch, ScaleEvent},
+    decide::{Direction, Inputs},
     policy::{OnInconclusive, OnIneffective, Query, Replicas, ReplicasAction},
     signal::Reading,
     time::Span,
-    transaction::{Abort, Cause, Event, Journal, Outcome, Phase, Tx, Verdict},
+    transaction::{Abort, Event, Journal, Phase, Tx, Verdict},
     verify::{Judgement, judge},
 };
-use flyball_crds::{Change, FeedbackPolicy, Verdict as RecordedVerdict, YieldStatus};
+use flyball_crds::{Change, FeedbackPolicy, Verdict as RecordedVerdict};
 use kube::ResourceExt;
-use tracing::{error, info};
+use tracing::error;
 
 /// After the API server refused a write, the next one waits for so long at most.
-const REFUSED_PAUSE: Span = Span::from_secs(120);
+pub(super) const REFUSED_PAUSE: Span = Span::from_secs(120);
 
 /// What became of an open Change in this pass.
 pub(crate) struct Carried {
@@ -71,7 +71,7 @@ pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change)
         verdict,
     )
     .await;
-    remember(pass, memory, &before, &tx, &change);
+    learn::remember(pass, memory, &before, &tx, &change);
     Ok(Carried { change, tx, waiting })
 }
 
@@ -143,7 +143,7 @@ fn kind_of(ctx: &Context, change: &Change) -> Option<kube::api::ApiResource> {
     kind.as_ref().ok().map(|targets| targets.resource.clone())
 }
 
-fn manager(snapshot: &Snapshot) -> Option<String> {
+pub(super) fn manager(snapshot: &Snapshot) -> Option<String> {
     snapshot
         .manager
         .as_ref()
@@ -342,104 +342,5 @@ fn said(judgement: &Judgement, frozen: &FrozenVerification) -> String {
                 "{value:.4} {asked} was not achieved within {within}, but the demand moved from {before} to {demand}"
             )
         }
-    }
-}
-
-/// What the policy learns from a transaction that moved on.
-pub(super) fn remember(
-    pass: &Pass<'_>,
-    memory: &mut Memory,
-    before: &Journal<Replicas>,
-    tx: &ReplicasTx,
-    change: &Change,
-) {
-    let (journal, now) = (&tx.journal, pass.seen.now);
-    if journal.phase == before.phase {
-        return;
-    }
-    info!(policy = pass.name, change = change.name_any(), phase = ?journal.phase, "the Change moved on");
-    if let (Some(at), None) = (journal.applied_at, before.applied_at) {
-        memory.moved(ScaleEvent {
-            at,
-            from: journal.before,
-            to: journal.after,
-        });
-    }
-    match journal.phase {
-        Phase::Closed(Outcome::Committed) => {
-            memory.verified(journal.after);
-            if let Some(action) = memory.actions.get_mut(&change.spec.action) {
-                action.history.latch = None;
-            }
-        }
-        Phase::Closed(Outcome::RolledBack) => {
-            let to = journal.rollback_to.unwrap_or(journal.before);
-            memory.moved(ScaleEvent {
-                at: now,
-                from: journal.after,
-                to,
-            });
-            latch(pass, memory, change, journal);
-        }
-        Phase::Closed(Outcome::Ineffective) => latch(pass, memory, change, journal),
-        Phase::Closed(Outcome::Superseded(Cause::Foreign)) => {
-            let manager = pass.seen.found.snapshot.as_ref().and_then(manager);
-            give_way(
-                pass,
-                memory,
-                manager.unwrap_or_else(|| "somebody else".to_owned()),
-                pass.policy.yield_for,
-            );
-        }
-        Phase::Closed(Outcome::Superseded(Cause::Refused)) => {
-            let pause = pass.policy.yield_for.min(REFUSED_PAUSE);
-            give_way(
-                pass,
-                memory,
-                "the API server, which refused the last write,".to_owned(),
-                pause,
-            );
-        }
-        _ => {}
-    }
-}
-
-/// Keeps our hands off the field for a while.
-fn give_way(pass: &Pass<'_>, memory: &mut Memory, manager: String, pause: Span) {
-    let yielded = YieldStatus {
-        manager,
-        until: Some(micro_time(pass.seen.now + pause)),
-        generation: pass.object.metadata.generation.unwrap_or_default(),
-    };
-    for action in memory.actions.values_mut() {
-        action.yielded = Some(yielded.clone());
-    }
-}
-
-/// A change that did not help is not repeated while demand and signal stay where they are.
-fn latch(pass: &Pass<'_>, memory: &mut Memory, change: &Change, journal: &Journal<Replicas>) {
-    if !matches!(journal.verdict, Some(Verdict::Ineffective | Verdict::Broken)) {
-        return;
-    }
-    let Some(frozen) = change
-        .spec
-        .verification
-        .as_ref()
-        .and_then(|frozen| comparison_of_change(frozen).ok())
-    else {
-        return;
-    };
-    let status = change.status.as_ref();
-    let verdict = status.and_then(|status| status.verdict.as_ref());
-    let at = verdict
-        .and_then(|verdict| verdict.at.as_ref())
-        .map_or(pass.seen.now, from_micro_time);
-    if let Some(action) = memory.actions.get_mut(&change.spec.action) {
-        action.history.latch = Some(Latch {
-            direction: memory::direction(change.spec.direction),
-            demand: frozen.baseline.demand,
-            signal: verdict.and_then(|verdict| verdict.value),
-            until: at + frozen.verification.latch,
-        });
     }
 }

@@ -1,7 +1,7 @@
 //! Decide, check, and begin a Change: the way from readings to a write.
 
 use super::{
-    Pass, evidence,
+    Pass, evidence, learn,
     memory::{self, Memory, stored_direction, stored_replicas},
     open::{self, Carried},
 };
@@ -401,7 +401,7 @@ async fn begin(
         ctx.recorder.write_failed(&journals.change, &message);
     }
     let change = journals.change.clone();
-    open::remember(pass, memory, &before, &tx, &change);
+    learn::remember(pass, memory, &before, &tx, &change);
     Proposed::Begun(Box::new(Carried {
         change,
         tx,

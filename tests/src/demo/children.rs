@@ -30,8 +30,14 @@ impl Running {
         let err = out.try_clone().map_err(DemoError::file(log))?;
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(out).stderr(err);
-        command.env_remove("KUBECONFIG").env("NO_COLOR", "1").process_group(0).kill_on_drop(true);
-        Ok(Self { child: command.spawn().map_err(DemoError::file(program))? })
+        command
+            .env_remove("KUBECONFIG")
+            .env("NO_COLOR", "1")
+            .process_group(0)
+            .kill_on_drop(true);
+        Ok(Self {
+            child: command.spawn().map_err(DemoError::file(program))?,
+        })
     }
 
     /// Its process id, as long as it runs.
@@ -46,7 +52,11 @@ impl Running {
 
     /// Asks it to end, waits, and kills it if it does not.
     pub async fn end(mut self) {
-        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
+        let pid = self
+            .child
+            .id()
+            .and_then(|pid| i32::try_from(pid).ok())
+            .and_then(Pid::from_raw);
         if let Some(pid) = pid {
             // It may have ended by itself meanwhile.
             let _ = kill_process(pid, Signal::TERM);
@@ -73,17 +83,27 @@ impl Ran {
     pub fn last_words(&self) -> &str {
         let of = |text: &'_ str| text.lines().rfind(|line| !line.trim().is_empty()).map(|_| ());
         let text = if of(&self.err).is_some() { &self.err } else { &self.out };
-        text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing")
+        text.lines()
+            .rfind(|line| !line.trim().is_empty())
+            .unwrap_or("it said nothing")
     }
 }
 
 /// Runs a program to its end.
 pub async fn run(program: &Path, args: &[&OsStr]) -> Result<Ran, DemoError> {
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
     let output = command.output().await.map_err(DemoError::file(program))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(Ran { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code() })
+    Ok(Ran {
+        out: text(&output.stdout),
+        err: text(&output.stderr),
+        code: output.status.code(),
+    })
 }
 
 /// Runs a program to its end, which must be a good one.
@@ -93,6 +113,12 @@ pub async fn must(program: &Path, args: &[&OsStr]) -> Result<Ran, DemoError> {
         return Ok(ran);
     }
     let name = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy();
-    let first = args.first().map(|arg| format!(" {}", arg.to_string_lossy())).unwrap_or_default();
-    Err(DemoError::Program { program: format!("{name}{first}"), reason: ran.last_words().to_owned() })
+    let first = args
+        .first()
+        .map(|arg| format!(" {}", arg.to_string_lossy()))
+        .unwrap_or_default();
+    Err(DemoError::Program {
+        program: format!("{name}{first}"),
+        reason: ran.last_words().to_owned(),
+    })
 }

@@ -71,7 +71,10 @@ impl DemoError {
     /// For `map_err` on a request to the API server.
     pub fn api(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
         let what = what.into();
-        move |source| Self::Api { what, source: Box::new(source) }
+        move |source| Self::Api {
+            what,
+            source: Box::new(source),
+        }
     }
 
     /// For `map_err` on a file.

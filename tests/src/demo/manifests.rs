@@ -20,7 +20,7 @@ const SOURCE: &str = include_str!("../../demo/manifests/source.yaml");
 const POLICY_CHECKOUT: &str = include_str!("../../demo/manifests/policy-checkout.yaml");
 const POLICY_ORDERS: &str = include_str!("../../demo/manifests/policy-orders.yaml");
 
-/// The kinds of the controller's manifests that the demo needs: identity, rights and admission. Its
+/// The kinds of the controller's manifests that the demo needs: identity, rights, admission and lease. Its
 /// own process takes the place of the Deployment and what belongs to that.
 const OF_THE_CONTROLLER: &[&str] = &[
     "Namespace",
@@ -31,6 +31,7 @@ const OF_THE_CONTROLLER: &[&str] = &[
     "ClusterRoleBinding",
     "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
+    "Lease",
 ];
 
 /// An image and whether the node may fetch it.
@@ -53,7 +54,14 @@ pub fn services(part: Part, image: &Image) -> String {
         Part::Checkout => CHECKOUT,
         Part::Orders => ORDERS,
     };
-    fill(template, &[("NAMESPACE", part.namespace()), ("IMAGE", &image.name), ("PULL", image.pull)])
+    fill(
+        template,
+        &[
+            ("NAMESPACE", part.namespace()),
+            ("IMAGE", &image.name),
+            ("PULL", image.pull),
+        ],
+    )
 }
 
 /// A load of so many requests a second.
@@ -92,12 +100,17 @@ pub fn policy(part: Part, setting: &Setting) -> String {
 }
 
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+    values.iter().fold(template.to_owned(), |text, (name, value)| {
+        text.replace(&format!("${{{name}}}"), value)
+    })
 }
 
 /// The documents of a text.
 pub fn documents(file: &str, text: &str) -> Result<Vec<DynamicObject>, DemoError> {
-    let bad = |error: serde_yaml::Error| DemoError::Manifest { file: file.to_owned(), reason: error.to_string() };
+    let bad = |error: serde_yaml::Error| DemoError::Manifest {
+        file: file.to_owned(),
+        reason: error.to_string(),
+    };
     let mut objects = Vec::new();
     for document in serde_yaml::Deserializer::from_str(text) {
         let value = serde_json::Value::deserialize(document).map_err(bad)?;
@@ -105,7 +118,10 @@ pub fn documents(file: &str, text: &str) -> Result<Vec<DynamicObject>, DemoError
             continue;
         }
         let object = serde_json::from_value(value);
-        objects.push(object.map_err(|error| DemoError::Manifest { file: file.to_owned(), reason: error.to_string() })?);
+        objects.push(object.map_err(|error| DemoError::Manifest {
+            file: file.to_owned(),
+            reason: error.to_string(),
+        })?);
     }
     Ok(objects)
 }
@@ -138,9 +154,13 @@ pub struct Made(DynamicObject);
 async fn api_for(client: &Client, object: &DynamicObject) -> Result<Api<DynamicObject>, DemoError> {
     let types = kind_of(object);
     let what = format!("{} {}", types.kind, object.name_any());
-    let gvk = GroupVersionKind::try_from(&types)
-        .map_err(|error| DemoError::Manifest { file: what.clone(), reason: error.to_string() })?;
-    let (resource, abilities) = discovery::pinned_kind(client, &gvk).await.map_err(DemoError::api(what))?;
+    let gvk = GroupVersionKind::try_from(&types).map_err(|error| DemoError::Manifest {
+        file: what.clone(),
+        reason: error.to_string(),
+    })?;
+    let (resource, abilities) = discovery::pinned_kind(client, &gvk)
+        .await
+        .map_err(DemoError::api(what))?;
     Ok(match (abilities.scope, object.namespace()) {
         (Scope::Namespaced, Some(namespace)) => Api::namespaced_with(client.clone(), &namespace, &resource),
         (Scope::Namespaced, None) => Api::default_namespaced_with(client.clone(), &resource),
@@ -171,10 +191,19 @@ pub async fn create_all(client: &Client, file: &str, text: &str) -> Result<Vec<M
 }
 
 impl Made {
+    /// Whether it is the object of this kind and name.
+    pub fn is(&self, kind: &str, name: &str) -> bool {
+        kind_of(&self.0).kind == kind && self.0.name_any() == name
+    }
+
     /// Deletes it, and does not mind if it is gone.
     pub async fn delete(&self, client: &Client) -> Result<(), DemoError> {
         let what = format!("delete {} {}", kind_of(&self.0).kind, self.0.name_any());
-        match api_for(client, &self.0).await?.delete(&self.0.name_any(), &DeleteParams::default()).await {
+        match api_for(client, &self.0)
+            .await?
+            .delete(&self.0.name_any(), &DeleteParams::default())
+            .await
+        {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(DemoError::api(what)(error)),

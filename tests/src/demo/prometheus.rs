@@ -36,7 +36,11 @@ impl Prometheus {
         let client = reqwest::Client::builder().timeout(LIMIT).no_proxy().build()?;
         let recent = "sum(rate(http_request_duration_seconds_sum[10s])) / sum(rate(http_requests_total[10s]))";
         let load = "sum(rate(http_requests_received_total[10s]))";
-        Ok(Self { client, url, queries: [setting.latency_query(), recent.to_owned(), load.to_owned()] })
+        Ok(Self {
+            client,
+            url,
+            queries: [setting.latency_query(), recent.to_owned(), load.to_owned()],
+        })
     }
 
     /// One round of questions. What has no answer is left out.
@@ -65,8 +69,14 @@ mod tests {
     use super::value;
 
     #[rstest::rstest]
-    #[case(r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.0,"0.25"]}]}}"#, Some(0.25))]
-    #[case(r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.0,"NaN"]}]}}"#, None)]
+    #[case(
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.0,"0.25"]}]}}"#,
+        Some(0.25)
+    )]
+    #[case(
+        r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.0,"NaN"]}]}}"#,
+        None
+    )]
     #[case(r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#, None)]
     #[case(r#"{"status":"error","error":"bad"}"#, None)]
     fn only_a_finite_number_is_a_value(#[case] answer: &str, #[case] expected: Option<f64>) {

@@ -110,7 +110,7 @@ impl Setting {
             hold: Duration::from_secs(20),
             within: Duration::from_secs(100),
             calm: Duration::from_secs(25),
-            watch: Duration::from_secs(45),
+            watch: Duration::from_secs(60),
         },
     };
 

@@ -69,6 +69,8 @@ pub struct Chapter {
     pub changes: BTreeMap<String, Change>,
     /// The policy.
     pub policy: Option<FeedbackPolicy>,
+    /// When it was first seen.
+    pub adopted: Option<Timestamp>,
 }
 
 impl Chapter {
@@ -90,8 +92,11 @@ impl Chapter {
 
     /// Changes that wrote or will write their target, in their order.
     pub fn written(&self, direction: Direction) -> Vec<&Change> {
-        let mut all: Vec<&Change> =
-            self.changes.values().filter(|c| c.spec.sequence > 0 && c.spec.direction == direction).collect();
+        let mut all: Vec<&Change> = self
+            .changes
+            .values()
+            .filter(|c| c.spec.sequence > 0 && c.spec.direction == direction)
+            .collect();
         all.sort_by_key(|change| change.spec.sequence);
         all
     }
@@ -99,7 +104,10 @@ impl Chapter {
     /// The Change under way, else the one that moved last.
     pub fn current(&self) -> Option<&Change> {
         let key = |change: &&Change| (phase(change).is_open(), change.spec.proposed_at.0);
-        self.changes.values().filter(|change| change.spec.sequence > 0).max_by_key(key)
+        self.changes
+            .values()
+            .filter(|change| change.spec.sequence > 0)
+            .max_by_key(key)
     }
 }
 
@@ -110,7 +118,12 @@ pub fn phase(change: &Change) -> Phase {
 
 /// The check that refused a Change.
 pub fn refusal(change: &Change) -> Option<&str> {
-    let refused = change.spec.evidence.checks.iter().find(|check| check.verdict == CheckVerdict::Refused);
+    let refused = change
+        .spec
+        .evidence
+        .checks
+        .iter()
+        .find(|check| check.verdict == CheckVerdict::Refused);
     refused.map(|check| check.name.as_str())
 }
 
@@ -139,7 +152,11 @@ pub struct World {
 impl World {
     /// Nothing is known yet.
     pub fn new(began: Timestamp) -> Self {
-        Self { began, chapters: Default::default(), lines: Vec::new() }
+        Self {
+            began,
+            chapters: Default::default(),
+            lines: Vec::new(),
+        }
     }
 
     /// One chapter.
@@ -149,7 +166,11 @@ impl World {
 
     /// Adds a line.
     pub fn say(&mut self, at: Timestamp, part: Option<Part>, text: impl Into<String>) {
-        self.lines.push(Line { at, part, text: text.into() });
+        self.lines.push(Line {
+            at,
+            part,
+            text: text.into(),
+        });
     }
 
     /// Seconds since the beginning.
@@ -163,12 +184,17 @@ impl World {
         let told = match sighting {
             Sighting::Measured(measured) => {
                 let (spec, ready) = chapter.replicas;
-                chapter.samples.push(Sample { at: now, measured, spec, ready });
+                chapter.samples.push(Sample {
+                    at: now,
+                    measured,
+                    spec,
+                    ready,
+                });
                 Vec::new()
             }
             Sighting::Deployment(spec, ready) => chapter.deployment(spec, ready),
             Sighting::Policy(policy) => chapter.policy(*policy, now),
-            Sighting::Change(change) => chapter.change(*change),
+            Sighting::Change(change) => chapter.change(&change, now),
         };
         for text in told {
             self.say(now, Some(part), text);
@@ -179,81 +205,157 @@ impl World {
 impl Chapter {
     fn deployment(&mut self, spec: i32, ready: i32) -> Vec<String> {
         let before = std::mem::replace(&mut self.replicas, (spec, ready));
-        let arrived = before != self.replicas && spec == ready && before != (0, 0);
-        if arrived { vec![format!("{ready} of {spec} replicas are ready")] } else { Vec::new() }
+        let arrived = before.1 < ready && spec == ready && before != (0, 0);
+        if arrived {
+            vec![format!("{ready} of {spec} replicas are ready")]
+        } else {
+            Vec::new()
+        }
     }
 
     fn policy(&mut self, policy: FeedbackPolicy, now: Timestamp) -> Vec<String> {
         let mut told = Vec::new();
         for rule in policy.status.iter().flat_map(|status| &status.rules) {
             let (state, _) = self.alert(&rule.alert);
-            let since = rule.alerts.iter().filter_map(|alert| Some(alert.active_at.as_ref()?.0)).min();
+            let since = rule
+                .alerts
+                .iter()
+                .filter_map(|alert| Some(alert.active_at.as_ref()?.0))
+                .min();
             if state == rule.state {
                 continue;
             }
-            let worst = rule.alerts.iter().filter_map(|alert| alert.value.parse::<f64>().ok()).reduce(f64::max);
-            told.push(match (rule.state, worst) {
-                (AlertState::Inactive, _) => format!("{} is inactive again", rule.alert),
-                (AlertState::Pending, Some(value)) => format!("{} is pending at {value:.2}", rule.alert),
-                (AlertState::Pending, None) => format!("{} is pending", rule.alert),
-                (AlertState::Firing, Some(value)) => format!("{} fires at {value:.2}", rule.alert),
-                (AlertState::Firing, None) => format!("{} fires", rule.alert),
+            let worst = rule
+                .alerts
+                .iter()
+                .filter_map(|alert| alert.value.parse::<f64>().ok())
+                .reduce(f64::max);
+            told.push(in_words(&rule.alert, rule.state, worst));
+            self.moves.push(Moved {
+                at: now,
+                alert: rule.alert.clone(),
+                state: rule.state,
+                since,
             });
-            self.moves.push(Moved { at: now, alert: rule.alert.clone(), state: rule.state, since });
         }
         let (before, after) = (self.policy.as_ref().and_then(trouble), trouble(&policy));
         if before != after {
-            told.push(after.map_or_else(|| "the policy is ready".to_owned(), |why| format!("the policy is not ready: {why}")));
+            told.push(after.map_or_else(
+                || "the policy is ready".to_owned(),
+                |why| format!("the policy is not ready: {why}"),
+            ));
         }
         self.policy = Some(policy);
+        self.adopted = self.adopted.or(Some(now));
         told
     }
 
-    fn change(&mut self, change: Change) -> Vec<String> {
+    fn change(&mut self, change: &Change, now: Timestamp) -> Vec<String> {
         let before = self.changes.insert(change.name_any(), change.clone());
-        let (was, is) = (before.as_ref().map(phase), phase(&change));
+        let (was, is) = (before.as_ref().map(phase), phase(change));
         let mut told = Vec::new();
+        // A pass writes the policy's status last, so what led to a Change is known from the Change first.
+        for alert in change.spec.evidence.alerts.iter().filter(|_| was.is_none()) {
+            let Some(name) = alert.labels.get("alertname") else {
+                continue;
+            };
+            let since = alert.active_at.as_ref().map(|at| at.0);
+            if alert.state == AlertState::Firing && self.alert(name).0 != AlertState::Firing {
+                let worst = alert.value.parse().ok();
+                told.push(in_words(name, AlertState::Firing, worst));
+                self.moves.push(Moved {
+                    at: now,
+                    alert: name.clone(),
+                    state: AlertState::Firing,
+                    since,
+                });
+            }
+        }
         if was.is_none() && change.spec.sequence > 0 {
-            told.push(proposed(&change));
+            told.push(proposed(change));
         }
         if was != Some(is) {
-            told.extend(moved_to(&change, is));
+            told.extend(moved_to(change, is));
         }
         told
     }
 }
 
+fn in_words(alert: &str, state: AlertState, worst: Option<f64>) -> String {
+    match (state, worst) {
+        (AlertState::Inactive, _) => format!("{alert} is inactive again"),
+        (AlertState::Pending, Some(value)) => format!("{alert} is pending at {value:.2}"),
+        (AlertState::Pending, None) => format!("{alert} is pending"),
+        (AlertState::Firing, Some(value)) => format!("{alert} fires at {value:.2}"),
+        (AlertState::Firing, None) => format!("{alert} fires"),
+    }
+}
+
 fn trouble(policy: &FeedbackPolicy) -> Option<String> {
-    let ready = policy.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == "Ready")?;
+    let ready = policy
+        .status
+        .as_ref()?
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Ready")?;
     (ready.status != "True").then(|| format!("{}: {}", ready.reason, ready.message))
 }
 
 fn proposed(change: &Change) -> String {
     let (spec, checks) = (&change.spec, &change.spec.evidence.checks);
-    let passed = checks.iter().filter(|check| check.verdict == CheckVerdict::Passed).count();
+    let passed = checks
+        .iter()
+        .filter(|check| check.verdict == CheckVerdict::Passed)
+        .count();
     let others = checks.len() - passed;
-    let others = if others == 0 { String::new() } else { format!(", {others} had nothing to judge or clamped it") };
-    format!("Change {} -> {} proposed, since {}; {passed} checks passed{others}", spec.before, spec.after, spec.reason)
+    let others = if others == 0 {
+        String::new()
+    } else {
+        format!(", {others} had nothing to judge or clamped it")
+    };
+    format!(
+        "Change {} -> {} proposed, since {}; {passed} checks passed{others}",
+        spec.before, spec.after, spec.reason
+    )
 }
 
 fn moved_to(change: &Change, is: Phase) -> Option<String> {
     let spec = &change.spec;
     let (from, to) = (spec.before, spec.after);
     let verdict = change.status.as_ref().and_then(|status| status.verdict.as_ref());
-    let why = || verdict.map(|verdict| format!(": {}", verdict.message)).unwrap_or_default();
+    let why = || {
+        verdict
+            .map(|verdict| format!(": {}", verdict.message))
+            .unwrap_or_default()
+    };
     Some(match is {
         Phase::Applying => return None,
         Phase::Verifying => {
-            let settle = spec.verification.as_ref().map(|v| v.settle.to_string()).unwrap_or_default();
+            let settle = spec
+                .verification
+                .as_ref()
+                .map(|v| v.settle.to_string())
+                .unwrap_or_default();
             format!("applied: {to} replicas accepted; its effect is judged after {settle}")
         }
         Phase::Committed => format!("Change {from} -> {to} verified and committed{}", why()),
-        Phase::RollingBack => format!("Change {from} -> {to} found {}{}", verdict.map_or("wrong", |v| v.result.as_str()), why()),
+        Phase::RollingBack => format!(
+            "Change {from} -> {to} found {}{}",
+            verdict.map_or("wrong", |v| v.result.as_str()),
+            why()
+        ),
         Phase::RolledBack => {
-            let back = change.status.as_ref().and_then(|status| status.rollback_to).unwrap_or(from);
+            let back = change
+                .status
+                .as_ref()
+                .and_then(|status| status.rollback_to)
+                .unwrap_or(from);
             format!("Change {from} -> {to} rolled back to {back}")
         }
-        Phase::Refused => format!("{from} -> {to} refused by the check {}", refusal(change).unwrap_or("(unknown)")),
+        Phase::Refused => format!(
+            "{from} -> {to} refused by the check {}",
+            refusal(change).unwrap_or("(unknown)")
+        ),
         Phase::Recommended => format!("{from} -> {to} only recommended: the mode is not Enforce"),
         Phase::Ineffective => format!("Change {from} -> {to} ineffective, but held{}", why()),
         Phase::Inconclusive => format!("Change {from} -> {to} inconclusive and held{}", why()),

@@ -40,14 +40,30 @@ mod tests {
 
     #[test]
     fn a_request_has_a_label() {
-        let of = |method: &str, uri: &str| label(&Request::builder().method(method).uri(uri).body(Body::empty()).unwrap());
+        let of =
+            |method: &str, uri: &str| label(&Request::builder().method(method).uri(uri).body(Body::empty()).unwrap());
         let scale = "/apis/apps/v1/namespaces/a/deployments/web/scale";
-        assert_eq!(of("PUT", &format!("{scale}?fieldManager=flyball")), "PUT deployments/scale");
+        assert_eq!(
+            of("PUT", &format!("{scale}?fieldManager=flyball")),
+            "PUT deployments/scale"
+        );
         assert_eq!(of("PUT", &format!("{scale}?dryRun=All")), "TRY deployments/scale");
-        assert_eq!(of("GET", "/apis/flyball.dev/v1alpha1/changes?watch=true"), "WATCH changes");
-        assert_eq!(of("GET", "/apis/flyball.dev/v1alpha1/namespaces/a/changes?limit=1"), "LIST changes");
+        assert_eq!(
+            of("GET", "/apis/flyball.dev/v1alpha1/changes?watch=true"),
+            "WATCH changes"
+        );
+        assert_eq!(
+            of("GET", "/apis/flyball.dev/v1alpha1/namespaces/a/changes?limit=1"),
+            "LIST changes"
+        );
         assert_eq!(of("GET", "/api/v1/namespaces/a"), "GET namespaces");
-        assert_eq!(of("PATCH", "/apis/flyball.dev/v1alpha1/namespaces/a/feedbackpolicies/x/status"), "PATCH feedbackpolicies/status");
+        assert_eq!(
+            of(
+                "PATCH",
+                "/apis/flyball.dev/v1alpha1/namespaces/a/feedbackpolicies/x/status"
+            ),
+            "PATCH feedbackpolicies/status"
+        );
         assert_eq!(of("GET", "/version"), "GET /version");
     }
 }

@@ -50,7 +50,11 @@ pub fn policy(name: &str, source: &str) -> Value {
 
 /// The same policy with a way down: one replica after two seconds of quiet.
 pub fn policy_with_way_down(name: &str, source: &str) -> Value {
-    with(policy(name, source), "/spec/actions/0/replicas/step/down", json!({"pods": 1, "after": "2s"}))
+    with(
+        policy(name, source),
+        "/spec/actions/0/replicas/step/down",
+        json!({"pods": 1, "after": "2s"}),
+    )
 }
 
 /// An object with one value set. Missing parents are made.

@@ -9,7 +9,6 @@ use std::{
 };
 
 /// A running controller. It is killed when this is dropped.
-#[derive(Clone)]
 pub struct Controller {
     child: Arc<Mutex<Child>>,
     /// What it wrote to standard error.
@@ -32,7 +31,16 @@ impl Controller {
         let out = File::options().create(true).append(true).open(&log).expect("a log");
         let child = Command::new(&bed.flyball)
             .args(["--kubeconfig", &kubeconfig.display().to_string(), "run"])
-            .args(["--namespace", namespace, "--watch-namespace", namespace, "--identity", identity, "--listen", "127.0.0.1:0"])
+            .args([
+                "--namespace",
+                namespace,
+                "--watch-namespace",
+                namespace,
+                "--identity",
+                identity,
+                "--listen",
+                "127.0.0.1:0",
+            ])
             .args(more)
             .env_remove("KUBECONFIG")
             .env("FLYBALL_LOG", "info,flyball_controller=debug")
@@ -41,18 +49,15 @@ impl Controller {
             .stderr(out)
             .spawn()
             .expect("the controller starts");
-        let controller = Self { child: Arc::new(Mutex::new(child)), log };
-        let victim = controller.clone();
-        proxy.aim(move || victim.kill());
-        controller
+        let child = Arc::new(Mutex::new(child));
+        let victim = Arc::clone(&child);
+        proxy.aim(move || kill(&victim));
+        Self { child, log }
     }
 
     /// `kill -9`, and waits for its end.
     pub fn kill(&self) {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        // It may have ended by itself.
-        let _ = child.kill();
-        let _ = child.wait();
+        kill(&self.child);
     }
 
     /// Whether it runs.
@@ -60,4 +65,17 @@ impl Controller {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         matches!(child.try_wait(), Ok(None))
     }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        kill(&self.child);
+    }
+}
+
+fn kill(child: &Mutex<Child>) {
+    let mut child = child.lock().unwrap_or_else(PoisonError::into_inner);
+    // It may have ended by itself.
+    let _ = child.kill();
+    let _ = child.wait();
 }

@@ -6,15 +6,16 @@ use axum::{
     extract::State,
     http::{Response, StatusCode, header},
 };
-use futures::stream;
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
     future::pending,
     io,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, task::JoinHandle, time::sleep};
 
 /// How old the samples behind a fresh value are, in seconds.
 const AGE: f64 = 0.2;
@@ -111,7 +112,9 @@ fn lock(book: &Mutex<Book>) -> std::sync::MutexGuard<'_, Book> {
 
 async fn serve(State(book): State<Arc<Mutex<Book>>>, body: Bytes) -> Response<Body> {
     let form = reqwest::Url::parse(&format!("http://form/?{}", String::from_utf8_lossy(&body)));
-    let form: HashMap<String, String> = form.map(|url| url.query_pairs().into_owned().collect()).unwrap_or_default();
+    let form: HashMap<String, String> = form
+        .map(|url| url.query_pairs().into_owned().collect())
+        .unwrap_or_default();
     let query = form.get("query").cloned().unwrap_or_default();
     let time: f64 = form.get("time").and_then(|time| time.parse().ok()).unwrap_or_default();
     let say = {
@@ -119,14 +122,20 @@ async fn serve(State(book): State<Arc<Mutex<Book>>>, body: Bytes) -> Response<Bo
         book.asked += 1;
         // The longest name: one may be the beginning of another.
         let known = book.says.iter().filter(|(metric, _)| query.contains(metric.as_str()));
-        known.max_by_key(|(metric, _)| metric.len()).map(|(_, say)| Arc::clone(say))
+        known
+            .max_by_key(|(metric, _)| metric.len())
+            .map(|(_, say)| Arc::clone(say))
     };
     let answer = match say {
         Some(say) => say(),
         None if query == "1" => Answer::Value(1.0),
         None => Answer::Empty,
     };
-    let answer = if query.contains("timestamp(") { age(answer) } else { answer };
+    let answer = if query.contains("timestamp(") {
+        age(answer)
+    } else {
+        answer
+    };
     written(answer, time).await
 }
 
@@ -143,37 +152,51 @@ fn age(answer: Answer) -> Answer {
 
 async fn written(answer: Answer, time: f64) -> Response<Body> {
     let vector = |elements: Vec<(Value, String)>| {
-        let result: Vec<Value> =
-            elements.into_iter().map(|(metric, value)| json!({"metric": metric, "value": [time, value]})).collect();
+        let result: Vec<Value> = elements
+            .into_iter()
+            .map(|(metric, value)| json!({"metric": metric, "value": [time, value]}))
+            .collect();
         json!({"status": "success", "data": {"resultType": "vector", "result": result}})
     };
     let one = |value: f64| vector(vec![(json!({}), value.to_string())]);
     match answer {
         Answer::Value(value) | Answer::Stale(value, _) => ok(&one(value)),
         Answer::Text(value) => ok(&vector(vec![(json!({}), value.to_owned())])),
-        Answer::Vector(values) => {
-            ok(&vector(values.into_iter().map(|(pod, value)| (json!({"pod": pod}), value.to_string())).collect()))
-        }
+        Answer::Vector(values) => ok(&vector(
+            values
+                .into_iter()
+                .map(|(pod, value)| (json!({"pod": pod}), value.to_string()))
+                .collect(),
+        )),
         Answer::Partial(value) => {
             let mut body = one(value);
             body["warnings"] = json!(["a store did not answer"]);
             ok(&body)
         }
         Answer::Empty => ok(&vector(Vec::new())),
-        Answer::Typed(kind, result) => ok(&json!({"status": "success", "data": {"resultType": kind, "result": result}})),
+        Answer::Typed(kind, result) => {
+            ok(&json!({"status": "success", "data": {"resultType": kind, "result": result}}))
+        }
         Answer::Error(status, message) => {
             let body = json!({"status": "error", "errorType": "execution", "error": message});
             response(status, "application/json", Body::from(body.to_string()))
         }
         Answer::Raw(status, kind, body) => response(status, kind, Body::from(body)),
         Answer::Half => {
-            let half: Vec<Result<Bytes, io::Error>> =
-                vec![Ok(Bytes::from_static(b"{\"status\": \"success\", ")), Err(io::Error::other("broken off"))];
-            response(200, "application/json", Body::from_stream(stream::iter(half)))
+            let begin = stream::iter([Ok(Bytes::from_static(b"{\"status\": \"success\", "))]);
+            let broken = stream::once(async {
+                // So that the beginning is out.
+                sleep(Duration::from_millis(100)).await;
+                Err(io::Error::other("broken off"))
+            });
+            response(200, "application/json", Body::from_stream(begin.chain(broken)))
         }
         Answer::Redirect => {
             let mut answer = response(302, "text/plain", Body::empty());
-            answer.headers_mut().insert(header::LOCATION, header::HeaderValue::from_static("http://elsewhere.example/"));
+            answer.headers_mut().insert(
+                header::LOCATION,
+                header::HeaderValue::from_static("http://elsewhere.example/"),
+            );
             answer
         }
         Answer::Hang => pending().await,
@@ -187,6 +210,8 @@ fn ok(body: &Value) -> Response<Body> {
 fn response(status: u16, kind: &'static str, body: Body) -> Response<Body> {
     let mut answer = Response::new(body);
     *answer.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    answer.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
     answer
 }

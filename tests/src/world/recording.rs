@@ -37,7 +37,10 @@ fn lock(trace: &Mutex<Trace>) -> MutexGuard<'_, Trace> {
 }
 
 fn version<K: Resource>(object: &K) -> u64 {
-    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or(0)
+    object
+        .resource_version()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
 }
 
 impl Recording {
@@ -56,12 +59,21 @@ impl Recording {
             .iter()
             .map(|api| {
                 let seen = |object: &DynamicObject| What::Target(TargetSeen::of(object));
-                follow(api.clone(), &trace, seen, |object| What::TargetGone(object.uid().unwrap_or_default()))
+                follow(api.clone(), &trace, seen, |object| {
+                    What::TargetGone(object.uid().unwrap_or_default())
+                })
             })
             .collect();
         let seen = |change: &Change| What::Change(Box::new(change.clone()));
-        tasks.push(follow(changes.clone(), &trace, seen, |change| What::ChangeGone(change.name_any())));
-        Self { trace, tasks, targets, changes }
+        tasks.push(follow(changes.clone(), &trace, seen, |change| {
+            What::ChangeGone(change.name_any())
+        }));
+        Self {
+            trace,
+            tasks,
+            targets,
+            changes,
+        }
     }
 
     /// The replicas of a target as the watch last told; 0 if it is not known.
@@ -84,10 +96,21 @@ impl Recording {
             let found = api.list(&ListParams::default()).await.expect("the targets");
             wanted.extend(found.items.iter().map(version));
         }
-        wanted.extend(self.changes.list(&ListParams::default()).await.expect("the Changes").items.iter().map(version));
+        wanted.extend(
+            self.changes
+                .list(&ListParams::default())
+                .await
+                .expect("the Changes")
+                .items
+                .iter()
+                .map(version),
+        );
         eventually("the watches tell of everything", async || {
             let trace = lock(&self.trace);
-            wanted.iter().all(|version| trace.iter().any(|seen| seen.version >= *version)).then_some(())
+            wanted
+                .iter()
+                .all(|version| trace.iter().any(|seen| seen.version >= *version))
+                .then_some(())
         })
         .await;
         lock(&self.trace).clone()

@@ -10,8 +10,7 @@ use crate::cli::{
 };
 use flyball_core::time::Span;
 use k8s_openapi::{
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-    apimachinery::pkg::version::Info,
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition, apimachinery::pkg::version::Info,
 };
 use kube::ResourceExt;
 use std::time::Duration;
@@ -39,7 +38,13 @@ pub struct Lease {
 
 /// Judges the API server by its version.
 pub fn version(info: &Info, url: &str) -> Finding {
-    let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().ok();
+    let digits = |text: &str| {
+        text.chars()
+            .take_while(char::is_ascii_digit)
+            .collect::<String>()
+            .parse::<u32>()
+            .ok()
+    };
     let said = format!("{} at {}", plain(&info.git_version), plain(url.trim_end_matches('/')));
     match (digits(&info.major), digits(&info.minor)) {
         (Some(1), Some(minor)) if minor >= OLDEST => Finding::ok("API server", said),
@@ -80,12 +85,22 @@ pub fn definition(ours: &CustomResourceDefinition, installed: &Installed) -> Fin
         Ok(None) => return Finding::new(Mark::Fail, kind, "is not installed", format!("install it: {APPLY}")),
         Ok(Some(installed)) => installed,
     };
-    let conditions = installed.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let conditions = installed
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
     let state = |name: &str| conditions.clone().find(|condition| condition.type_ == name);
     if state("Established").is_none_or(|established| established.status != "True") {
-        let why = state("NamesAccepted").or_else(|| state("Established")).and_then(|condition| condition.message.clone());
+        let why = state("NamesAccepted")
+            .or_else(|| state("Established"))
+            .and_then(|condition| condition.message.clone());
         let said = format!("is installed and not established: {}", plain(&why.unwrap_or_default()));
-        return Finding::new(Mark::Fail, kind, said, format!("kubectl describe crd {}", ours.name_any()));
+        return Finding::new(
+            Mark::Fail,
+            kind,
+            said,
+            format!("see why: kubectl describe crd {}", ours.name_any()),
+        );
     }
     let differences = differences(ours, installed);
     let own = env!("CARGO_PKG_VERSION");
@@ -93,37 +108,57 @@ pub fn definition(ours: &CustomResourceDefinition, installed: &Installed) -> Fin
     if line.is_empty() {
         return Finding::ok(kind, format!("installed, established, equal to that of flyball {own}"));
     }
-    let only_there = differences.iter().all(|difference| matches!(difference, Difference::Unknown(_) | Difference::Words(_)));
+    let only_there = differences
+        .iter()
+        .all(|difference| matches!(difference, Difference::Unknown(_) | Difference::Words(_)));
     if only_there {
         let said = format!("is newer than that of flyball {own}: {line}");
-        return Finding::new(Mark::Warn, kind, said, "use the flyball of the version that is installed");
+        return Finding::new(
+            Mark::Warn,
+            kind,
+            said,
+            "use the flyball of the version that is installed",
+        );
     }
-    Finding::new(Mark::Fail, kind, format!("is not that of flyball {own}: {line}"), format!("bring it up to date: {APPLY}"))
+    Finding::new(
+        Mark::Fail,
+        kind,
+        format!("is not that of flyball {own}: {line}"),
+        format!("bring it up to date: {APPLY}"),
+    )
 }
 
 /// Judges the lease. `name` is where it is, as `namespace/name`.
 pub fn lease(seen: &Lease, name: &str) -> Finding {
     let (namespace, _) = name.split_once('/').unwrap_or((name, ""));
-    let logs = format!("kubectl logs -n {namespace} -l app.kubernetes.io/name=flyball --tail 20");
     let controller = match &seen.controller {
         Ok(controller) => controller,
         Err(error) => return Finding::unread("lease", error),
     };
     match controller {
-        Controller::Leads { holder, renewed } => {
-            Finding::ok("lease", format!("{name} is held by {}, renewed {} ago", plain(holder), span(*renewed)))
-        }
+        Controller::Leads { holder, renewed } => Finding::ok(
+            "lease",
+            format!("{name} is held by {}, renewed {} ago", plain(holder), span(*renewed)),
+        ),
         Controller::Silent { holder, renewed } if seen.moved => Finding::new(
             Mark::Warn,
             "lease",
-            format!("{name} is renewed by {}, whose clock is {} behind", plain(holder), span(*renewed)),
+            format!(
+                "{name} is renewed by {}, whose clock is {} behind",
+                plain(holder),
+                span(*renewed)
+            ),
             "set the clock of its node: what it compares with Prometheus' samples is wrong by as much",
         ),
         Controller::Silent { holder, renewed } => Finding::new(
             Mark::Fail,
             "lease",
-            format!("{name} was held by {}, and was not renewed for {}: no controller runs", plain(holder), span(*renewed)),
-            format!("kubectl get pods -n {namespace}, and: {logs}"),
+            format!(
+                "{name} was held by {}, and was not renewed for {}: no controller runs",
+                plain(holder),
+                span(*renewed)
+            ),
+            format!("see why: kubectl get pods -n {namespace}"),
         ),
         Controller::Vacant => Finding::new(
             Mark::Fail,
@@ -143,8 +178,13 @@ pub fn lease(seen: &Lease, name: &str) -> Finding {
 /// Reads the definitions.
 async fn installed(connection: &Connection, ours: &CustomResourceDefinition) -> Installed {
     let kind = fetch::resource::<CustomResourceDefinition>();
-    let object = fetch::get(&connection.clients.read, Scope::All, &kind, &ours.name_any()).await?;
-    let parsed = object.map(|object| object.clone().try_parse().map_err(|_| ReadError::Unreadable(fetch::title(&object))));
+    let object = fetch::get(&connection.clients.read, Scope::Cluster, &kind, &ours.name_any()).await?;
+    let parsed = object.map(|object| {
+        object
+            .clone()
+            .try_parse()
+            .map_err(|_| ReadError::Unreadable(fetch::title(&object)))
+    });
     parsed.transpose()
 }
 
@@ -153,7 +193,12 @@ async fn look(connection: &Connection, namespace: &str, name: &str) -> Lease {
     let read = async || fetch::lease(&connection.clients.read, namespace, name).await;
     let first = match read().await {
         Ok(first) => first,
-        Err(error) => return Lease { controller: Err(error), moved: false },
+        Err(error) => {
+            return Lease {
+                controller: Err(error),
+                moved: false,
+            };
+        }
     };
     let controller = fetch::controller(first.as_ref(), connection.now());
     let mut moved = false;
@@ -168,7 +213,10 @@ async fn look(connection: &Connection, namespace: &str, name: &str) -> Lease {
             }
         }
     }
-    Lease { controller: Ok(controller), moved }
+    Lease {
+        controller: Ok(controller),
+        moved,
+    }
 }
 
 /// Looks at the API server and the definitions.
@@ -176,13 +224,23 @@ pub async fn examine(connection: &Connection) -> Section {
     let ours = flyball_crds::definitions();
     let mut findings = vec![version(&connection.version, &connection.url), clocks(connection.ahead)];
     let found = futures::future::join_all(ours.iter().map(|ours| installed(connection, ours))).await;
-    findings.extend(ours.iter().zip(&found).map(|(ours, installed)| definition(ours, installed)));
-    Section { title: "Cluster".to_owned(), findings }
+    findings.extend(
+        ours.iter()
+            .zip(&found)
+            .map(|(ours, installed)| definition(ours, installed)),
+    );
+    Section {
+        title: "Cluster".to_owned(),
+        findings,
+    }
 }
 
 /// Looks at the controller.
 pub async fn examine_controller(connection: &Connection, namespace: &str, name: &str) -> Section {
     let seen = look(connection, namespace, name).await;
     let findings = vec![lease(&seen, &format!("{namespace}/{name}"))];
-    Section { title: "Controller".to_owned(), findings }
+    Section {
+        title: "Controller".to_owned(),
+        findings,
+    }
 }

@@ -8,7 +8,7 @@ use crate::cli::{
 /// Subjects are padded to at most so many columns.
 const SUBJECT: usize = 30;
 /// A command begins at this column at the latest.
-const COMMAND: usize = 8;
+const COMMAND: usize = 10;
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,17 +60,22 @@ pub struct Finding {
 impl Finding {
     /// All is well.
     pub fn ok(subject: impl Into<String>, said: impl Into<String>) -> Self {
-        Self { mark: Mark::Ok, subject: subject.into(), said: said.into(), way_out: String::new() }
+        Self {
+            mark: Mark::Ok,
+            subject: subject.into(),
+            said: said.into(),
+            way_out: String::new(),
+        }
     }
 
     /// Something is not as it should be.
     pub fn new(mark: Mark, subject: impl Into<String>, said: impl Into<String>, way_out: impl Into<String>) -> Self {
-        Self { mark, subject: subject.into(), said: said.into(), way_out: way_out.into() }
-    }
-
-    fn is_like(&self, other: &Self) -> bool {
-        let same = self.mark == other.mark && self.subject == other.subject && self.way_out == other.way_out;
-        same && !self.way_out.is_empty()
+        Self {
+            mark,
+            subject: subject.into(),
+            said: said.into(),
+            way_out: way_out.into(),
+        }
     }
 
     /// From a message that names its way out behind the last semicolon, as ours do.
@@ -80,13 +85,15 @@ impl Finding {
     }
 
     /// From an error of reading: what we may not ask is skipped, what does not work fails. A missing
-    /// definition has failed where the definitions are looked at.
+    /// definition has failed where the definitions are looked at, a missing right where the rights are.
     pub fn unread(subject: impl Into<String>, error: &ReadError) -> Self {
-        let mark = match error {
-            ReadError::Forbidden { .. } | ReadError::NotServed(_) => Mark::Skip,
-            _ => Mark::Fail,
-        };
-        Self::message(mark, subject, &error.to_string())
+        match error {
+            ReadError::Forbidden { what, .. } => {
+                Self::new(Mark::Skip, subject, format!("no right to {what}"), "see Rights")
+            }
+            ReadError::NotServed(_) => Self::message(Mark::Skip, subject, &error.to_string()),
+            _ => Self::message(Mark::Fail, subject, &error.to_string()),
+        }
     }
 }
 
@@ -100,30 +107,30 @@ pub struct Section {
 }
 
 impl Section {
-    /// What is shown: of several findings with one way out, one line.
-    fn shown(&self, quiet: bool) -> Vec<Finding> {
-        let mut shown: Vec<Finding> = Vec::new();
-        for finding in self.findings.iter().filter(|finding| !quiet || finding.mark != Mark::Ok) {
-            match shown.last_mut() {
-                Some(last) if last.is_like(finding) => last.said = format!("{}; {}", last.said, finding.said),
-                _ => shown.push(finding.clone()),
-            }
-        }
-        shown
-    }
-
     /// The section as text. `quiet` leaves out what is well, and nothing at all where all is.
     pub fn draw(&self, style: Style, quiet: bool) -> String {
-        let shown: Vec<Finding> = self.shown(quiet);
+        let shown: Vec<&Finding> = self
+            .findings
+            .iter()
+            .filter(|finding| !quiet || finding.mark != Mark::Ok)
+            .collect();
         if shown.is_empty() {
             return String::new();
         }
         let mut page = Page::new(style);
         page.line(&style.paint(Tone::Strong, &plain(&self.title)));
         let subjects: Vec<String> = shown.iter().map(|finding| plain(&finding.subject)).collect();
-        let width = subjects.iter().map(|subject| columns(subject)).max().unwrap_or(0).min(SUBJECT);
-        for (finding, subject) in shown.iter().zip(&subjects) {
-            let cells = [(finding.mark.tone(), finding.mark.as_str()), (Tone::Plain, subject.as_str())];
+        let width = subjects
+            .iter()
+            .map(|subject| columns(subject))
+            .max()
+            .unwrap_or(0)
+            .min(SUBJECT);
+        for (index, (finding, subject)) in shown.iter().zip(&subjects).enumerate() {
+            let cells = [
+                (finding.mark.tone(), finding.mark.as_str()),
+                (Tone::Plain, subject.as_str()),
+            ];
             let below = " ".repeat(4 + 2 + width + 2);
             // A subject that is too long for its column has its line for itself.
             if columns(subject) > width {
@@ -132,7 +139,13 @@ impl Section {
             } else {
                 page.row("  ", "  ", &cells, &[4, width], &plain(&finding.said));
             }
-            way_out(&mut page, style, 2 + below.len(), &plain(&finding.way_out));
+            // What several lines have in common is said behind the last of them.
+            let again = shown
+                .get(index + 1)
+                .is_some_and(|next| (&next.subject, &next.way_out) == (&finding.subject, &finding.way_out));
+            if !again {
+                way_out(&mut page, style, 2 + below.len(), &plain(&finding.way_out));
+            }
         }
         page.gap();
         page.finish()
@@ -147,13 +160,12 @@ fn way_out(page: &mut Page, style: Style, indent: usize, text: &str) {
     }
     let (below, arrow) = (" ".repeat(indent), style.paint(Tone::Dim, "->"));
     let room = style.width.map_or(usize::MAX, |width| width.saturating_sub(indent + 3));
-    let command = ["kubectl ", "flyball "].iter().filter_map(|program| text.find(program)).min();
+    let command = [": kubectl ", ": flyball "].iter().find_map(|start| text.find(start));
     match command.filter(|_| columns(text) > room) {
-        Some(0) => page.line(&format!("{}{arrow} {text}", " ".repeat(indent.min(COMMAND)))),
         Some(at) => {
-            let (sentence, command) = text.split_at(at);
+            let (sentence, command) = text.split_at(at + 2);
             page.sentence(&format!("{below}{arrow} "), &format!("{below}   "), sentence.trim_end());
-            page.line(&format!("{}{command}", " ".repeat(indent.min(COMMAND) + 3)));
+            page.line(&format!("{}{command}", " ".repeat(indent.min(COMMAND))));
         }
         None => page.sentence(&format!("{below}{arrow} "), &format!("{below}   "), text),
     }
@@ -187,7 +199,12 @@ impl Tally {
 
     /// The line at the end.
     pub fn line(&self) -> String {
-        let Self { ok, warnings, failed, skipped } = self;
+        let Self {
+            ok,
+            warnings,
+            failed,
+            skipped,
+        } = self;
         let plural = if *warnings == 1 { "" } else { "s" };
         format!("{ok} ok, {warnings} warning{plural}, {failed} failed, {skipped} skipped")
     }

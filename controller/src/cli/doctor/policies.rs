@@ -1,5 +1,9 @@
 //! Each policy: its form, its source, its target, who else moves that, and what is under way.
 
+mod owners;
+
+pub use owners::others;
+
 use super::{
     finding::{Finding, Mark, Section},
     readings, settle, sources,
@@ -11,14 +15,14 @@ use crate::{
         screen::{plain, when},
     },
     clock::from_micro_time,
-    observe::{Found, find, is_open, owners, sources::allows},
+    observe::{self, Found, find, is_open, sources::allows},
     validate,
 };
 use flyball_core::{
-    check::{Owner, Target},
+    check::Target,
     time::{Span, Timestamp},
 };
-use flyball_crds::{Change, ConditionType, FeedbackPolicy, MetricSource, Mode, TargetRef};
+use flyball_crds::{Change, ConditionType, FeedbackPolicy, MetricSource, TargetRef};
 use kube::{ResourceExt, api::DynamicObject};
 use std::collections::BTreeMap;
 
@@ -27,7 +31,11 @@ const LATE: Span = Span::from_secs(120);
 
 /// The command that opens a policy in an editor.
 fn edit(policy: &FeedbackPolicy) -> String {
-    format!("kubectl edit feedbackpolicy {} -n {}", policy.name_any(), policy.namespace().unwrap_or_default())
+    format!(
+        "kubectl edit feedbackpolicy {} -n {}",
+        policy.name_any(),
+        policy.namespace().unwrap_or_default()
+    )
 }
 
 fn named(target: &TargetRef) -> String {
@@ -42,11 +50,21 @@ pub fn form(policy: &FeedbackPolicy) -> Vec<Finding> {
         return vec![Finding::ok("spec", "valid")];
     }
     let judged = |mark, errors: &[validate::FieldError]| {
-        let finding = |error: &validate::FieldError| {
+        let mut findings: Vec<Finding> = Vec::new();
+        for error in errors {
             let found = Finding::message(mark, plain(&error.path), &error.message);
-            if found.way_out.is_empty() { Finding { way_out: edit(policy), ..found } } else { found }
-        };
-        errors.iter().map(finding).collect::<Vec<_>>()
+            match findings.last_mut() {
+                // Several troubles of one field with one way out are one line.
+                Some(last) if (&last.subject, &last.way_out) == (&found.subject, &found.way_out) => {
+                    last.said = format!("{}; {}", last.said, found.said);
+                }
+                _ => findings.push(found),
+            }
+        }
+        for finding in findings.iter_mut().filter(|finding| finding.way_out.is_empty()) {
+            finding.way_out = format!("correct it: {}", edit(policy));
+        }
+        findings
     };
     [judged(Mark::Fail, &errors), judged(Mark::Warn, &warnings)].concat()
 }
@@ -58,21 +76,48 @@ pub fn status(policy: &FeedbackPolicy, others: &[Finding]) -> Finding {
         let way_out = "see above whether the controller runs, and looks at this namespace";
         return Finding::new(Mark::Fail, "controller", "has not looked at it yet", way_out);
     };
-    if policy.metadata.generation.is_some_and(|generation| generation != observed) {
+    if policy
+        .metadata
+        .generation
+        .is_some_and(|generation| generation != observed)
+    {
         let said = format!("has looked at generation {observed}, not yet at the last edit");
         return Finding::new(Mark::Warn, "controller", said, "see above whether the controller runs");
     }
-    let ready = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Ready.as_str());
     let Some(ready) = ready.filter(|ready| ready.status != "True") else {
         return Finding::ok("controller", plain(&status.doing));
     };
     let reason = plain(&ready.reason);
     if others.iter().any(|other| other.mark == Mark::Fail) {
-        return Finding::new(Mark::Fail, "controller", format!("the policy is not ready: {reason}, see above"), "");
+        return Finding::new(
+            Mark::Fail,
+            "controller",
+            format!("the policy is not ready: {reason}, see above"),
+            "",
+        );
     }
-    let found = Finding::message(Mark::Fail, "controller", &format!("{reason}: {}", plain(&ready.message)));
-    let explain = format!("flyball explain {} -n {}", policy.name_any(), policy.namespace().unwrap_or_default());
-    if found.way_out.is_empty() { Finding { way_out: explain, ..found } } else { found }
+    let found = Finding::message(
+        Mark::Fail,
+        "controller",
+        &format!("{reason}: {}", plain(&ready.message)),
+    );
+    let explain = format!(
+        "see what it decided: flyball explain {} -n {}",
+        policy.name_any(),
+        policy.namespace().unwrap_or_default()
+    );
+    if found.way_out.is_empty() {
+        Finding {
+            way_out: explain,
+            ..found
+        }
+    } else {
+        found
+    }
 }
 
 /// Judges the source that it names.
@@ -101,7 +146,11 @@ pub fn source(policy: &FeedbackPolicy, sources: &Result<BTreeMap<String, MetricS
 }
 
 fn known(sources: &BTreeMap<String, MetricSource>) -> String {
-    if sources.is_empty() { "none there is".to_owned() } else { sources.keys().cloned().collect::<Vec<_>>().join(", ") }
+    if sources.is_empty() {
+        "none there is".to_owned()
+    } else {
+        sources.keys().cloned().collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Judges the target. `found` is what the controller's own search says of it.
@@ -113,80 +162,43 @@ pub fn target(policy: &FeedbackPolicy, found: &Found, read: Option<&ReadError>) 
     }
     let fail = |said: String, way_out: String| Finding::new(Mark::Fail, "target", said, way_out);
     match &found.target {
-        Target::Present { paused: Some(why) } => {
-            Finding::new(Mark::Warn, "target", format!("{name} is paused: {}", plain(why)), "resume it to let it be moved")
-        }
+        Target::Present { paused: Some(why) } => Finding::new(
+            Mark::Warn,
+            "target",
+            format!("{name} is paused: {}", plain(why)),
+            "resume it to let it be moved",
+        ),
         Target::Present { paused: None } => match found.snapshot.as_ref() {
             Some(snapshot) if snapshot.bad_stamp.is_some() => fail(
-                format!("{name} has a stamp that can't be read: {}", plain(snapshot.bad_stamp.as_deref().unwrap_or_default())),
+                format!(
+                    "{name} has a stamp that can't be read: {}",
+                    plain(snapshot.bad_stamp.as_deref().unwrap_or_default())
+                ),
                 format!("remove the annotation {}", flyball_crds::STAMP_ANNOTATION),
             ),
             Some(snapshot) => {
                 let plural = if snapshot.target.value.get() == 1 { "" } else { "s" };
-                Finding::ok("target", format!("{name} has {} replica{plural}", snapshot.target.value))
+                Finding::ok(
+                    "target",
+                    format!("{name} has {} replica{plural}", snapshot.target.value),
+                )
             }
             None => Finding::ok("target", name),
         },
         Target::Missing => fail(
-            format!("{name} does not exist in namespace {}", policy.namespace().unwrap_or_default()),
+            format!(
+                "{name} does not exist in namespace {}",
+                policy.namespace().unwrap_or_default()
+            ),
             format!("create it, or correct spec.targetRef: {}", edit(policy)),
         ),
-        Target::NoScale(kind) => {
-            fail(format!("{} has no scale subresource", plain(kind)), "name a kind that has one, such as a Deployment".to_owned())
-        }
+        Target::NoScale(kind) => fail(
+            format!("{} has no scale subresource", plain(kind)),
+            "name a kind that has one, such as a Deployment".to_owned(),
+        ),
         Target::NotAllowed(kind) => fail(
             format!("{} is not among the kinds that this installation moves", plain(kind)),
             "let its operator add the kind: --scale-kind GROUP/VERSION/KIND".to_owned(),
-        ),
-    }
-}
-
-/// Judges who else moves the target: what the controller would refuse for, and what it can't know of.
-pub fn others(policy: &FeedbackPolicy, owners: &[Owner], rivals: &[String], vertical: bool) -> Vec<Finding> {
-    let writes = policy.spec.mode == Mode::Enforce && !policy.spec.suspend;
-    // Where nothing is written nothing is fought over, but every proposal will be refused.
-    let mark = if writes { Mark::Fail } else { Mark::Warn };
-    let mut findings: Vec<Finding> = owners
-        .iter()
-        .map(|owner| {
-            let (said, way_out) = words(owner);
-            Finding::new(mark, "other owners", said, way_out)
-        })
-        .collect();
-    let told = |rival: &&String| !owners.iter().any(|owner| matches!(owner, Owner::Policy { name, .. } if name == *rival));
-    findings.extend(rivals.iter().filter(told).map(|rival| {
-        let said = format!("FeedbackPolicy {} moves the same target, and comes behind this one", plain(rival));
-        Finding::new(Mark::Warn, "other owners", said, "remove one of the two")
-    }));
-    let horizontal = owners.iter().any(|owner| matches!(owner, Owner::HorizontalPodAutoscaler(_)));
-    if vertical && horizontal {
-        let said = "a HorizontalPodAutoscaler and a VerticalPodAutoscaler move the same target";
-        let way_out = "let the one go by another metric than CPU and memory, or remove one of the two";
-        findings.push(Finding::new(Mark::Warn, "other owners", said, way_out));
-    }
-    if findings.is_empty() {
-        findings.push(Finding::ok("other owners", "nobody else sets the number of replicas"));
-    }
-    findings
-}
-
-fn words(owner: &Owner) -> (String, String) {
-    match owner {
-        Owner::HorizontalPodAutoscaler(name) => (
-            format!("HorizontalPodAutoscaler {} sets the number of replicas", plain(name)),
-            format!("leave it to one of the two: kubectl delete hpa {}, or another target", plain(name)),
-        ),
-        Owner::ScaledObject(name) => (
-            format!("KEDA's ScaledObject {} sets the number of replicas", plain(name)),
-            format!("leave it to one of the two: kubectl delete scaledobject {}, or another target", plain(name)),
-        ),
-        Owner::Policy { name, action, .. } => (
-            format!("FeedbackPolicy {} moves the same target with its action {}, and comes first", plain(name), plain(action)),
-            "remove one of the two".to_owned(),
-        ),
-        Owner::FieldManager { manager, operation } => (
-            format!("{} owns spec.replicas ({}): it will write its own number again", plain(manager), plain(operation)),
-            "take spec.replicas out of what it applies, or let it ignore the field".to_owned(),
         ),
     }
 }
@@ -196,13 +208,28 @@ pub fn open(changes: &[&Change], now: Timestamp) -> Vec<Finding> {
     let judged = changes.iter().filter(|change| is_open(change)).map(|change| {
         let status = change.status.clone().unwrap_or_default();
         let applied = status.applied_at.as_ref().map(from_micro_time);
-        let within = change.spec.verification.as_ref().and_then(|verification| verification.within.0.parse::<Span>().ok());
+        let within = change
+            .spec
+            .verification
+            .as_ref()
+            .and_then(|verification| verification.within.0.parse::<Span>().ok());
         let begun = from_micro_time(&change.spec.proposed_at);
         let due = applied.unwrap_or(begun) + within.filter(|_| applied.is_some()).unwrap_or(Span::ZERO);
-        let said = format!("{} is {:?}: {} -> {}", change.name_any(), status.phase, change.spec.before, change.spec.after);
+        let said = format!(
+            "{} is {:?}: {} -> {}",
+            change.name_any(),
+            status.phase,
+            change.spec.before,
+            change.spec.after
+        );
         if now > due + LATE {
             let said = format!("{said}; it should have been closed {}", when(due, now));
-            Finding::new(Mark::Fail, "open Change", said, "see above whether the controller runs, and its logs")
+            Finding::new(
+                Mark::Fail,
+                "open Change",
+                said,
+                "see above whether the controller runs, and its logs",
+            )
         } else {
             Finding::ok("open Change", said)
         }
@@ -219,15 +246,32 @@ pub async fn examine(connection: &Connection, world: &World, sources: &sources::
     let kept: Vec<&Change> = world
         .changes
         .iter()
-        .filter(|change| is_open(change) && !world.policies.iter().any(|policy| policy.uid().as_ref() == Some(&change.spec.policy.uid)))
+        .filter(|change| {
+            is_open(change)
+                && !world
+                    .policies
+                    .iter()
+                    .any(|policy| policy.uid().as_ref() == Some(&change.spec.policy.uid))
+        })
         .collect();
     let mut findings = world.trouble.clone();
     findings.extend(open(&kept, now));
     if world.policies.is_empty() && findings.is_empty() {
-        findings.push(Finding::new(Mark::Skip, "policies", "there is none here", "check one before its use: flyball check policy.yaml"));
+        findings.push(Finding::new(
+            Mark::Skip,
+            "policies",
+            "there is none here",
+            "check one before its use: flyball check policy.yaml",
+        ));
     }
     if !findings.is_empty() {
-        sections.insert(0, Section { title: "Policies".to_owned(), findings });
+        sections.insert(
+            0,
+            Section {
+                title: "Policies".to_owned(),
+                findings,
+            },
+        );
     }
     sections
 }
@@ -246,18 +290,33 @@ async fn examine_one(
     let rivals: Vec<String> = world
         .policies
         .iter()
-        .filter(|other| other.uid() != policy.uid() && other.namespace() == policy.namespace() && other.spec.target_ref == *reference)
+        .filter(|other| {
+            other.uid() != policy.uid()
+                && other.namespace() == policy.namespace()
+                && other.spec.target_ref == *reference
+        })
         .map(ResourceExt::name_any)
         .collect();
-    let vertical = world.vertical.iter().any(|(place, target)| *place == namespace && target.kind == reference.kind && target.name == reference.name);
-    let changes: Vec<&Change> =
-        world.changes.iter().filter(|change| Some(&change.spec.policy.uid) == policy.uid().as_ref()).collect();
+    let vertical = world
+        .vertical
+        .iter()
+        .any(|(place, target)| *place == namespace && target.kind == reference.kind && target.name == reference.name);
+    let changes: Vec<&Change> = world
+        .changes
+        .iter()
+        .filter(|change| Some(&change.spec.policy.uid) == policy.uid().as_ref())
+        .collect();
 
     let mut findings = form(policy);
     findings.push(source(policy, &sources.sources));
     findings.push(target(policy, &found, read.and_then(|read| read.as_ref().err())));
     if found.snapshot.is_some() {
-        findings.extend(others(policy, &owners::of(&world.cluster, policy, found.snapshot.as_ref()), &rivals, vertical));
+        findings.extend(others(
+            policy,
+            &observe::owners::of(&world.cluster, policy, found.snapshot.as_ref()),
+            &rivals,
+            vertical,
+        ));
     }
     findings.push(status(policy, &findings));
     findings.extend(open(&changes, now));
@@ -269,12 +328,20 @@ async fn examine_one(
             None => vec![Finding::new(
                 Mark::Skip,
                 "expressions",
-                format!("not asked, as MetricSource {} does not answer from here", plain(&policy.spec.source_ref.name)),
+                format!(
+                    "not asked, as MetricSource {} can't be asked from here",
+                    plain(&policy.spec.source_ref.name)
+                ),
                 "see Sources above",
             )],
         });
     }
-    let title = format!("Policy {namespace}/{}: {:?}, {}", policy.name_any(), policy.spec.mode, named(reference));
+    let title = format!(
+        "Policy {namespace}/{}: {:?}, {}",
+        policy.name_any(),
+        policy.spec.mode,
+        named(reference)
+    );
     Section { title, findings }
 }
 

@@ -41,16 +41,37 @@ pub fn expressions(policy: &Policy) -> Vec<(String, Expression<'_>)> {
             Condition::Threshold(comparison) => Use::Comparison(comparison),
             Condition::Opaque(_) => Use::Opaque,
         };
-        (format!("rule {name}"), Expression { query: rule.condition.query(), max_age: policy.max_age, used })
+        (
+            format!("rule {name}"),
+            Expression {
+                query: rule.condition.query(),
+                max_age: policy.max_age,
+                used,
+            },
+        )
     });
     let signals = policy.signals.iter().map(|(name, signal)| {
-        (format!("signal {name}"), Expression { query: &signal.query, max_age: signal.max_age, used: Use::Signal })
+        (
+            format!("signal {name}"),
+            Expression {
+                query: &signal.query,
+                max_age: signal.max_age,
+                used: Use::Signal,
+            },
+        )
     });
     let verifications = policy.actions.iter().filter_map(|action| {
         let verification = action.verification.as_ref()?;
         let used = Use::Comparison(&verification.condition);
         let query = &verification.condition.left;
-        Some((format!("verify of {}", action.name), Expression { query, max_age: verification.max_age, used }))
+        Some((
+            format!("verify of {}", action.name),
+            Expression {
+                query,
+                max_age: verification.max_age,
+                used,
+            },
+        ))
     });
     rules.chain(signals).chain(verifications).collect()
 }
@@ -91,12 +112,19 @@ fn fresh(reading: &Reading, used: Use<'_>) -> String {
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let (series, shown) = match values.len() {
         1 => (String::new(), number(most)),
-        many => (format!("{many} series, "), format!("from {} to {}", number(least), number(most))),
+        many => (
+            format!("{many} series, "),
+            format!("from {} to {}", number(least), number(most)),
+        ),
     };
-    let Use::Comparison(comparison) = used else { return format!("{series}{shown}") };
+    let Use::Comparison(comparison) = used else {
+        return format!("{series}{shown}");
+    };
     let condition = format!("{} {}", comparison.comparator, number(comparison.right.get()));
-    let holding =
-        values.iter().filter(|value| comparison.comparator.holds(**value, comparison.right.get())).count();
+    let holding = values
+        .iter()
+        .filter(|value| comparison.comparator.holds(**value, comparison.right.get()))
+        .count();
     match (holding, values.len()) {
         (0, _) => format!("{series}{shown}: {condition} is false now"),
         (holding, all) if holding == all => format!("{series}{shown}: {condition} is true now"),
@@ -112,7 +140,13 @@ pub async fn examine(source: &Source, policy: &Policy, now: Timestamp) -> Vec<Fi
         async move { (subject, source.read(&query, max_age, now).await) }
     };
     let expressions = expressions(policy);
-    let readings: Vec<_> = stream::iter(expressions.clone()).map(ask).buffered(QUERIES).collect().await;
+    let readings: Vec<_> = stream::iter(expressions.clone())
+        .map(ask)
+        .buffered(QUERIES)
+        .collect()
+        .await;
     let judged = expressions.iter().zip(&readings);
-    judged.map(|((_, expression), (subject, reading))| judge(subject, expression, reading)).collect()
+    judged
+        .map(|((_, expression), (subject, reading))| judge(subject, expression, reading))
+        .collect()
 }

@@ -48,7 +48,10 @@ fn compare(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<Difference>
     let (ours, theirs) = (ours.as_object().unwrap_or(&empty), theirs.as_object().unwrap_or(&empty));
     let keys = ours.keys().chain(theirs.keys().filter(|key| !ours.contains_key(*key)));
     for key in keys {
-        let (one, other) = (ours.get(key).unwrap_or(&Value::Null), theirs.get(key).unwrap_or(&Value::Null));
+        let (one, other) = (
+            ours.get(key).unwrap_or(&Value::Null),
+            theirs.get(key).unwrap_or(&Value::Null),
+        );
         match key.as_str() {
             "properties" => fields(path, one, other, found),
             "items" | "additionalProperties" if one.is_object() || other.is_object() => {
@@ -64,7 +67,13 @@ fn compare(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<Difference>
 fn fields(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<Difference>) {
     let empty = Map::new();
     let (ours, theirs) = (ours.as_object().unwrap_or(&empty), theirs.as_object().unwrap_or(&empty));
-    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let below = |name: &str| {
+        if path.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{path}.{name}")
+        }
+    };
     for (name, schema) in ours {
         match theirs.get(name) {
             Some(installed) => compare(&below(name), schema, installed, found),
@@ -77,7 +86,11 @@ fn fields(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<Difference>)
 }
 
 fn named(path: &str) -> String {
-    if path.is_empty() { "the object".to_owned() } else { path.to_owned() }
+    if path.is_empty() {
+        "the object".to_owned()
+    } else {
+        path.to_owned()
+    }
 }
 
 /// A keyword of the schema in words, where that is easier to read.

@@ -41,7 +41,10 @@ impl Readiness {
     /// From the template: no pod is ready before its probes are asked.
     pub fn of_template(target: &DynamicObject) -> Self {
         let seconds = |value: Option<&Value>| value.and_then(Value::as_u64).unwrap_or(0);
-        let containers = target.data.pointer("/spec/template/spec/containers").and_then(Value::as_array);
+        let containers = target
+            .data
+            .pointer("/spec/template/spec/containers")
+            .and_then(Value::as_array);
         let delays = containers.into_iter().flatten().map(|container| {
             seconds(container.pointer("/readinessProbe/initialDelaySeconds"))
                 .max(seconds(container.pointer("/startupProbe/initialDelaySeconds")))
@@ -69,10 +72,19 @@ impl Readiness {
 
 fn to_ready(pod: &Pod) -> Option<Span> {
     let status = pod.status.as_ref()?;
-    if status.container_statuses.iter().flatten().any(|container| container.restart_count > 0) {
+    if status
+        .container_statuses
+        .iter()
+        .flatten()
+        .any(|container| container.restart_count > 0)
+    {
         return None;
     }
-    let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready")?;
+    let ready = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "Ready")?;
     let at = |time: &Time| Timestamp::from_millis(time.0.as_millisecond());
     let since = at(ready.last_transition_time.as_ref()?);
     (ready.status == "True").then(|| since.since(pod.metadata.creation_timestamp.as_ref().map_or(since, at)))
@@ -80,17 +92,29 @@ fn to_ready(pod: &Pod) -> Option<Span> {
 
 /// Judges each action's settle time.
 pub fn judge(policy: &Policy, readiness: &Readiness) -> Vec<Finding> {
-    let verified = policy.actions.iter().filter_map(|action| Some((action, action.verification.as_ref()?)));
+    let verified = policy
+        .actions
+        .iter()
+        .filter_map(|action| Some((action, action.verification.as_ref()?)));
     let judged = verified.map(|(action, verification)| {
         let subject = format!("settle of {}", action.name);
         let query = &verification.condition.left;
         let least = least_settle(readiness.span(), query);
-        let needs = format!("its longest range is {}, and {}", query.longest_range, readiness.words());
+        let needs = format!(
+            "its longest range is {}, and {}",
+            query.longest_range,
+            readiness.words()
+        );
         if verification.settle >= least {
             return Finding::ok(subject, format!("{} is enough: {needs}", verification.settle));
         }
         let way_out = format!("write settle: {} or more, and within longer than that", round_up(least));
-        Finding::new(Mark::Warn, subject, format!("{} is too short: {needs}", verification.settle), way_out)
+        Finding::new(
+            Mark::Warn,
+            subject,
+            format!("{} is too short: {needs}", verification.settle),
+            way_out,
+        )
     });
     judged.collect()
 }
@@ -110,12 +134,21 @@ pub async fn read(
 ) -> Readiness {
     let client = &connection.clients.read;
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, resource);
-    let scale = crate::client::within(tokio::time::Instant::now() + crate::client::READ_LIMIT, api.get_scale(name)).await;
-    let selector = scale.ok().and_then(|scale| scale.status).and_then(|status| status.selector);
+    let scale = crate::client::within(
+        tokio::time::Instant::now() + crate::client::READ_LIMIT,
+        api.get_scale(name),
+    )
+    .await;
+    let selector = scale
+        .ok()
+        .and_then(|scale| scale.status)
+        .and_then(|status| status.selector);
     let pods = match selector.filter(|selector| !selector.is_empty()) {
         Some(selector) => {
             let limits = ListParams::default().labels(&selector);
-            fetch::list(client, Scope::Namespace(namespace), &fetch::resource::<Pod>(), limits).await.unwrap_or_default()
+            fetch::list(client, Scope::Namespace(namespace), &fetch::resource::<Pod>(), limits)
+                .await
+                .unwrap_or_default()
         }
         None => Vec::new(),
     };

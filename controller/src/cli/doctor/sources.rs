@@ -4,7 +4,7 @@ use super::finding::{Finding, Mark, Section};
 use crate::{
     cli::{
         fetch::{self, Connection, ReadError, Scope},
-        screen::plain,
+        screen::{plain, quoted},
     },
     observe::{
         credentials::{self, Secrets},
@@ -48,12 +48,18 @@ pub struct Found {
 pub fn judge(source: &MetricSource, keys: &Keys, namespace: &str, asked: &Asked) -> Vec<Finding> {
     let name = source.name_any();
     let mut findings = form(source);
-    findings.extend(keys.iter().filter_map(|(key, content)| secret(&name, key, content, namespace)));
+    findings.extend(
+        keys.iter()
+            .filter_map(|(key, content)| secret(&name, key, content, namespace)),
+    );
     let (view, here) = (controllers_view(source), from_here(source, asked, namespace));
     // One trouble that both have is told once.
     match view {
         Some(view) if view.mark == Mark::Fail && here.mark == Mark::Fail && view.way_out == here.way_out => {
-            findings.push(Finding { said: format!("{}; the controller says the same", here.said), ..here });
+            findings.push(Finding {
+                said: format!("{}; the controller says the same", here.said),
+                ..here
+            });
         }
         view => findings.extend(view.into_iter().chain([here])),
     }
@@ -63,11 +69,18 @@ pub fn judge(source: &MetricSource, keys: &Keys, namespace: &str, asked: &Asked)
 fn form(source: &MetricSource) -> Vec<Finding> {
     let name = source.name_any();
     let errors = validate::metric_source(&source.spec).err().unwrap_or_default();
-    let mut findings: Vec<Finding> =
-        errors.iter().map(|error| Finding::message(Mark::Fail, &name, &error.to_string())).collect();
+    let mut findings: Vec<Finding> = errors
+        .iter()
+        .map(|error| Finding::message(Mark::Fail, &name, &error.to_string()))
+        .collect();
     if source.spec.auth.is_some() && source.spec.url.starts_with("http://") {
         let said = "spec.url is http, so the credentials are sent in clear";
-        findings.push(Finding::new(Mark::Warn, &name, said, "write an https URL, and spec.tls.ca where its authority is your own"));
+        findings.push(Finding::new(
+            Mark::Warn,
+            &name,
+            said,
+            "write an https URL, and spec.tls.ca where its authority is your own",
+        ));
     }
     findings
 }
@@ -84,8 +97,15 @@ fn secret(
         Ok(None) => Some(Finding::new(
             Mark::Fail,
             subject,
-            format!("there is no key {} in Secret {} of namespace {namespace}", key.key, key.name),
-            format!("create it: kubectl create secret generic {} -n {namespace} --from-file={}=FILE", key.name, key.key),
+            format!(
+                "there is no key {} in Secret {} of namespace {namespace}",
+                key.key, key.name
+            ),
+            format!(
+                "create it: kubectl create secret generic {} -n {namespace} --from-file {}",
+                quoted(&key.name),
+                quoted(&format!("{}=FILE", key.key))
+            ),
         )),
         Err(error) => Some(Finding::unread(subject, error)),
     }
@@ -94,16 +114,31 @@ fn secret(
 /// What the controller found when it asked the source itself.
 fn controllers_view(source: &MetricSource) -> Option<Finding> {
     let status = source.status.as_ref()?;
-    let ready = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str())?;
+    let ready = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Ready.as_str())?;
     let name = source.name_any();
     if ready.observed_generation.is_some() && ready.observed_generation != source.metadata.generation {
         let said = "the controller has not asked it since it was edited";
-        return Some(Finding::new(Mark::Warn, name, said, "see above whether the controller runs"));
+        return Some(Finding::new(
+            Mark::Warn,
+            name,
+            said,
+            "see above whether the controller runs",
+        ));
     }
     if ready.status == "True" {
-        return Some(Finding::ok(name, format!("the controller says: {}", plain(&ready.message))));
+        return Some(Finding::ok(
+            name,
+            format!("the controller says: {}", plain(&ready.message)),
+        ));
     }
-    let said = format!("the controller says: {}: {}", plain(&ready.reason), plain(&ready.message));
+    let said = format!(
+        "the controller says: {}: {}",
+        plain(&ready.reason),
+        plain(&ready.message)
+    );
     Some(Finding::message(Mark::Fail, name, &said))
 }
 
@@ -116,15 +151,32 @@ fn from_here(source: &MetricSource, asked: &Asked, namespace: &str) -> Finding {
     let inside = format!("ask from within: kubectl exec -n {namespace} deployment/flyball -- flyball doctor");
     match asked {
         Asked::Answers(version) => {
-            let version = version.as_ref().map(|version| format!(", version {}", plain(version))).unwrap_or_default();
+            let version = version
+                .as_ref()
+                .map(|version| format!(", version {}", plain(version)))
+                .unwrap_or_default();
             Finding::ok(name, format!("answers from here{version}"))
         }
-        Asked::Not => Finding::new(Mark::Skip, name, "was not asked from here, for want of its Secrets", inside),
+        Asked::Not => Finding::new(
+            Mark::Skip,
+            name,
+            "was not asked from here, for want of its Secrets",
+            inside,
+        ),
         Asked::Fails(error @ (SourceError::Connect { .. } | SourceError::TimedOut(_)))
             if is_inside(&source.spec.url) || controller_reaches(source) =>
         {
-            let why = if is_inside(&source.spec.url) { "its address is one within the cluster" } else { "only the controller reaches it" };
-            Finding::new(Mark::Skip, name, format!("can't be asked from here, {why}: {}", first(error)), inside)
+            let why = if is_inside(&source.spec.url) {
+                "its address is one within the cluster"
+            } else {
+                "only the controller reaches it"
+            };
+            Finding::new(
+                Mark::Skip,
+                name,
+                format!("can't be asked from here, {why}: {}", first(error)),
+                inside,
+            )
         }
         Asked::Fails(error) => Finding::message(Mark::Fail, name, &format!("asked from here: {error}")),
     }
@@ -133,7 +185,8 @@ fn from_here(source: &MetricSource, asked: &Asked, namespace: &str) -> Finding {
 /// The error without its way out, which is another one here.
 fn first(error: &SourceError) -> String {
     let text = error.to_string();
-    text.split_once("; ").map_or_else(|| text.clone(), |(first, _)| first.to_owned())
+    text.split_once("; ")
+        .map_or_else(|| text.clone(), |(first, _)| first.to_owned())
 }
 
 /// Whether a URL's host is a name that only the cluster's own name server knows: a Service with or
@@ -144,7 +197,10 @@ pub fn is_inside(url: &str) -> bool {
     if host.starts_with('[') {
         return false;
     }
-    let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_end_matches('.');
+    let host = host
+        .rsplit_once(':')
+        .map_or(host, |(host, _)| host)
+        .trim_end_matches('.');
     let labels: Vec<&str> = host.split('.').collect();
     let known = ["svc", "local"].contains(&labels.last().copied().unwrap_or_default()) || labels.contains(&"svc");
     host != "localhost" && host.parse::<std::net::Ipv4Addr>().is_err() && (known || labels.len() <= 2)
@@ -154,11 +210,15 @@ pub fn is_inside(url: &str) -> bool {
 pub async fn examine(connection: &Connection, namespace: &str) -> Found {
     let title = "Sources".to_owned();
     let kind = fetch::resource::<MetricSource>();
-    let objects = match fetch::list(&connection.clients.read, Scope::All, &kind, ListParams::default()).await {
+    let objects = match fetch::list(&connection.clients.read, Scope::Cluster, &kind, ListParams::default()).await {
         Ok(objects) => objects,
         Err(error) => {
             let findings = vec![Finding::unread("MetricSources", &error)];
-            return Found { section: Section { title, findings }, sources: Err(error), answering: BTreeMap::new() };
+            return Found {
+                section: Section { title, findings },
+                sources: Err(error),
+                answering: BTreeMap::new(),
+            };
         }
     };
     let (sources, unreadable): (Vec<MetricSource>, _) = fetch::parse(&objects);
@@ -168,7 +228,12 @@ pub async fn examine(connection: &Connection, namespace: &str) -> Found {
         .collect();
     if sources.is_empty() && findings.is_empty() {
         let way_out = "create one with the URL of your Prometheus: kubectl explain metricsource.spec";
-        findings.push(Finding::new(Mark::Warn, "MetricSources", "there is none, so no policy can ask anything", way_out));
+        findings.push(Finding::new(
+            Mark::Warn,
+            "MetricSources",
+            "there is none, so no policy can ask anything",
+            way_out,
+        ));
     }
     let asked = futures::future::join_all(sources.iter().map(|source| ask(connection, namespace, source))).await;
     let mut answering = BTreeMap::new();
@@ -179,7 +244,11 @@ pub async fn examine(connection: &Connection, namespace: &str) -> Found {
         }
     }
     let sources = sources.into_iter().map(|source| (source.name_any(), source)).collect();
-    Found { section: Section { title, findings }, sources: Ok(sources), answering }
+    Found {
+        section: Section { title, findings },
+        sources: Ok(sources),
+        answering,
+    }
 }
 
 async fn ask(connection: &Connection, namespace: &str, source: &MetricSource) -> (Keys, Asked, Option<Arc<Source>>) {
@@ -218,7 +287,9 @@ async fn keys(connection: &Connection, namespace: &str, source: &MetricSource) -
     let content = |key: &SecretKey| match secrets.get(&key.name) {
         Some(Ok(secret)) => {
             let data = secret.as_ref().and_then(|secret| secret.data.as_ref());
-            Ok(data.and_then(|data| data.get(&key.key)).map(|content| content.0.clone()))
+            Ok(data
+                .and_then(|data| data.get(&key.key))
+                .map(|content| content.0.clone()))
         }
         Some(Err(error)) => Err(again(error)),
         None => Ok(None),
@@ -229,12 +300,20 @@ async fn keys(connection: &Connection, namespace: &str, source: &MetricSource) -
 /// One error for several keys of the same Secret.
 fn again(error: &ReadError) -> ReadError {
     match error {
-        ReadError::Forbidden { what, verb, resource, flags } => ReadError::Forbidden {
+        ReadError::Forbidden {
+            what,
+            verb,
+            resource,
+            flags,
+        } => ReadError::Forbidden {
             what: what.clone(),
             verb,
             resource: resource.clone(),
             flags: flags.clone(),
         },
-        error => ReadError::Failed { what: "get secrets".to_owned(), reason: error.to_string() },
+        error => ReadError::Failed {
+            what: "get secrets".to_owned(),
+            reason: error.to_string(),
+        },
     }
 }

@@ -49,7 +49,12 @@ pub struct World {
 
 /// The key of a target.
 pub fn key(namespace: &str, target: &TargetRef) -> Key {
-    (namespace.to_owned(), target.api_version.clone(), target.kind.clone(), target.name.clone())
+    (
+        namespace.to_owned(),
+        target.api_version.clone(),
+        target.kind.clone(),
+        target.name.clone(),
+    )
 }
 
 /// Whether KEDA is installed.
@@ -59,7 +64,10 @@ pub async fn keda(client: &Client) -> Option<ApiResource> {
 
 async fn resource(client: &Client, group: &str, version: &str, kind: &str) -> Option<ApiResource> {
     let kind = GroupVersionKind::gvk(group, version, kind);
-    discovery::pinned_kind(client, &kind).await.ok().map(|(resource, _)| resource)
+    discovery::pinned_kind(client, &kind)
+        .await
+        .ok()
+        .map(|(resource, _)| resource)
 }
 
 /// Reads everything that policies are judged by.
@@ -83,9 +91,16 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
     }
     let targets = targets(client, &policies, &allowed).await;
     let with_objects = |(kind, resource): (ScaleKind, Result<ApiResource, KindError>)| {
-        let of_kind = targets.iter().filter(|((_, version, name, _), _)| *version == kind.api_version && *name == kind.kind);
-        let objects = of_kind.filter_map(|(_, object)| object.as_ref().ok()?.clone()).collect();
-        let store = resource.map(|resource| Targets { store: dynamic_store(&resource, objects), resource });
+        let of_kind = targets
+            .iter()
+            .filter(|((_, version, name, _), _)| *version == kind.api_version && *name == kind.kind);
+        let objects = of_kind
+            .filter_map(|(_, object)| object.as_ref().ok()?.clone())
+            .collect();
+        let store = resource.map(|resource| Targets {
+            store: dynamic_store(&resource, objects),
+            resource,
+        });
         (kind, store)
     };
     let cluster = Cluster {
@@ -98,7 +113,14 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         targets: Arc::new(allowed.into_iter().map(with_objects).collect()),
     };
     let vertical = vertical.iter().filter_map(vertical_target).collect();
-    World { cluster, policies, changes, vertical, targets, trouble }
+    World {
+        cluster,
+        policies,
+        changes,
+        vertical,
+        targets,
+        trouble,
+    }
 }
 
 /// All objects of a kind; what can't be read is trouble, and hides nothing else.
@@ -128,10 +150,12 @@ async fn dynamic(
     resource: &ApiResource,
     trouble: &mut Vec<Finding>,
 ) -> Vec<DynamicObject> {
-    fetch::list(client, scope, resource, ListParams::default()).await.unwrap_or_else(|error| {
-        trouble.push(Finding::unread(format!("{}s", resource.kind), &error));
-        Vec::new()
-    })
+    fetch::list(client, scope, resource, ListParams::default())
+        .await
+        .unwrap_or_else(|error| {
+            trouble.push(Finding::unread(format!("{}s", resource.kind), &error));
+            Vec::new()
+        })
 }
 
 /// How a kind is addressed, if it can be moved.
@@ -139,10 +163,18 @@ async fn addressed(client: &Client, kind: &ScaleKind) -> Result<ApiResource, Kin
     let name = format!("{}/{}", kind.api_version, kind.kind);
     let (group, version) = kind.api_version.rsplit_once('/').unwrap_or(("", &kind.api_version));
     let gvk = GroupVersionKind::gvk(group, version, &kind.kind);
-    let (resource, capabilities) =
-        discovery::pinned_kind(client, &gvk).await.map_err(|_| KindError::NotServed(name.clone()))?;
-    let scalable = capabilities.subresources.iter().any(|(subresource, _)| subresource.plural == "scale");
-    if scalable && capabilities.scope == Reach::Namespaced { Ok(resource) } else { Err(KindError::NoScale(name)) }
+    let (resource, capabilities) = discovery::pinned_kind(client, &gvk)
+        .await
+        .map_err(|_| KindError::NotServed(name.clone()))?;
+    let scalable = capabilities
+        .subresources
+        .iter()
+        .any(|(subresource, _)| subresource.plural == "scale");
+    if scalable && capabilities.scope == Reach::Namespaced {
+        Ok(resource)
+    } else {
+        Err(KindError::NoScale(name))
+    }
 }
 
 /// Reads each target once.
@@ -151,12 +183,17 @@ async fn targets(
     policies: &[FeedbackPolicy],
     allowed: &BTreeMap<ScaleKind, Result<ApiResource, KindError>>,
 ) -> Read {
-    let wanted: BTreeSet<_> =
-        policies.iter().map(|policy| key(&policy.namespace().unwrap_or_default(), &policy.spec.target_ref)).collect();
+    let wanted: BTreeSet<_> = policies
+        .iter()
+        .map(|policy| key(&policy.namespace().unwrap_or_default(), &policy.spec.target_ref))
+        .collect();
     let mut targets = BTreeMap::new();
     for wanted in wanted {
         let (namespace, api_version, kind, name) = &wanted;
-        let kind = ScaleKind { api_version: api_version.clone(), kind: kind.clone() };
+        let kind = ScaleKind {
+            api_version: api_version.clone(),
+            kind: kind.clone(),
+        };
         if let Some(Ok(resource)) = allowed.get(&kind) {
             let object = fetch::get(client, Scope::Namespace(namespace), resource, name).await;
             targets.insert(wanted, object);

@@ -1,18 +1,21 @@
 //! What to do next: the facts in, steps with their commands out.
 
+mod commands;
+mod ready;
+
 use super::{Facts, page::noun};
 use crate::{
-    clock::from_micro_time,
     cli::{
         fetch::Controller,
         screen::{plain, quoted, when},
     },
+    clock::from_micro_time,
 };
+use commands::{doctor, edit, patch, target};
 use flyball_core::check::Check;
-use flyball_crds::{
-    ActionStatus, Change, CheckVerdict, ConditionType, DecisionStatus, Mode, PAUSE_ANNOTATION, Phase, Reason, TargetRef,
-};
+use flyball_crds::{ActionStatus, Change, CheckVerdict, DecisionStatus, Mode, Phase};
 use kube::ResourceExt;
+use ready::{owners, readiness};
 
 /// One thing to do, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +27,10 @@ pub struct Step {
 }
 
 fn step(why: impl Into<String>, commands: impl IntoIterator<Item = String>) -> Step {
-    Step { why: why.into(), commands: commands.into_iter().collect() }
+    Step {
+        why: why.into(),
+        commands: commands.into_iter().collect(),
+    }
 }
 
 /// The steps that fit, the most pressing first. There is always one.
@@ -34,8 +40,18 @@ pub fn next(facts: &Facts) -> Vec<Step> {
     steps.extend(readiness(facts));
     for action in facts.policy.status.iter().flat_map(|status| &status.actions) {
         steps.extend(held_back(facts, action));
-        steps.extend(action.last_decision.as_ref().and_then(|decision| refused(facts, action, decision)));
-        steps.extend(action.last_decision.as_ref().and_then(|decision| at_zero(facts, action, decision)));
+        steps.extend(
+            action
+                .last_decision
+                .as_ref()
+                .and_then(|decision| refused(facts, action, decision)),
+        );
+        steps.extend(
+            action
+                .last_decision
+                .as_ref()
+                .and_then(|decision| at_zero(facts, action, decision)),
+        );
     }
     steps.extend(facts.shown().into_iter().filter_map(|change| of_change(facts, change)));
     steps.extend(mode(facts));
@@ -52,106 +68,22 @@ pub fn next(facts: &Facts) -> Vec<Step> {
     steps
 }
 
-/// `kubectl edit` of the policy.
-fn edit(facts: &Facts) -> String {
-    format!("kubectl edit feedbackpolicy {}", facts.on_command_line())
-}
-
-fn patch(facts: &Facts, spec: &serde_json::Value) -> String {
-    format!("kubectl patch feedbackpolicy {} --type merge -p '{}'", facts.on_command_line(), serde_json::json!({"spec": spec}))
-}
-
-fn doctor(facts: &Facts) -> String {
-    format!("flyball doctor -n {}", facts.policy.namespace().unwrap_or_default())
-}
-
-/// The target as kubectl takes it. Its parts are the policy author's words, so they are quoted.
-fn target(facts: &Facts) -> String {
-    let TargetRef { api_version, kind, name } = &facts.policy.spec.target_ref;
-    let group = api_version.rsplit_once('/').map(|(group, _)| format!(".{group}")).unwrap_or_default();
-    let kind = quoted(&format!("{}{group}", kind.to_lowercase()));
-    format!("{kind} {} -n {}", quoted(name), facts.policy.namespace().unwrap_or_default())
-}
-
 fn controller(facts: &Facts) -> Option<Step> {
     let (namespace, _) = facts.lease.split_once('/').unwrap_or((&facts.lease, ""));
     let pods = format!("kubectl get pods -n {}", quoted(namespace));
     match &facts.controller {
-        Controller::Leads { .. } if facts.unseen().is_some() => {
-            Some(step("The controller runs but has not looked at the last edit. If that lasts:", [doctor(facts)]))
-        }
+        Controller::Leads { .. } if facts.unseen().is_some() => Some(step(
+            "The controller runs but has not looked at the last edit. If that lasts:",
+            [doctor(facts)],
+        )),
         Controller::Leads { .. } => None,
         Controller::Unknown(_) if facts.unseen().is_none() => None,
         Controller::Unknown(_) => Some(step("Find out whether a controller runs:", [doctor(facts)])),
-        Controller::Silent { .. } | Controller::Vacant | Controller::Missing => {
-            Some(step("Get the controller to run; until then nothing is decided or undone:", [pods, doctor(facts)]))
-        }
+        Controller::Silent { .. } | Controller::Vacant | Controller::Missing => Some(step(
+            "Get the controller to run; until then nothing is decided or undone:",
+            [pods, doctor(facts)],
+        )),
     }
-}
-
-/// What the condition Ready asks for.
-fn readiness(facts: &Facts) -> Option<Step> {
-    let policy = &facts.policy;
-    if policy.spec.suspend {
-        let resume = patch(facts, &serde_json::json!({"suspend": false}));
-        return Some(step("The policy is suspended, so nothing is written. To go on:", [resume]));
-    }
-    let conditions = policy.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let ready = conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str())?;
-    if ready.status == "True" {
-        return None;
-    }
-    let is = |reason: Reason| ready.reason == reason.as_str();
-    let namespace = policy.namespace().unwrap_or_default();
-    let source = quoted(&policy.spec.source_ref.name);
-    let (secrets, _) = facts.lease.split_once('/').unwrap_or(("flyball-system", ""));
-    Some(if is(Reason::Invalid) {
-        step("Correct the policy; what is wrong stands in the condition Ready. Before applying a file:", [
-            "flyball check policy.yaml".to_owned(),
-            edit(facts),
-        ])
-    } else if is(Reason::SourceNotFound) {
-        step("Create the MetricSource, or name one that exists:", ["kubectl get metricsources".to_owned(), edit(facts)])
-    } else if is(Reason::SourceNotAllowed) {
-        let why = format!("Let the source's owner add {namespace} to spec.allowedNamespaces.names:");
-        step(why, [format!("kubectl edit metricsource {source}")])
-    } else if is(Reason::SecretNotFound) {
-        step("Create the Secret that the source names:", [
-            format!("kubectl get metricsource {source} -o yaml"),
-            format!("kubectl get secrets -n {}", quoted(secrets)),
-        ])
-    } else if is(Reason::SourceUnavailable) {
-        step("Find out why the source does not answer:", [doctor(facts), format!("kubectl get metricsource {source} -o yaml")])
-    } else if is(Reason::TargetNotFound) {
-        step("Create the target, or correct spec.targetRef:", [format!("kubectl get {}", target(facts)), edit(facts)])
-    } else if is(Reason::NoScaleSubresource) || is(Reason::KindNotAllowed) {
-        step("Name a target of another kind, or let the operator of the installation allow this one (--scale-kind):", [edit(facts)])
-    } else if is(Reason::Suspended) {
-        paused(facts)
-    } else if is(Reason::Conflict) {
-        step("Leave the target to one of the policies:", [format!("kubectl get feedbackpolicies -n {namespace}")])
-    } else if is(Reason::OwnershipConflict) {
-        owners(facts)
-    } else {
-        step("The policy is not ready. To find out why:", [doctor(facts)])
-    })
-}
-
-fn paused(facts: &Facts) -> Step {
-    let target = target(facts);
-    step("The target is paused, by the annotation or by its spec.paused. To go on, whichever it is:", [
-        format!("kubectl annotate {target} {PAUSE_ANNOTATION}-"),
-        format!("kubectl rollout resume {target}"),
-    ])
-}
-
-fn owners(facts: &Facts) -> Step {
-    let namespace = facts.policy.namespace().unwrap_or_default();
-    step("Somebody else sets the number of replicas. Find out who, and leave the field to one of the two:", [
-        format!("kubectl get hpa -n {namespace}"),
-        format!("kubectl get scaledobjects.keda.sh -n {namespace}"),
-        format!("kubectl get {} -o yaml --show-managed-fields", target(facts)),
-    ])
 }
 
 /// A latch, or a field that was left to somebody else.
@@ -159,57 +91,109 @@ fn held_back(facts: &Facts, action: &ActionStatus) -> Vec<Step> {
     let now = facts.now;
     let in_force = |until: Option<&_>| until.map(from_micro_time).filter(|until| *until > now);
     let mut steps = Vec::new();
-    if let (Some(latch), Some(until)) = (&action.latch, action.latch.as_ref().and_then(|latch| in_force(latch.until.as_ref()))) {
+    if let (Some(latch), Some(until)) = (
+        &action.latch,
+        action.latch.as_ref().and_then(|latch| in_force(latch.until.as_ref())),
+    ) {
         let moves = if latch.demand.is_some() {
-            format!(", or until the demand or the verified value moves{}", tolerance(facts, action))
+            format!(
+                ", or until the demand or the verified value moves{}",
+                tolerance(facts, action)
+            )
         } else {
             "; with verify.demand set it could end when the demand moves".to_owned()
         };
         let noun = noun(latch.direction);
-        let why = format!("Action {}: no {noun} before {}{moves}. If what is verified is not what you mean, correct its verify:", plain(&action.name), when(until, now));
+        let why = format!(
+            "Action {}: no {noun} before {}{moves}. If what is verified is not what you mean, correct its verify:",
+            plain(&action.name),
+            when(until, now)
+        );
         steps.push(step(why, [edit(facts)]));
     }
-    if let (Some(yielded), Some(until)) =
-        (&action.yielded, action.yielded.as_ref().and_then(|yielded| in_force(yielded.until.as_ref())))
-    {
+    if let (Some(yielded), Some(until)) = (
+        &action.yielded,
+        action
+            .yielded
+            .as_ref()
+            .and_then(|yielded| in_force(yielded.until.as_ref())),
+    ) {
         let why = format!(
             "{} wrote the number of replicas while Flyball held it; it is left alone until {}. See who writes it, and take it up at once by an edit of the policy's spec:",
             plain(&yielded.manager),
             when(until, now)
         );
-        steps.push(step(why, [format!("kubectl get {} -o yaml --show-managed-fields", target(facts)), edit(facts)]));
+        steps.push(step(
+            why,
+            [
+                format!("kubectl get {} -o yaml --show-managed-fields", target(facts)),
+                edit(facts),
+            ],
+        ));
     }
     steps
 }
 
 /// By how much demand and value must move to lift a latch.
 fn tolerance(facts: &Facts, action: &ActionStatus) -> String {
-    let written = facts.policy.spec.actions.iter().find(|written| written.name == action.name);
+    let written = facts
+        .policy
+        .spec
+        .actions
+        .iter()
+        .find(|written| written.name == action.name);
     let demand = written.and_then(|action| action.verify.as_ref()?.demand.as_ref());
     demand
-        .map(|demand| format!(" (signal {} by more than {} %)", plain(&demand.signal), demand.tolerance_percent.unwrap_or(20)))
+        .map(|demand| {
+            format!(
+                " (signal {} by more than {} %)",
+                plain(&demand.signal),
+                demand.tolerance_percent.unwrap_or(20)
+            )
+        })
         .unwrap_or_default()
 }
 
 /// What the check that refused asks for.
 fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> Option<Step> {
-    let check = decision.checks.iter().find(|check| check.verdict == CheckVerdict::Refused)?;
+    let check = decision
+        .checks
+        .iter()
+        .find(|check| check.verdict == CheckVerdict::Refused)?;
     let which = Check::ALL.into_iter().find(|known| known.name() == check.name)?;
-    let index = facts.policy.spec.actions.iter().position(|written| written.name == action.name);
+    let index = facts
+        .policy
+        .spec
+        .actions
+        .iter()
+        .position(|written| written.name == action.name);
     let path = index.map_or_else(|| "spec.actions[]".to_owned(), |index| format!("spec.actions[{index}]"));
     let up = decision.desired > decision.current;
     let side = if up { "up" } else { "down" };
     Some(match which {
-        Check::Bounds if up => step(format!("To allow more replicas, raise {path}.replicas.max:"), [edit(facts)]),
-        Check::Bounds => step(format!("To allow fewer replicas, lower {path}.replicas.min:"), [edit(facts)]),
-        Check::Cooldown => step(format!("Wait, or shorten {path}.replicas.cooldown.{side}:"), [edit(facts)]),
+        Check::Bounds if up => step(
+            format!("To allow more replicas, raise {path}.replicas.max:"),
+            [edit(facts)],
+        ),
+        Check::Bounds => step(
+            format!("To allow fewer replicas, lower {path}.replicas.min:"),
+            [edit(facts)],
+        ),
+        Check::Cooldown => step(
+            format!("Wait, or shorten {path}.replicas.cooldown.{side}:"),
+            [edit(facts)],
+        ),
         Check::Rate => {
             let scale = if up { "scaleUp" } else { "scaleDown" };
-            step(format!("Wait, or allow more in {path}.replicas.behavior.{scale}:"), [edit(facts)])
+            step(
+                format!("Wait, or allow more in {path}.replicas.behavior.{scale}:"),
+                [edit(facts)],
+            )
         }
-        Check::DataQuality => {
-            step("Nothing is taken away until the readings are fresh. To find out what keeps them from it:", [doctor(facts)])
-        }
+        Check::DataQuality => step(
+            "Nothing is taken away until the readings are fresh. To find out what keeps them from it:",
+            [doctor(facts)],
+        ),
         Check::Ownership => owners(facts),
         // The condition Ready, and the latch, have said it.
         Check::Target | Check::Ineffective => return None,
@@ -219,10 +203,16 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
         }
         Check::DryRun => {
             let why = "The API server refused the write when it was tried; the check DryRun has its words. See the namespace's quota and the controller's rights:";
-            step(why, [
-                format!("kubectl describe resourcequota -n {}", facts.policy.namespace().unwrap_or_default()),
-                doctor(facts),
-            ])
+            step(
+                why,
+                [
+                    format!(
+                        "kubectl describe resourcequota -n {}",
+                        facts.policy.namespace().unwrap_or_default()
+                    ),
+                    doctor(facts),
+                ],
+            )
         }
     })
 }
@@ -230,11 +220,19 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
 /// A target at zero was put there by a person, and is left there.
 fn at_zero(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> Option<Step> {
     let zero = decision.current == 0 && decision.desired == 0;
-    let written = facts.policy.spec.actions.iter().find(|written| written.name == action.name)?;
+    let written = facts
+        .policy
+        .spec
+        .actions
+        .iter()
+        .find(|written| written.name == action.name)?;
     let min = written.replicas.as_ref()?.min;
     zero.then(|| {
         let command = format!("kubectl scale {} --replicas {min}", target(facts));
-        step("The target stands at zero, and Flyball leaves it there. To hand it back:", [command])
+        step(
+            "The target stands at zero, and Flyball leaves it there. To hand it back:",
+            [command],
+        )
     })
 }
 
@@ -264,20 +262,39 @@ fn mode(facts: &Facts) -> Option<Step> {
     let spec = &facts.policy.spec;
     let wanted = |decision: &DecisionStatus| {
         decision.desired != decision.current
-            && decision.checks.iter().all(|check| check.verdict != CheckVerdict::Refused)
+            && decision
+                .checks
+                .iter()
+                .all(|check| check.verdict != CheckVerdict::Refused)
     };
     match spec.mode {
         Mode::Observe => {
             let decide = patch(facts, &serde_json::json!({"mode": "Recommend"}));
-            Some(step("The mode is Observe, so nothing is decided. To see what would be done:", [decide]))
+            Some(step(
+                "The mode is Observe, so nothing is decided. To see what would be done:",
+                [decide],
+            ))
         }
-        Mode::Recommend if facts.policy.status.iter().flat_map(|status| &status.actions).any(|action| action.last_decision.as_ref().is_some_and(wanted)) => {
+        Mode::Recommend
+            if facts
+                .policy
+                .status
+                .iter()
+                .flat_map(|status| &status.actions)
+                .any(|action| action.last_decision.as_ref().is_some_and(wanted)) =>
+        {
             let enforce = patch(facts, &serde_json::json!({"mode": "Enforce"}));
             let unverified: Vec<_> = spec.actions.iter().filter(|action| action.verify.is_none()).collect();
             Some(match unverified.first() {
-                None => step("The mode is Recommend, so nothing was written. To let Flyball do it from now on:", [enforce]),
+                None => step(
+                    "The mode is Recommend, so nothing was written. To let Flyball do it from now on:",
+                    [enforce],
+                ),
                 Some(action) => step(
-                    format!("The mode is Recommend. Enforce needs verify in every action, and {} has none; add it, then:", plain(&action.name)),
+                    format!(
+                        "The mode is Recommend. Enforce needs verify in every action, and {} has none; add it, then:",
+                        plain(&action.name)
+                    ),
                     [edit(facts), enforce],
                 ),
             })

@@ -1,24 +1,23 @@
 //! The page: facts in, text out.
 
+mod alerts;
+mod change;
+
 use super::{Facts, next};
 use crate::{
-    clock::from_micro_time,
     cli::{
         fetch::Controller,
-        get::tree::{phase_of, tone_of_phase},
-        screen::{Page, Style, Tone, number, plain, relative, span, stored_number, when, widths},
+        screen::{Page, Style, Tone, number, plain, span, stored_number, when, widths},
     },
+    clock::from_micro_time,
 };
-use flyball_core::time::{Span, Timestamp};
+use flyball_core::time::Timestamp;
 use flyball_crds::{
-    ActionStatus, AlertState, AlertStatus, Change, CheckStatus, CheckVerdict, DecisionStatus, Direction, Duration,
-    FeedbackPolicyStatus, RuleStatus, SignalStatus,
+    ActionStatus, CheckStatus, CheckVerdict, DecisionStatus, Direction, FeedbackPolicyStatus, SignalStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::ResourceExt;
 
-/// How many alerts of a rule are shown.
-const ALERTS: usize = 10;
 /// The width of the column of titles.
 const TITLES: usize = 12;
 
@@ -52,22 +51,29 @@ impl Pen {
     }
 
     fn when(&self, at: Option<&MicroTime>) -> String {
-        at.map_or_else(|| "an unknown time".to_owned(), |at| when(from_micro_time(at), self.now))
+        at.map_or_else(
+            || "an unknown time".to_owned(),
+            |at| when(from_micro_time(at), self.now),
+        )
     }
 }
 
 /// Explains a policy.
 pub fn page(facts: &Facts, style: Style) -> String {
-    let mut pen = Pen { page: Page::new(style), style, now: facts.now };
+    let mut pen = Pen {
+        page: Page::new(style),
+        style,
+        now: facts.now,
+    };
     let status = facts.policy.status.clone().unwrap_or_default();
     head(&mut pen, facts, &status);
     for action in &status.actions {
         draw_action(&mut pen, action);
     }
     for change in facts.shown() {
-        draw_change(&mut pen, change);
+        change::draw(&mut pen, change);
     }
-    draw_rules(&mut pen, &status.rules);
+    alerts::draw(&mut pen, &status.rules);
     conditions(&mut pen, &status);
     pen.section("What next");
     for step in next(facts) {
@@ -82,11 +88,20 @@ pub fn page(facts: &Facts, style: Style) -> String {
 
 fn head(pen: &mut Pen, facts: &Facts, status: &FeedbackPolicyStatus) {
     let (policy, spec) = (&facts.policy, &facts.policy.spec);
-    pen.section(&format!("FeedbackPolicy {}/{}", policy.namespace().unwrap_or_default(), policy.name_any()));
+    pen.section(&format!(
+        "FeedbackPolicy {}/{}",
+        policy.namespace().unwrap_or_default(),
+        policy.name_any()
+    ));
     let target = &spec.target_ref;
     let suspended = if spec.suspend { ", suspended" } else { "" };
     pen.field("Mode", Tone::Plain, &format!("{:?}{suspended}", spec.mode));
-    let target = format!("{}/{} ({})", plain(&target.kind), plain(&target.name), plain(&target.api_version));
+    let target = format!(
+        "{}/{} ({})",
+        plain(&target.kind),
+        plain(&target.name),
+        plain(&target.api_version)
+    );
     pen.field("Target", Tone::Plain, &target);
     pen.field("Source", Tone::Plain, &plain(&spec.source_ref.name));
     if status.observed_generation.is_some() {
@@ -109,9 +124,10 @@ fn head(pen: &mut Pen, facts: &Facts, status: &FeedbackPolicyStatus) {
 /// What is said of the controller.
 fn controller(controller: &Controller, lease: &str) -> (Tone, String) {
     match controller {
-        Controller::Leads { holder, renewed } => {
-            (Tone::Plain, format!("{} leads; its lease was renewed {} ago", plain(holder), span(*renewed)))
-        }
+        Controller::Leads { holder, renewed } => (
+            Tone::Plain,
+            format!("{} leads; its lease was renewed {} ago", plain(holder), span(*renewed)),
+        ),
         Controller::Silent { holder, renewed } => (
             Tone::Bad,
             format!(
@@ -120,7 +136,10 @@ fn controller(controller: &Controller, lease: &str) -> (Tone, String) {
                 span(*renewed)
             ),
         ),
-        Controller::Vacant => (Tone::Bad, format!("None runs: nobody holds the lease {lease}. What follows is old.")),
+        Controller::Vacant => (
+            Tone::Bad,
+            format!("None runs: nobody holds the lease {lease}. What follows is old."),
+        ),
         Controller::Missing => (Tone::Bad, format!("None seems to run: there is no lease {lease}.")),
         Controller::Unknown(why) => (Tone::Busy, format!("Not known whether one runs: {}", plain(why))),
     }
@@ -136,20 +155,37 @@ fn draw_action(pen: &mut Pen, action: &ActionStatus) {
         pen.field("Verified", Tone::Plain, &format!("{verified}, where a roll-back goes"));
     }
     if let Some(latch) = &action.latch {
-        let over = latch.until.as_ref().is_some_and(|until| from_micro_time(until) <= pen.now);
+        let over = latch
+            .until
+            .as_ref()
+            .is_some_and(|until| from_micro_time(until) <= pen.now);
         let known = |what: &str, value: Option<f64>| value.map(|value| format!("{what} of {}", number(value)));
-        let at: Vec<String> =
-            [known("a demand", latch.demand), known("a verified value", latch.signal)].into_iter().flatten().collect();
-        let at = if at.is_empty() { String::new() } else { format!(" at {}", at.join(" and ")) };
+        let at: Vec<String> = [known("a demand", latch.demand), known("a verified value", latch.signal)]
+            .into_iter()
+            .flatten()
+            .collect();
+        let at = if at.is_empty() {
+            String::new()
+        } else {
+            format!(" at {}", at.join(" and "))
+        };
         let text = format!(
             "the last {} did not help{at}, so it is not repeated until {}",
             noun(latch.direction),
             pen.when(latch.until.as_ref())
         );
-        pen.field("Latch", if over { Tone::Dim } else { Tone::Bad }, &if over { format!("over: {text}") } else { text });
+        pen.field(
+            "Latch",
+            if over { Tone::Dim } else { Tone::Bad },
+            &if over { format!("over: {text}") } else { text },
+        );
     }
     if let Some(yielded) = &action.yielded {
-        let text = format!("the field is left to {} until {}", plain(&yielded.manager), pen.when(yielded.until.as_ref()));
+        let text = format!(
+            "the field is left to {} until {}",
+            plain(&yielded.manager),
+            pen.when(yielded.until.as_ref())
+        );
         pen.field("Yielded", Tone::Bad, &text);
     }
 }
@@ -168,8 +204,13 @@ fn draw_decision(pen: &mut Pen, decision: &DecisionStatus) {
     } else {
         format!("{} -> {}", decision.current, decision.desired)
     };
-    let refused = decision.checks.iter().find(|check| check.verdict == CheckVerdict::Refused);
-    let refused = refused.map(|check| format!(", refused by {}", plain(&check.name))).unwrap_or_default();
+    let refused = decision
+        .checks
+        .iter()
+        .find(|check| check.verdict == CheckVerdict::Refused);
+    let refused = refused
+        .map(|check| format!(", refused by {}", plain(&check.name)))
+        .unwrap_or_default();
     let since = pen.when(decision.at.as_ref());
     let tone = if refused.is_empty() { Tone::Strong } else { Tone::Bad };
     pen.field("Decision", tone, &format!("{numbers}{refused}, since {since}"));
@@ -191,22 +232,43 @@ fn draw_readings(pen: &mut Pen, readings: &[SignalStatus]) {
         return;
     }
     pen.page.line("  Readings at that time");
-    let named: Vec<_> = readings.iter().map(|reading| (reading, plain(&reading.name), plain(&reading.quality))).collect();
+    let named: Vec<_> = readings
+        .iter()
+        .map(|reading| (reading, plain(&reading.name), plain(&reading.quality)))
+        .collect();
     let widths: [usize; 2] = widths(named.iter().map(|(_, name, quality)| [&**name, quality]));
     for (reading, name, quality) in &named {
-        let tone = if reading.quality == "fresh" { Tone::Good } else { Tone::Bad };
-        let value = if reading.value.is_empty() { "no value".to_owned() } else { stored_number(&reading.value) };
+        let tone = if reading.quality == "fresh" {
+            Tone::Good
+        } else {
+            Tone::Bad
+        };
+        let value = if reading.value.is_empty() {
+            "no value".to_owned()
+        } else {
+            stored_number(&reading.value)
+        };
         let cells = [(Tone::Plain, &**name), (tone, &**quality)];
-        let detail = if reading.detail.is_empty() { String::new() } else { format!(": {}", plain(&reading.detail)) };
-        pen.page.row("    ", "    ", &cells, &widths, &format!("{value}{detail}"));
-        pen.page.toned("        ", "        ", Tone::Dim, &plain(&one_line(&reading.query)));
+        let detail = if reading.detail.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", plain(&reading.detail))
+        };
+        pen.page
+            .row("    ", "    ", &cells, &widths, &format!("{value}{detail}"));
+        pen.page
+            .toned("        ", "        ", Tone::Dim, &plain(&one_line(&reading.query)));
     }
 }
 
 /// A query as it is read: its line breaks and indents are blanks.
 fn one_line(query: &str) -> String {
     // A comment would swallow the lines that follow it.
-    if query.contains('#') { query.to_owned() } else { query.split_whitespace().collect::<Vec<_>>().join(" ") }
+    if query.contains('#') {
+        query.to_owned()
+    } else {
+        query.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
 }
 
 fn draw_checks(pen: &mut Pen, checks: &[CheckStatus]) {
@@ -223,124 +285,14 @@ fn draw_checks(pen: &mut Pen, checks: &[CheckStatus]) {
                 CheckVerdict::Refused => Tone::Bad,
                 CheckVerdict::Skipped => Tone::Dim,
             };
-            let cells = [(Tone::Plain, plain(&check.name)), (tone, format!("{:?}", check.verdict))];
+            let cells = [
+                (Tone::Plain, plain(&check.name)),
+                (tone, format!("{:?}", check.verdict)),
+            ];
             (cells, plain(&check.message))
         })
         .collect();
     pen.rows(&rows);
-}
-
-fn draw_change(pen: &mut Pen, change: &Change) {
-    let status = change.status.clone().unwrap_or_default();
-    pen.section(&format!("Change {}", change.name_any()));
-    let numbers = format!("{} -> {}, ", change.spec.before, change.spec.after);
-    let phase = phase_of(change).map_or_else(|| "being recorded".to_owned(), |phase| format!("{phase:?}"));
-    pen.field("Phase", tone_of_phase(status.phase), &format!("{numbers}{phase}"));
-    if !status.message.is_empty() {
-        pen.field("Message", Tone::Plain, &plain(&status.message));
-    }
-    let proposed = pen.when(Some(&change.spec.proposed_at));
-    let of = format!("by action {} at generation {}", plain(&change.spec.action), change.spec.policy.generation);
-    pen.field("Proposed", Tone::Plain, &format!("{proposed} {of}"));
-    if let Some(supersedes) = &change.spec.supersedes {
-        pen.field("Supersedes", Tone::Plain, &format!("Change {}", plain(supersedes)));
-    }
-    if let Some(applied) = &status.applied_at {
-        let at = from_micro_time(applied);
-        pen.field("Applied", Tone::Plain, &when(at, pen.now));
-        timings(pen, change, at, status.phase.is_open());
-    }
-    if let Some(to) = status.rollback_to {
-        pen.field("Back to", Tone::Plain, &to.to_string());
-    }
-    if let Some(verdict) = &status.verdict {
-        let value = verdict.value.map(|value| format!(" with {}", number(value))).unwrap_or_default();
-        let message = if verdict.message.is_empty() { String::new() } else { format!(": {}", plain(&verdict.message)) };
-        let at = pen.when(verdict.at.as_ref());
-        pen.field("Verdict", Tone::Plain, &format!("{}{value}, {at}{message}", plain(&verdict.result)));
-    }
-    if let Some(closed) = &status.closed_at {
-        pen.field("Closed", Tone::Plain, &when(from_micro_time(closed), pen.now));
-    }
-}
-
-/// When the effect is judged, computed as the controller does.
-fn timings(pen: &mut Pen, change: &Change, applied: Timestamp, open: bool) {
-    let Some(verification) = &change.spec.verification else { return };
-    let after = |duration: &Duration| duration.0.parse::<Span>().ok().map(|span| applied + span);
-    let baseline = verification.baseline_value.map(|value| format!(", was {}", number(value))).unwrap_or_default();
-    pen.field("Must hold", Tone::Plain, &format!("{}{baseline}", plain(&one_line(&verification.expr))));
-    if !open {
-        return;
-    }
-    if let Some(settle) = after(&verification.settle) {
-        let text = when(settle, pen.now);
-        pen.field("Settles", Tone::Plain, &format!("{text}; samples from before that are not judged"));
-    }
-    if let Some(deadline) = after(&verification.within) {
-        let late = deadline < pen.now;
-        let text = when(deadline, pen.now);
-        let late_text = if late { ", and it is still open: does the controller run?" } else { "" };
-        pen.field("Deadline", if late { Tone::Bad } else { Tone::Plain }, &format!("{text}{late_text}"));
-    }
-}
-
-fn draw_rules(pen: &mut Pen, rules: &[RuleStatus]) {
-    if rules.is_empty() {
-        return;
-    }
-    pen.section("Alerts");
-    let names: Vec<String> = rules.iter().map(|rule| plain(&rule.alert)).collect();
-    let [width]: [usize; 1] = widths(names.iter().map(|name| [name.as_str()]));
-    for (rule, name) in rules.iter().zip(&names) {
-        let tone = match rule.state {
-            AlertState::Firing => Tone::Bad,
-            AlertState::Pending => Tone::Busy,
-            AlertState::Inactive => Tone::Good,
-        };
-        let state = match (&rule.quiet_since, rule.state) {
-            (Some(since), AlertState::Inactive) => {
-                format!("inactive, quiet for {}", span(pen.now.since(from_micro_time(since))))
-            }
-            (_, AlertState::Inactive) => "inactive".to_owned(),
-            (_, AlertState::Pending) => "pending".to_owned(),
-            (_, AlertState::Firing) => "firing".to_owned(),
-        };
-        pen.page.row("  ", "  ", &[(Tone::Plain, name), (tone, &state)], &[width, 0], "");
-        if let Some(error) = &rule.error {
-            pen.page.toned("    ", "    ", Tone::Bad, &format!("could not be evaluated: {}", plain(error)));
-        }
-        for alert in rule.alerts.iter().take(ALERTS) {
-            draw_alert(pen, alert);
-        }
-        if rule.alerts.len() > ALERTS {
-            pen.page.line(&format!("    and {} more", rule.alerts.len() - ALERTS));
-        }
-    }
-}
-
-fn draw_alert(pen: &mut Pen, alert: &AlertStatus) {
-    let labels = alert.labels.iter().filter(|(name, _)| *name != "alertname");
-    let labels: Vec<String> = labels.map(|(name, value)| format!("{}={}", plain(name), plain(value))).collect();
-    let labels = if labels.is_empty() { String::new() } else { format!(" {{{}}}", labels.join(", ")) };
-    let state = match alert.state {
-        AlertState::Firing => "firing",
-        AlertState::Pending => "pending",
-        AlertState::Inactive => "inactive",
-    };
-    let kept = alert.keep_firing_since.as_ref().map(|since| {
-        format!(", kept firing without its element since {}", relative(from_micro_time(since), pen.now))
-    });
-    let text = format!(
-        "{state}, active since {}, value {}{labels}{}",
-        pen.when(alert.active_at.as_ref()),
-        stored_number(&alert.value),
-        kept.unwrap_or_default()
-    );
-    pen.page.sentence("    ", "      ", &text);
-    for (name, value) in &alert.annotations {
-        pen.page.toned("      ", "        ", Tone::Dim, &format!("{}: {}", plain(name), plain(value)));
-    }
 }
 
 fn conditions(pen: &mut Pen, status: &FeedbackPolicyStatus) {
@@ -355,8 +307,14 @@ fn conditions(pen: &mut Pen, status: &FeedbackPolicyStatus) {
             let good = condition.status == "True" || condition.type_ != "Ready";
             let value = format!("{} {}", plain(&condition.status), plain(&condition.reason));
             let since = Timestamp::from_millis(condition.last_transition_time.0.as_millisecond());
-            let cells = [(Tone::Plain, plain(&condition.type_)), (if good { Tone::Plain } else { Tone::Bad }, value)];
-            (cells, format!("since {}: {}", when(since, pen.now), plain(&condition.message)))
+            let cells = [
+                (Tone::Plain, plain(&condition.type_)),
+                (if good { Tone::Plain } else { Tone::Bad }, value),
+            ];
+            (
+                cells,
+                format!("since {}: {}", when(since, pen.now), plain(&condition.message)),
+            )
         })
         .collect();
     let widths: [usize; 2] = widths(rows.iter().map(|(cells, _)| [&*cells[0].1, &cells[1].1]));

@@ -1,8 +1,8 @@
 //! The tree: objects in, text out.
 
 use crate::{
-    clock::from_micro_time,
     cli::screen::{Page, Style, Tone, columns, plain, short, widths},
+    clock::from_micro_time,
 };
 use flyball_core::time::Timestamp;
 use flyball_crds::{Change, ConditionType, FeedbackPolicy, Phase};
@@ -50,7 +50,11 @@ pub fn tree(
         draw_changes(&mut page, style, &node.changes, shown, now);
     }
     for title in unreadable {
-        page.sentence("", "", &format!("{} can't be read by this version; see: flyball doctor", plain(title)));
+        page.sentence(
+            "",
+            "",
+            &format!("{} can't be read by this version; see: flyball doctor", plain(title)),
+        );
     }
     page.finish()
 }
@@ -59,15 +63,30 @@ fn nodes<'a>(policies: &'a [FeedbackPolicy], changes: &'a [Change], shown: Shown
     let mut nodes: BTreeMap<(String, String), Node<'a>> = BTreeMap::new();
     let place = |namespace: &Option<String>, name: &str| (namespace.clone().unwrap_or_default(), name.to_owned());
     let titled = |(namespace, name): &(String, String)| {
-        if shown.namespaces { format!("{namespace}/{name}") } else { name.clone() }
+        if shown.namespaces {
+            format!("{namespace}/{name}")
+        } else {
+            name.clone()
+        }
     };
     for policy in policies {
         let key = place(&policy.namespace(), &policy.name_any());
-        nodes.insert(key.clone(), Node { name: titled(&key), policy: Some(policy), changes: Vec::new() });
+        nodes.insert(
+            key.clone(),
+            Node {
+                name: titled(&key),
+                policy: Some(policy),
+                changes: Vec::new(),
+            },
+        );
     }
     for change in changes {
         let key = place(&change.namespace(), &change.spec.policy.name);
-        let left = || Node { name: plain(&titled(&key)), policy: None, changes: Vec::new() };
+        let left = || Node {
+            name: plain(&titled(&key)),
+            policy: None,
+            changes: Vec::new(),
+        };
         nodes.entry(key.clone()).or_insert_with(left).changes.push(change);
     }
     let mut nodes: Vec<_> = nodes.into_values().collect();
@@ -103,7 +122,11 @@ impl Row {
                 name: node.name.clone(),
                 mode: "-".to_owned(),
                 target: node.changes.first().map_or_else(String::new, |change| {
-                    format!("{}/{}", plain(&change.spec.target.reference.kind), plain(&change.spec.target.reference.name))
+                    format!(
+                        "{}/{}",
+                        plain(&change.spec.target.reference.kind),
+                        plain(&change.spec.target.reference.name)
+                    )
                 }),
                 alerts: String::new(),
                 doing: "deleted".to_owned(),
@@ -114,11 +137,20 @@ impl Row {
         };
         let spec = &policy.spec;
         let status = policy.status.clone().unwrap_or_default();
-        let ready = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
+        let ready = status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == ConditionType::Ready.as_str());
         let bad = ready.filter(|ready| ready.status != "True");
-        let lag = policy.metadata.generation.filter(|generation| status.observed_generation != Some(*generation));
+        let lag = policy
+            .metadata
+            .generation
+            .filter(|generation| status.observed_generation != Some(*generation));
         let (doing, why) = if status.observed_generation.is_none() {
-            ("Not seen yet".to_owned(), "no controller has looked at it; see: flyball doctor".to_owned())
+            (
+                "Not seen yet".to_owned(),
+                "no controller has looked at it; see: flyball doctor".to_owned(),
+            )
         } else {
             (plain(&status.doing), plain(&status.why))
         };
@@ -128,7 +160,8 @@ impl Row {
             .map(|bad| format!("{}: {}", plain(&bad.reason), plain(&bad.message)))
             .unwrap_or_default();
         if let (Some(generation), Some(observed)) = (lag, status.observed_generation) {
-            trouble = format!("this is about generation {observed}; generation {generation} has not been looked at yet");
+            trouble =
+                format!("this is about generation {observed}; generation {generation} has not been looked at yet");
         }
         Self {
             name: node.name.clone(),
@@ -158,7 +191,11 @@ fn tone_of(doing: &str, bad: bool) -> Tone {
 pub fn phase_of(change: &Change) -> Option<Phase> {
     let phase = change.status.as_ref().map(|status| status.phase);
     // A transaction begins without a status, a record has none for a moment only.
-    if change.spec.sequence > 0 { Some(phase.unwrap_or_default()) } else { phase }
+    if change.spec.sequence > 0 {
+        Some(phase.unwrap_or_default())
+    } else {
+        phase
+    }
 }
 
 /// The colour of a phase.
@@ -181,7 +218,9 @@ enum Layout {
 impl Layout {
     fn of(rows: &[Row], style: Style) -> Self {
         let header = ["POLICY", "MODE", "TARGET", "ALERTS", "DOING"];
-        let cells = rows.iter().map(|row| [&*row.name, &row.mode, &row.target, &row.alerts, &row.doing]);
+        let cells = rows
+            .iter()
+            .map(|row| [&*row.name, &row.mode, &row.target, &row.alerts, &row.doing]);
         let wide: [usize; 5] = widths(cells.chain([header]));
         let why = rows.iter().map(|row| columns(&row.why)).max().unwrap_or(0);
         let needed = wide.iter().map(|width| width + 2).sum::<usize>() + why;
@@ -194,11 +233,17 @@ impl Layout {
 
     fn header(&self, page: &mut Page, style: Style) {
         let head = |titles: &[&str], widths: &[usize]| {
-            let padded = titles.iter().zip(widths).map(|(title, width)| format!("{title:width$}  "));
+            let padded = titles
+                .iter()
+                .zip(widths)
+                .map(|(title, width)| format!("{title:width$}  "));
             style.paint(Tone::Dim, padded.collect::<String>().trim_end())
         };
         page.line(&match self {
-            Self::Wide(widths) => head(&["POLICY", "MODE", "TARGET", "ALERTS", "DOING", "WHY"], &[&widths[..], &[0]].concat()),
+            Self::Wide(widths) => head(
+                &["POLICY", "MODE", "TARGET", "ALERTS", "DOING", "WHY"],
+                &[&widths[..], &[0]].concat(),
+            ),
             Self::Narrow(widths) => head(&["POLICY", "MODE", "TARGET", "DOING"], &[&widths[..], &[0]].concat()),
         });
     }
@@ -206,11 +251,19 @@ impl Layout {
     fn policy(&self, page: &mut Page, style: Style, row: &Row, branches: bool) {
         let below = |page: &mut Page, title: &str, tone: Tone, text: &str| {
             if !text.is_empty() {
-                let first = format!("{}{}", style.trunk(branches), style.paint(Tone::Dim, &format!("{title:<9}")));
+                let first = format!(
+                    "{}{}",
+                    style.trunk(branches),
+                    style.paint(Tone::Dim, &format!("{title:<9}"))
+                );
                 page.toned(&first, &format!("{}{:9}", style.trunk(branches), ""), tone, text);
             }
         };
-        let head = [(Tone::Strong, &*row.name), (Tone::Plain, &*row.mode), (Tone::Plain, &*row.target)];
+        let head = [
+            (Tone::Strong, &*row.name),
+            (Tone::Plain, &*row.mode),
+            (Tone::Plain, &*row.target),
+        ];
         match self {
             Self::Wide(widths) => {
                 let tail = [(Tone::Plain, &*row.alerts), (row.tone, &*row.doing)];
@@ -219,7 +272,12 @@ impl Layout {
             Self::Narrow(widths) => {
                 let cells = [&head[..], &[(row.tone, &*row.doing)]].concat();
                 page.row("", "", &cells, &[&widths[..], &[0]].concat(), "");
-                below(page, "alerts", Tone::Plain, if row.alerts == "none" { "" } else { &row.alerts });
+                below(
+                    page,
+                    "alerts",
+                    Tone::Plain,
+                    if row.alerts == "none" { "" } else { &row.alerts },
+                );
                 below(page, "why", Tone::Plain, &row.why);
             }
         }
@@ -228,7 +286,11 @@ impl Layout {
 }
 
 fn draw_changes(page: &mut Page, style: Style, changes: &[&Change], shown: Shown, now: Timestamp) {
-    let count = if shown.all { changes.len() } else { changes.len().min(SHOWN) };
+    let count = if shown.all {
+        changes.len()
+    } else {
+        changes.len().min(SHOWN)
+    };
     let hidden = changes.len() - count;
     let rows: Vec<_> = changes.iter().take(count).map(|change| cells(change, now)).collect();
     let widths: [usize; 3] = widths(rows.iter().map(|(cells, ..)| [&*cells[0], &cells[1], &cells[2]]));
@@ -246,7 +308,11 @@ fn cells(change: &Change, now: Timestamp) -> ([String; 3], Tone, String) {
     let status = change.status.clone().unwrap_or_default();
     let at = status.closed_at.as_ref().unwrap_or(&change.spec.proposed_at);
     let age = format!("{} ago", short(now.since(from_micro_time(at))));
-    let why = if status.message.is_empty() { &change.spec.reason } else { &status.message };
+    let why = if status.message.is_empty() {
+        &change.spec.reason
+    } else {
+        &status.message
+    };
     let numbers = format!("{} -> {}", change.spec.before, change.spec.after);
     let phase = phase_of(change).map_or_else(|| "...".to_owned(), |phase| format!("{phase:?}"));
     ([numbers, phase, age], tone_of_phase(status.phase), plain(why))
@@ -254,8 +320,15 @@ fn cells(change: &Change, now: Timestamp) -> ([String; 3], Tone, String) {
 
 /// What is said where there is nothing to show.
 pub fn nothing(namespace: Option<&str>) -> String {
-    let place = namespace.map_or_else(|| "in this cluster".to_owned(), |namespace| format!("in namespace {namespace}"));
-    let elsewhere = if namespace.is_some() { "See all namespaces:       flyball get -A\n" } else { "" };
+    let place = namespace.map_or_else(
+        || "in this cluster".to_owned(),
+        |namespace| format!("in namespace {namespace}"),
+    );
+    let elsewhere = if namespace.is_some() {
+        "See all namespaces:       flyball get -A\n"
+    } else {
+        ""
+    };
     format!(
         "There is no FeedbackPolicy {place}.\n{elsewhere}Check one before its use: flyball check policy.yaml\nStart it:                 \
          kubectl apply -f policy.yaml\n"

@@ -3,7 +3,7 @@
 use super::{Output, lines, tree};
 use crate::cli::{
     fetch::{self, Connection, ReadError, Scope},
-    screen::{Style, plain, show},
+    screen::{Style, cut, plain, redraws, show, size},
 };
 use flyball_core::time::Timestamp;
 use flyball_crds::{Change, FeedbackPolicy};
@@ -14,7 +14,7 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use serde::de::DeserializeOwned;
-use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 use tokio::{
     signal::unix::{SignalKind, signal},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
@@ -47,7 +47,11 @@ where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned,
 {
     fn new() -> Self {
-        Self { objects: BTreeMap::new(), listing: None, ready: false }
+        Self {
+            objects: BTreeMap::new(),
+            listing: None,
+            ready: false,
+        }
     }
 
     /// Takes an event in, and says what it moved.
@@ -70,18 +74,34 @@ where
                 let mut moved: Vec<_> = self
                     .objects
                     .iter()
-                    .map(|(key, after)| Moved { before: old.remove(key), after: Some(after.clone()) })
+                    .map(|(key, after)| Moved {
+                        before: old.remove(key),
+                        after: Some(after.clone()),
+                    })
                     .collect();
-                moved.extend(old.into_values().map(|before| Moved { before: Some(before), after: None }));
+                moved.extend(old.into_values().map(|before| Moved {
+                    before: Some(before),
+                    after: None,
+                }));
                 moved
             }
             watcher::Event::Apply(object) => read::<K>(object)
-                .map(|(key, after)| Moved { before: self.objects.insert(key, after.clone()), after: Some(after) })
+                .map(|(key, after)| Moved {
+                    before: self.objects.insert(key, after.clone()),
+                    after: Some(after),
+                })
                 .into_iter()
                 .collect(),
             watcher::Event::Delete(object) => {
                 let key = (object.namespace().unwrap_or_default(), object.name_any());
-                self.objects.remove(&key).map(|before| Moved { before: Some(before), after: None }).into_iter().collect()
+                self.objects
+                    .remove(&key)
+                    .map(|before| Moved {
+                        before: Some(before),
+                        after: None,
+                    })
+                    .into_iter()
+                    .collect()
             }
         }
     }
@@ -106,7 +126,7 @@ fn events(connection: &Connection, asked: &super::Asked<'_>) -> impl Stream<Item
     let watched = |resource: &kube::api::ApiResource, config: watcher::Config| {
         let client = connection.clients.read.clone();
         let api: Api<DynamicObject> = match asked.scope {
-            Scope::All => Api::all_with(client, resource),
+            Scope::All | Scope::Cluster => Api::all_with(client, resource),
             Scope::Namespace(namespace) => Api::namespaced_with(client, namespace, resource),
         };
         watcher(api, config).default_backoff().boxed()
@@ -127,7 +147,7 @@ fn events(connection: &Connection, asked: &super::Asked<'_>) -> impl Stream<Item
 
 /// Follows what was asked for, until the reader goes away.
 pub(super) async fn follow(connection: &Connection, asked: &super::Asked<'_>, style: Style) -> Result<(), ReadError> {
-    let screen = std::io::stdout().is_terminal() && asked.output == Output::Table;
+    let screen = redraws() && asked.output == Output::Table;
     let mut view = View {
         policies: Known::new(),
         changes: Known::new(),
@@ -187,9 +207,15 @@ impl View {
                 let object = shown(&event);
                 let moved = self.policies.take(*event);
                 if asked.output != Output::Table {
-                    return object.map(|object| super::document(&object, asked.output)).unwrap_or_default();
+                    return object
+                        .map(|object| super::document(&object, asked.output))
+                        .unwrap_or_default();
                 }
-                lined(moved.iter().flat_map(|moved| lines::of_policy(moved.before.as_ref(), moved.after.as_ref(), now)))
+                lined(
+                    moved
+                        .iter()
+                        .flat_map(|moved| lines::of_policy(moved.before.as_ref(), moved.after.as_ref(), now)),
+                )
             }
             Told::Change(event) => {
                 self.trouble = None;
@@ -197,7 +223,9 @@ impl View {
                 let first = !self.changes.ready;
                 let moved = self.changes.take(*event);
                 if asked.output != Output::Table {
-                    return object.map(|object| super::document(&object, asked.output)).unwrap_or_default();
+                    return object
+                        .map(|object| super::document(&object, asked.output))
+                        .unwrap_or_default();
                 }
                 let new = moved.iter().filter(|moved| {
                     // What ended long ago is history, not a transition.
@@ -206,7 +234,10 @@ impl View {
                 lined(new.flat_map(|moved| lines::of_change(moved.before.as_ref(), moved.after.as_ref(), now)))
             }
             Told::Broken(error) => {
-                let trouble = format!("the watch broke off, trying again: {}", plain(&crate::client::chain(&error)));
+                let trouble = format!(
+                    "the watch broke off, trying again: {}",
+                    plain(&crate::client::chain(&error))
+                );
                 if self.trouble.as_ref() != Some(&trouble) {
                     eprintln!("flyball: {trouble}");
                 }
@@ -230,10 +261,17 @@ impl View {
             text.push_str(trouble);
             text.push('\n');
         }
+        if let Some((_, rows)) = size() {
+            // The cursor stands below the last line.
+            text = cut(&text, rows.saturating_sub(1));
+        }
         if text != self.drawn {
             // Home, then each line with its end cleared, then all below: nothing flickers.
             let lines = text.replace('\n', "\u{1b}[K\n");
-            show(&format!("{}\u{1b}[H{lines}\u{1b}[J", if self.drawn.is_empty() { "\u{1b}[2J" } else { "" }))?;
+            show(&format!(
+                "{}\u{1b}[H{lines}\u{1b}[J",
+                if self.drawn.is_empty() { "\u{1b}[2J" } else { "" }
+            ))?;
             self.drawn = text;
         }
         Ok(())

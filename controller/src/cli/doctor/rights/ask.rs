@@ -1,0 +1,201 @@
+//! Asks the API server for rights, and the controller's Deployment for what it may move.
+
+use super::{Answer, Place, Right, judge, of_the_controller, of_the_report};
+use crate::{
+    cli::{
+        doctor::finding::{Finding, Mark, Section},
+        fetch::{self, Connection, ReadError, Scope},
+    },
+    client::{CallError, READ_LIMIT, within},
+    observe::cluster::ScaleKind,
+};
+use futures::{StreamExt, stream};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    authorization::v1::{
+        ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
+        SubjectAccessReviewSpec, SubjectAccessReviewStatus,
+    },
+    core::v1::ServiceAccount,
+};
+use kube::{
+    Api,
+    api::{ListParams, PostParams},
+};
+use tokio::time::Instant;
+
+/// How many questions are under way at once.
+const QUESTIONS: usize = 8;
+/// The label by which the controller's Deployment is found.
+const LABEL: &str = "app.kubernetes.io/name=flyball";
+/// The service account of an installation that does not say.
+const ACCOUNT: &str = "flyball";
+
+/// The controller as its Deployment describes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Installation {
+    /// Its service account.
+    pub account: Option<String>,
+    /// The kinds it may move, where its arguments say so.
+    pub kinds: Vec<ScaleKind>,
+    /// The namespace that it looks at; `None`: all.
+    pub scope: Option<String>,
+}
+
+impl Installation {
+    /// Reads it from the Deployment of the controller.
+    pub fn of(deployment: &Deployment) -> Self {
+        let Some(pod) = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()) else {
+            return Self::default();
+        };
+        let words = pod
+            .containers
+            .iter()
+            .flat_map(|container| container.command.iter().chain(&container.args));
+        let words: Vec<&String> = words.flatten().collect();
+        let values = |flag: &str| {
+            let glued = format!("{flag}=");
+            let glued = words.iter().filter_map(|word| word.strip_prefix(&*glued));
+            let apart = words
+                .windows(2)
+                .filter(|pair| pair[0] == flag)
+                .map(|pair| pair[1].as_str());
+            glued.chain(apart).map(ToOwned::to_owned).collect::<Vec<_>>()
+        };
+        Self {
+            account: pod.service_account_name.clone(),
+            kinds: values("--scale-kind")
+                .iter()
+                .filter_map(|kind| kind.parse().ok())
+                .collect(),
+            scope: values("--watch-namespace").pop(),
+        }
+    }
+}
+
+/// Finds the controller's Deployment by its label. That there is none says little: it may run elsewhere.
+pub async fn installation(connection: &Connection, namespace: &str) -> Installation {
+    let limits = ListParams::default().labels(LABEL);
+    let kind = fetch::resource::<Deployment>();
+    let found = fetch::list(&connection.clients.read, Scope::Namespace(namespace), &kind, limits).await;
+    let (deployments, _): (Vec<Deployment>, _) = fetch::parse(&found.unwrap_or_default());
+    let read = deployments.iter().map(Installation::of);
+    read.into_iter()
+        .find(|found| *found != Installation::default())
+        .unwrap_or_default()
+}
+
+/// Looks at both. `namespace` is the one that the report is about, `controllers` the controller's own.
+pub async fn examine(
+    connection: &Connection,
+    namespace: Option<&str>,
+    controllers: &str,
+    installation: &Installation,
+    keda: bool,
+) -> Section {
+    let own = mine(connection, of_the_report(namespace, controllers, &installation.kinds)).await;
+    let way_out = "ask an administrator for it; what needs it is skipped here";
+    let mut findings = judge("you", Mark::Warn, &own, way_out);
+    findings.extend(of_account(connection, controllers, installation, keda).await);
+    Section {
+        title: "Rights".to_owned(),
+        findings,
+    }
+}
+
+async fn of_account(connection: &Connection, namespace: &str, installation: &Installation, keda: bool) -> Vec<Finding> {
+    let account = installation.account.as_deref().unwrap_or(ACCOUNT);
+    let kind = fetch::resource::<ServiceAccount>();
+    match fetch::get(&connection.clients.read, Scope::Namespace(namespace), &kind, account).await {
+        Ok(Some(_)) => {
+            let rights = of_the_controller(namespace, installation.scope.as_deref(), &installation.kinds, keda);
+            let answers = theirs(connection, namespace, account, rights).await;
+            let way_out = format!("give it to ServiceAccount {account} of namespace {namespace}, as the chart does");
+            judge(account, Mark::Fail, &answers, &way_out)
+        }
+        Ok(None) => vec![Finding::new(
+            Mark::Skip,
+            "controller",
+            format!("there is no ServiceAccount {account} in namespace {namespace}"),
+            "name the one it runs as with --service-account; a controller outside of the cluster has none",
+        )],
+        Err(ReadError::Forbidden { what, .. }) => {
+            let way_out = "ask somebody who may to run: flyball doctor";
+            vec![Finding::new(
+                Mark::Skip,
+                "controller",
+                format!("no right to {what}"),
+                way_out,
+            )]
+        }
+        Err(error) => vec![Finding::message(Mark::Skip, "controller", &error.to_string())],
+    }
+}
+
+impl Right {
+    fn attributes(&self) -> ResourceAttributes {
+        let (resource, subresource) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
+        ResourceAttributes {
+            verb: Some(self.verb.to_owned()),
+            group: Some(self.group.clone()),
+            resource: Some(resource.to_owned()),
+            subresource: Some(subresource.to_owned()).filter(|name| !name.is_empty()),
+            namespace: match &self.place {
+                Place::In(namespace) => Some(namespace.clone()),
+                Place::All | Place::Cluster => None,
+            },
+            ..ResourceAttributes::default()
+        }
+    }
+}
+
+/// Asks whether we have these rights. A review is an answer that is asked for by POST; nothing is stored.
+async fn mine(connection: &Connection, rights: Vec<Right>) -> Vec<Answer> {
+    let api: &Api<SelfSubjectAccessReview> = &Api::all(connection.clients.write.clone());
+    let ask = |right: Right| async move {
+        let spec = SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(right.attributes()),
+            ..SelfSubjectAccessReviewSpec::default()
+        };
+        let review = SelfSubjectAccessReview {
+            spec,
+            ..SelfSubjectAccessReview::default()
+        };
+        let answer = within(Instant::now() + READ_LIMIT, api.create(&PostParams::default(), &review)).await;
+        (right, given(answer.map(|review| review.status)))
+    };
+    stream::iter(rights).map(ask).buffered(QUESTIONS).collect().await
+}
+
+/// Asks whether a service account has these rights.
+async fn theirs(connection: &Connection, namespace: &str, account: &str, rights: Vec<Right>) -> Vec<Answer> {
+    let api: &Api<SubjectAccessReview> = &Api::all(connection.clients.write.clone());
+    let groups = [
+        "system:serviceaccounts".to_owned(),
+        format!("system:serviceaccounts:{namespace}"),
+        "system:authenticated".to_owned(),
+    ];
+    let subject = &SubjectAccessReviewSpec {
+        user: Some(format!("system:serviceaccount:{namespace}:{account}")),
+        groups: Some(groups.to_vec()),
+        ..SubjectAccessReviewSpec::default()
+    };
+    let ask = |right: Right| async move {
+        let spec = SubjectAccessReviewSpec {
+            resource_attributes: Some(right.attributes()),
+            ..subject.clone()
+        };
+        let review = SubjectAccessReview {
+            spec,
+            ..SubjectAccessReview::default()
+        };
+        let answer = within(Instant::now() + READ_LIMIT, api.create(&PostParams::default(), &review)).await;
+        (right, given(answer.map(|review| review.status)))
+    };
+    stream::iter(rights).map(ask).buffered(QUESTIONS).collect().await
+}
+
+fn given(answer: Result<Option<SubjectAccessReviewStatus>, CallError>) -> Result<bool, String> {
+    let status = answer.map_err(|error| fetch::reason(&error))?;
+    Ok(status.is_some_and(|status| status.allowed))
+}

@@ -1,0 +1,108 @@
+//! The way out of each reason of the condition Ready.
+
+use super::{
+    Facts, Step,
+    commands::{doctor, edit, patch, target},
+    step,
+};
+use crate::cli::screen::quoted;
+use flyball_crds::{ConditionType, PAUSE_ANNOTATION, Reason};
+use kube::ResourceExt;
+
+/// What the condition Ready asks for.
+pub(super) fn readiness(facts: &Facts) -> Option<Step> {
+    let policy = &facts.policy;
+    if policy.spec.suspend {
+        let resume = patch(facts, &serde_json::json!({"suspend": false}));
+        return Some(step(
+            "The policy is suspended, so nothing is written. To go on:",
+            [resume],
+        ));
+    }
+    let conditions = policy
+        .status
+        .as_ref()
+        .map(|status| status.conditions.as_slice())
+        .unwrap_or_default();
+    let ready = conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Ready.as_str())?;
+    if ready.status == "True" {
+        return None;
+    }
+    let is = |reason: Reason| ready.reason == reason.as_str();
+    let namespace = policy.namespace().unwrap_or_default();
+    let source = quoted(&policy.spec.source_ref.name);
+    let (secrets, _) = facts.lease.split_once('/').unwrap_or(("flyball-system", ""));
+    Some(if is(Reason::Invalid) {
+        step(
+            "Correct the policy; what is wrong stands in the condition Ready. Before applying a file:",
+            ["flyball check policy.yaml".to_owned(), edit(facts)],
+        )
+    } else if is(Reason::SourceNotFound) {
+        step(
+            "Create the MetricSource, or name one that exists:",
+            ["kubectl get metricsources".to_owned(), edit(facts)],
+        )
+    } else if is(Reason::SourceNotAllowed) {
+        let why = format!("Let the source's owner add {namespace} to spec.allowedNamespaces.names:");
+        step(why, [format!("kubectl edit metricsource {source}")])
+    } else if is(Reason::SecretNotFound) {
+        step(
+            "Create the Secret that the source names:",
+            [
+                format!("kubectl get metricsource {source} -o yaml"),
+                format!("kubectl get secrets -n {}", quoted(secrets)),
+            ],
+        )
+    } else if is(Reason::SourceUnavailable) {
+        step(
+            "Find out why the source does not answer:",
+            [doctor(facts), format!("kubectl get metricsource {source} -o yaml")],
+        )
+    } else if is(Reason::TargetNotFound) {
+        step(
+            "Create the target, or correct spec.targetRef:",
+            [format!("kubectl get {}", target(facts)), edit(facts)],
+        )
+    } else if is(Reason::NoScaleSubresource) || is(Reason::KindNotAllowed) {
+        step(
+            "Name a target of another kind, or let the operator of the installation allow this one (--scale-kind):",
+            [edit(facts)],
+        )
+    } else if is(Reason::Suspended) {
+        paused(facts)
+    } else if is(Reason::Conflict) {
+        step(
+            "Leave the target to one of the policies:",
+            [format!("kubectl get feedbackpolicies -n {namespace}")],
+        )
+    } else if is(Reason::OwnershipConflict) {
+        owners(facts)
+    } else {
+        step("The policy is not ready. To find out why:", [doctor(facts)])
+    })
+}
+
+fn paused(facts: &Facts) -> Step {
+    let target = target(facts);
+    step(
+        "The target is paused, by the annotation or by its spec.paused. To go on, whichever it is:",
+        [
+            format!("kubectl annotate {target} {PAUSE_ANNOTATION}-"),
+            format!("kubectl rollout resume {target}"),
+        ],
+    )
+}
+
+pub(super) fn owners(facts: &Facts) -> Step {
+    let namespace = facts.policy.namespace().unwrap_or_default();
+    step(
+        "Somebody else sets the number of replicas. Find out who, and leave the field to one of the two:",
+        [
+            format!("kubectl get hpa -n {namespace}"),
+            format!("kubectl get scaledobjects.keda.sh -n {namespace}"),
+            format!("kubectl get {} -o yaml --show-managed-fields", target(facts)),
+        ],
+    )
+}

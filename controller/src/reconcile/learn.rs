@@ -1,0 +1,186 @@
+//! What a policy learns from its transactions: what was verified, what did not help, what is somebody else's.
+
+use super::{
+    Pass,
+    memory::{self, Memory},
+    open::{REFUSED_PAUSE, manager},
+};
+use crate::{
+    apply::{ReplicasTx, journal_of},
+    clock::{from_micro_time, micro_time},
+    observe::is_open,
+    validate::comparison_of_change,
+};
+use flyball_core::{
+    decide::{Latch, ScaleEvent},
+    policy::Replicas,
+    time::Timestamp,
+    transaction::{Cause, Journal, Outcome, Phase, Verdict},
+};
+use flyball_crds::{Change, Phase as Recorded, YieldStatus};
+use kube::ResourceExt;
+use std::sync::Arc;
+use tracing::info;
+
+/// Learns from the policy's last Change what a crash, or an answer that was lost, kept from us: that
+/// it was written, and how it ended. What is known already is not learned again.
+///
+/// A latch that was lifted before a restart is made anew by this, and lifted again by the next
+/// decision, as long as what lifted it is still so.
+pub(super) fn catch_up(pass: &Pass<'_>, memory: &mut Memory) {
+    let Some(change) = last(pass) else { return };
+    let Ok(mut journal) = journal_of(&change) else { return };
+    if journal.applied_at.is_some() && memory.recalled != Some(journal.sequence) {
+        memory.recalled = Some(journal.sequence);
+        memory.recall(&change, pass.seen.now);
+    }
+    if is_open(&change) || memory.learned == Some(journal.sequence) {
+        return;
+    }
+    memory.learned = Some(journal.sequence);
+    let recorded = change.status.as_ref().map(|status| status.phase);
+    if recorded == Some(Recorded::Superseded) {
+        // Its cause is not recorded as such. A value that it never had to do with is somebody else's.
+        let value = pass.seen.found.snapshot.as_ref().map(|snapshot| snapshot.target.value);
+        let theirs = value.is_some_and(|value| value != journal.before && value != journal.after);
+        let until = closed_at(&change).map(|at| at + pass.policy.yield_for);
+        let edited = pass.object.metadata.generation != Some(change.spec.policy.generation);
+        let manager = pass.seen.found.snapshot.as_ref().and_then(manager);
+        if let (true, false, Some(until), Some(manager)) = (theirs, edited, until, manager)
+            && memory.actions.values().all(|action| action.yielded.is_none())
+        {
+            give_way(pass, memory, manager, until);
+        }
+        return;
+    }
+    info!(
+        policy = pass.name,
+        change = change.name_any(),
+        "learning how the last Change ended"
+    );
+    journal.phase = match recorded {
+        Some(Recorded::Committed) => Phase::Closed(Outcome::Committed),
+        Some(Recorded::RolledBack) => Phase::Closed(Outcome::RolledBack),
+        Some(Recorded::Ineffective) => Phase::Closed(Outcome::Ineffective),
+        _ => return,
+    };
+    ended(pass, memory, &journal, &change);
+}
+
+/// The last Change of this policy on its present target.
+fn last(pass: &Pass<'_>) -> Option<Arc<Change>> {
+    let (uid, target) = (
+        pass.object.uid(),
+        pass.seen.found.snapshot.as_ref().map(|snapshot| &snapshot.uid)?,
+    );
+    let changes = pass.ctx.cluster.changes.state().into_iter();
+    let own =
+        changes.filter(|change| Some(&change.spec.policy.uid) == uid.as_ref() && change.spec.target.uid == *target);
+    own.filter(|change| change.spec.sequence > 0)
+        .max_by_key(|change| change.spec.sequence)
+}
+
+fn closed_at(change: &Change) -> Option<Timestamp> {
+    change.status.as_ref()?.closed_at.as_ref().map(from_micro_time)
+}
+
+/// What the policy learns from a transaction that moved on.
+pub(super) fn remember(
+    pass: &Pass<'_>,
+    memory: &mut Memory,
+    before: &Journal<Replicas>,
+    tx: &ReplicasTx,
+    change: &Change,
+) {
+    let journal = &tx.journal;
+    if journal.phase == before.phase {
+        return;
+    }
+    info!(policy = pass.name, change = change.name_any(), phase = ?journal.phase, "the Change moved on");
+    if let (Some(at), None) = (journal.applied_at, before.applied_at) {
+        memory.recalled = Some(journal.sequence);
+        memory.moved(ScaleEvent {
+            at,
+            from: journal.before,
+            to: journal.after,
+        });
+    }
+    if !journal.is_open() {
+        memory.learned = Some(journal.sequence);
+        ended(pass, memory, journal, change);
+    }
+}
+
+/// What the policy learns from how a transaction ended.
+fn ended(pass: &Pass<'_>, memory: &mut Memory, journal: &Journal<Replicas>, change: &Change) {
+    let now = pass.seen.now;
+    match journal.phase {
+        Phase::Closed(Outcome::Committed) => {
+            memory.verified(journal.after);
+            if let Some(action) = memory.actions.get_mut(&change.spec.action) {
+                action.history.latch = None;
+            }
+        }
+        Phase::Closed(Outcome::RolledBack) => {
+            let to = journal.rollback_to.unwrap_or(journal.before);
+            memory.moved(ScaleEvent {
+                at: closed_at(change).unwrap_or(now),
+                from: journal.after,
+                to,
+            });
+            latch(pass, memory, change, journal);
+        }
+        Phase::Closed(Outcome::Ineffective) => latch(pass, memory, change, journal),
+        Phase::Closed(Outcome::Superseded(Cause::Foreign)) => {
+            let manager = pass.seen.found.snapshot.as_ref().and_then(manager);
+            let manager = manager.unwrap_or_else(|| "somebody else".to_owned());
+            give_way(pass, memory, manager, now + pass.policy.yield_for);
+        }
+        Phase::Closed(Outcome::Superseded(Cause::Refused)) => {
+            let pause = pass.policy.yield_for.min(REFUSED_PAUSE);
+            let refuser = "the API server, which refused the last write,".to_owned();
+            give_way(pass, memory, refuser, now + pause);
+        }
+        _ => {}
+    }
+}
+
+/// Keeps our hands off the field for a while.
+fn give_way(pass: &Pass<'_>, memory: &mut Memory, manager: String, until: Timestamp) {
+    let yielded = YieldStatus {
+        manager,
+        until: Some(micro_time(until)),
+        generation: pass.object.metadata.generation.unwrap_or_default(),
+    };
+    for action in memory.actions.values_mut() {
+        action.yielded = Some(yielded.clone());
+    }
+}
+
+/// A change that did not help is not repeated while demand and signal stay where they are.
+fn latch(pass: &Pass<'_>, memory: &mut Memory, change: &Change, journal: &Journal<Replicas>) {
+    if !matches!(journal.verdict, Some(Verdict::Ineffective | Verdict::Broken)) {
+        return;
+    }
+    let Some(frozen) = change
+        .spec
+        .verification
+        .as_ref()
+        .and_then(|frozen| comparison_of_change(frozen).ok())
+    else {
+        return;
+    };
+    let status = change.status.as_ref();
+    let verdict = status.and_then(|status| status.verdict.as_ref());
+    let at = verdict
+        .and_then(|verdict| verdict.at.as_ref())
+        .map_or(pass.seen.now, from_micro_time);
+    if let Some(action) = memory.actions.get_mut(&change.spec.action) {
+        action.history.latch = Some(Latch {
+            direction: memory::direction(change.spec.direction),
+            demand: frozen.baseline.demand,
+            signal: verdict.and_then(|verdict| verdict.value),
+            until: at + frozen.verification.latch,
+        });
+    }
+}

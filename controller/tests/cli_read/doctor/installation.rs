@@ -1,0 +1,281 @@
+//! The API server, the definitions, the lease and the rights.
+
+use super::{forbidden, made};
+use crate::build::{ago, now};
+use flyball_controller::{
+    cli::{
+        doctor::{
+            cluster::{self, Lease, clocks, definition, version},
+            finding::{Finding, Mark},
+            rights::{self, Installation, Right},
+            schema::{Difference, differences, in_one_line},
+        },
+        fetch::{Controller, controller},
+    },
+    observe::cluster::ScaleKind,
+};
+use flyball_core::time::Span;
+use k8s_openapi::{
+    api::{apps::v1::Deployment, coordination::v1::Lease as LeaseObject},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+    apimachinery::pkg::version::Info,
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+#[rstest]
+#[case("1", "33", Mark::Ok)]
+#[case("1", "36+", Mark::Ok)]
+#[case("1", "32", Mark::Fail)]
+#[case("", "", Mark::Warn)]
+fn the_api_server_is_new_enough(#[case] major: &str, #[case] minor: &str, #[case] expect: Mark) {
+    let info = Info {
+        major: major.to_owned(),
+        minor: minor.to_owned(),
+        ..Info::default()
+    };
+    let found = version(&info, "https://127.0.0.1:6443/");
+    assert_eq!(found.mark, expect);
+    assert_eq!(found.way_out.is_empty(), expect == Mark::Ok);
+}
+
+#[rstest]
+#[case(Some(0), Mark::Ok, "agree")]
+#[case(Some(-4_000), Mark::Ok, "agree")]
+#[case(Some(90_000), Mark::Warn, "1m30s ahead of")]
+#[case(Some(-90_000), Mark::Warn, "1m30s behind")]
+#[case(None, Mark::Skip, "did not tell")]
+fn clocks_are_compared(#[case] ahead: Option<i64>, #[case] expect: Mark, #[case] said: &str) {
+    let found = clocks(ahead);
+    assert_eq!(found.mark, expect);
+    assert!(found.said.contains(said), "{found:?}");
+}
+
+/// One of our definitions as an API server holds it, changed by `change`.
+fn installed(change: impl FnOnce(&mut Value)) -> (CustomResourceDefinition, CustomResourceDefinition) {
+    let ours = flyball_crds::definitions().swap_remove(1);
+    let mut theirs = serde_json::to_value(&ours).expect("JSON");
+    theirs["status"] = json!({
+        "acceptedNames": {"kind": "FeedbackPolicy", "plural": "feedbackpolicies"}, "storedVersions": ["v1alpha1"],
+        "conditions": [{"type": "Established", "status": "True", "lastTransitionTime": ago(0), "reason": "x", "message": "x"}],
+    });
+    change(&mut theirs);
+    (ours, made(theirs))
+}
+
+const SPEC: &str = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+
+fn at<'a>(object: &'a mut Value, path: &str) -> &'a mut Value {
+    object.pointer_mut(&format!("{SPEC}{path}")).expect("a field")
+}
+
+#[test]
+fn definitions_are_compared() {
+    let judge = |change: &dyn Fn(&mut Value)| {
+        let (ours, theirs) = installed(change);
+        let found = definition(&ours, &Ok(Some(theirs)));
+        (found.mark, found.said)
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    let is = |mark, said: String| (mark, said);
+    assert_eq!(
+        judge(&|_| ()),
+        is(
+            Mark::Ok,
+            format!("installed, established, equal to that of flyball {own}")
+        )
+    );
+    assert_eq!(
+        judge(&|crd| *at(crd, "/properties/mode/description") = json!("Other words.")),
+        is(
+            Mark::Ok,
+            format!("installed, established, equal to that of flyball {own}")
+        )
+    );
+    assert_eq!(
+        judge(&|crd| drop(
+            at(crd, "/properties")
+                .as_object_mut()
+                .and_then(|fields| fields.remove("yieldFor"))
+        )),
+        is(
+            Mark::Fail,
+            format!("is not that of flyball {own}: spec.yieldFor is missing there")
+        )
+    );
+    assert_eq!(
+        judge(&|crd| at(crd, "/properties")["tomorrow"] = json!({"type": "string"})),
+        is(
+            Mark::Warn,
+            format!("is newer than that of flyball {own}: spec.tomorrow is known only there")
+        )
+    );
+    assert_eq!(
+        judge(&|crd| *at(
+            crd,
+            "/properties/actions/items/properties/replicas/properties/max/maximum"
+        ) = json!(7)),
+        is(
+            Mark::Fail,
+            format!("is not that of flyball {own}: the maximum of spec.actions[].replicas.max differs")
+        )
+    );
+    assert_eq!(
+        judge(&|crd| crd["spec"]["versions"][0]["name"] = json!("v1")),
+        is(
+            Mark::Fail,
+            format!("is not that of flyball {own}: version v1alpha1 is missing there")
+        )
+    );
+    let (mark, said) = judge(&|crd| crd["status"]["conditions"][0]["status"] = json!("False"));
+    assert_eq!(
+        (mark, said.as_str()),
+        (Mark::Fail, "is installed and not established: x")
+    );
+}
+
+#[test]
+fn a_definition_that_is_missing_or_hidden_is_told_apart() {
+    let ours = flyball_crds::definitions().swap_remove(0);
+    let missing = definition(&ours, &Ok(None));
+    assert_eq!((missing.mark, missing.said.as_str()), (Mark::Fail, "is not installed"));
+    assert!(
+        missing
+            .way_out
+            .contains("flyball crds | kubectl apply --server-side -f -")
+    );
+    assert_eq!(definition(&ours, &Err(forbidden())).mark, Mark::Skip);
+}
+
+#[test]
+fn many_differences_are_one_line() {
+    let (ours, mut theirs) = installed(|_| ());
+    assert_eq!(differences(&ours, &theirs), []);
+    theirs.spec.versions[0].served = false;
+    let found = differences(&ours, &theirs);
+    assert_eq!(found, [Difference::Other("version v1alpha1 is not served".to_owned())]);
+    let many: Vec<Difference> = (0..5).map(|n| Difference::Missing(format!("spec.f{n}"))).collect();
+    assert_eq!(
+        in_one_line(&many),
+        "spec.f0 is missing there, spec.f1 is missing there, and 3 more differences"
+    );
+}
+
+fn lease(holder: &str, seconds: i64) -> LeaseObject {
+    made(json!({"spec": {"holderIdentity": holder, "renewTime": ago(seconds), "leaseDurationSeconds": 15}}))
+}
+
+#[test]
+fn a_lease_tells_of_the_controller() {
+    let leads = |renewed| Controller::Leads {
+        holder: "a".to_owned(),
+        renewed: Span::from_secs(renewed),
+    };
+    assert_eq!(controller(Some(&lease("a", 3)), now()), leads(3));
+    assert_eq!(controller(Some(&lease("a", 15)), now()), leads(15));
+    assert_eq!(
+        controller(Some(&lease("a", -5)), now()),
+        leads(0),
+        "its clock may be ahead of ours"
+    );
+    let silent = Controller::Silent {
+        holder: "a".to_owned(),
+        renewed: Span::from_secs(16),
+    };
+    assert_eq!(controller(Some(&lease("a", 16)), now()), silent);
+    assert_eq!(controller(Some(&lease("", 3)), now()), Controller::Vacant);
+    assert_eq!(controller(None, now()), Controller::Missing);
+}
+
+#[rstest]
+#[case(Controller::Leads { holder: "a".to_owned(), renewed: Span::from_secs(2) }, false, Mark::Ok, "held by a, renewed 2s ago")]
+#[case(Controller::Silent { holder: "a".to_owned(), renewed: Span::from_secs(200) }, false, Mark::Fail, "not renewed for 3m20s")]
+#[case(Controller::Silent { holder: "a".to_owned(), renewed: Span::from_secs(200) }, true, Mark::Warn, "whose clock is 3m20s behind")]
+#[case(Controller::Vacant, false, Mark::Fail, "held by nobody")]
+#[case(Controller::Missing, false, Mark::Fail, "there is no lease flyball-system/flyball")]
+fn the_lease_is_judged(#[case] seen: Controller, #[case] moved: bool, #[case] expect: Mark, #[case] said: &str) {
+    let found = cluster::lease(
+        &Lease {
+            controller: Ok(seen),
+            moved,
+        },
+        "flyball-system/flyball",
+    );
+    assert_eq!(found.mark, expect);
+    assert!(found.said.contains(said), "{found:?}");
+    assert_eq!(found.way_out.is_empty(), expect == Mark::Ok);
+}
+
+fn kinds() -> Vec<ScaleKind> {
+    vec!["apps/v1/Deployment".parse().expect("a kind")]
+}
+
+#[test]
+fn rights_are_judged_by_what_can_not_be_done() {
+    let answers = |given: fn(&Right) -> Result<bool, String>| {
+        let rights = rights::of_the_controller("flyball-system", None, &kinds(), true);
+        let answers: Vec<_> = rights
+            .into_iter()
+            .map(|right| {
+                let given = given(&right);
+                (right, given)
+            })
+            .collect();
+        rights::judge("flyball", Mark::Fail, &answers, "give it")
+    };
+    let said = |findings: Vec<Finding>| {
+        findings
+            .into_iter()
+            .map(|found| (found.mark, found.said))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(answers(|_| Ok(true))),
+        [(Mark::Ok, "may do all that is needed (25 rights)".to_owned())]
+    );
+    assert_eq!(
+        said(answers(|right| Ok(right.group != "coordination.k8s.io" && !right.resource.ends_with("/scale")))),
+        [
+            (Mark::Fail, "may not get, create, update leases of coordination.k8s.io in namespace flyball-system: it never leads, so it decides nothing".to_owned()),
+            (Mark::Fail, "may not update deployments/scale of apps in all namespaces: it can't move the targets of this kind".to_owned()),
+        ]
+    );
+    assert_eq!(
+        said(answers(|_| Err("no".to_owned()))),
+        [(Mark::Skip, "it is not known what flyball may do: no".to_owned())],
+        "one line, not one for each right"
+    );
+}
+
+#[test]
+fn no_right_is_asked_for_on_any_scale() {
+    let all = [
+        rights::of_the_controller("a", Some("b"), &kinds(), true),
+        rights::of_the_report(Some("b"), "a", &kinds()),
+    ]
+    .concat();
+    assert!(
+        all.iter()
+            .all(|right| !right.resource.contains('*') && !right.group.contains('*') && right.verb != "*")
+    );
+    assert!(
+        !all.iter().any(|right| right.place == rights::Place::All),
+        "an installation for one namespace needs no others"
+    );
+}
+
+#[test]
+fn the_installation_is_read_from_its_deployment() {
+    let deployment: Deployment = made(json!({"spec": {
+        "selector": {}, "template": {"spec": {"serviceAccountName": "valve", "containers": [{"name": "c", "args": [
+            "run", "--scale-kind=apps/v1/Deployment", "--scale-kind", "example.com/v1/Fleet", "--watch-namespace", "shop",
+        ]}]}},
+    }}));
+    let found = Installation::of(&deployment);
+    assert_eq!(
+        (found.account.as_deref(), found.scope.as_deref()),
+        (Some("valve"), Some("shop"))
+    );
+    let kinds: Vec<String> = found.kinds.iter().map(|kind| kind.kind.clone()).collect();
+    assert_eq!(kinds, ["Deployment", "Fleet"]);
+}

@@ -1,0 +1,62 @@
+//! The report as it is read.
+
+use crate::build::ascii;
+use flyball_controller::cli::doctor::finding::{Finding, Mark, Section, Tally};
+
+#[test]
+fn a_report_is_read_line_by_line() {
+    let section = Section {
+        title: "Sources".to_owned(),
+        findings: vec![
+            Finding::ok("prometheus", "answers from here"),
+            Finding::message(
+                Mark::Fail,
+                "mimir",
+                "no answer\u{1b}; look at it: kubectl get metricsource mimir -o yaml, all of it",
+            ),
+            Finding::new(Mark::Warn, "thanos", "one", "the same"),
+            Finding::new(Mark::Warn, "thanos", "two", "the same"),
+        ],
+    };
+    assert_eq!(
+        section.draw(ascii(None), false),
+        "\
+Sources
+  ok    prometheus  answers from here
+  FAIL  mimir       no answer\\u{1b}
+                    -> look at it: kubectl get metricsource mimir -o yaml, all of it
+  warn  thanos      one
+  warn  thanos      two
+                    -> the same
+
+"
+    );
+    assert_eq!(
+        section.draw(ascii(Some(50)), true),
+        "\
+Sources
+  FAIL  mimir   no answer\\u{1b}
+                -> look at it:
+          kubectl get metricsource mimir -o yaml, all of it
+  warn  thanos  one
+  warn  thanos  two
+                -> the same
+
+",
+        "quiet leaves out what is well, and a command is not broken"
+    );
+    let mut tally = Tally::default();
+    tally.add(&section);
+    assert_eq!(
+        (tally.line().as_str(), tally.exit_code()),
+        ("1 ok, 2 warnings, 1 failed, 0 skipped", 1)
+    );
+    let well = Section {
+        title: "x".to_owned(),
+        findings: vec![Finding::ok("a", "b")],
+    };
+    assert_eq!(well.draw(ascii(None), true), "");
+    let mut tally = Tally::default();
+    tally.add(&well);
+    assert_eq!(tally.exit_code(), 0);
+}
