@@ -11,10 +11,9 @@ TOOLS := $(CURDIR)/.tools
 include tests/testbed.mk
 -include tests/demo.mk
 
-# The test files that talk to the real API server, and the others.
+# The test files that talk to the real API server.
 CLUSTER_FILES := $(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs)
 CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
-OTHER_TESTS   := $(patsubst tests/tests/%.rs,--test %,$(filter-out $(CLUSTER_FILES),$(wildcard tests/tests/*.rs)))
 
 .PHONY: help build test test-unit test-go test-cluster lint fmt generate bench-loop clean tools
 
@@ -29,7 +28,7 @@ test: test-unit test-go test-cluster ## Run all tests, the ones on the real clus
 
 test-unit: ## Run the Rust tests that need no cluster
 	$(CARGO) test --locked --workspace --exclude flyball-tests
-	$(CARGO) test --locked -p flyball-tests --lib --bins $(OTHER_TESTS)
+	$(CARGO) test --locked -p flyball-tests --lib --bins
 
 test-go: ## Run the Go tests of the test bed and the demo service
 	cd tests/testbed && go test ./internal/...

@@ -240,7 +240,12 @@ impl<S: Store> Contender<S> {
                     tracing::info!(transitions, identity = self.identity, "became the leader");
                 }
                 (Leadership::Leader { transitions, .. }, Leadership::Standby) => {
-                    tracing::warn!(transitions, identity = self.identity, "is not the leader any more");
+                    // Asked to give it back, or was not able to keep it.
+                    if self.release.is_cancelled() {
+                        tracing::info!(transitions, identity = self.identity, "stops leading");
+                    } else {
+                        tracing::warn!(transitions, identity = self.identity, "is not the leader any more");
+                    }
                 }
                 _ => {}
             }

@@ -1,6 +1,6 @@
 //! The test bed's real cluster, as the scenarios find it.
 
-#![allow(clippy::expect_used, clippy::panic)] // What is missing here ends a test, and says so.
+#![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)] // What is missing here ends a test, and says so.
 
 use flyball_crds::definitions;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

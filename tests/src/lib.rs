@@ -3,6 +3,5 @@
 pub mod bed;
 pub mod laws;
 pub mod demo;
-pub mod model;
 pub mod proxy;
 pub mod world;

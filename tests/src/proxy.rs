@@ -4,7 +4,7 @@
 //! `PUT deployments/scale` or `PUT changes/status`. GET is split into `GET`, `LIST` and `WATCH`, and a
 //! server-side dry run is a verb of its own: `TRY deployments/scale`.
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, clippy::missing_panics_doc)]
 
 mod label;
 

@@ -1,7 +1,7 @@
 //! One scenario's world: a namespace, a Prometheus whose answers are set, a proxy in front of the API
 //! server, controllers behind it, and a recording of all that happens.
 
-#![allow(clippy::expect_used, clippy::panic)] // What fails here ends a test, and says so.
+#![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)] // What fails here ends a test, and says so.
 
 pub mod objects;
 mod process;
@@ -62,7 +62,7 @@ impl World {
             recording,
             folder,
         };
-        let made = world.object("v1", "Namespace", json!({"metadata": {"name": world.namespace}}));
+        let made = typed("v1", "Namespace", json!({"metadata": {"name": world.namespace}}));
         Api::<Namespace>::all(bed.client.clone())
             .create(
                 &PostParams::default(),
@@ -89,16 +89,10 @@ impl World {
         .await;
     }
 
-    fn object(&self, version: &str, kind: &str, mut object: Value) -> Value {
-        object["apiVersion"] = json!(version);
-        object["kind"] = json!(kind);
-        object
-    }
-
     /// Makes or changes a MetricSource.
     pub async fn source(&self, name: &str, spec: Value) {
         let api: Api<MetricSource> = Api::all(self.bed.client.clone());
-        let source = self.object(
+        let source = typed(
             "flyball.dev/v1alpha1",
             "MetricSource",
             json!({"metadata": {"name": name}, "spec": spec}),
@@ -232,6 +226,12 @@ impl World {
     pub async fn laws(&self) {
         self.recording.check().await;
     }
+}
+
+fn typed(version: &str, kind: &str, mut object: Value) -> Value {
+    object["apiVersion"] = json!(version);
+    object["kind"] = json!(kind);
+    object
 }
 
 /// Where a Change is.

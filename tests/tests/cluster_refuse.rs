@@ -291,10 +291,10 @@ async fn without_the_right_to_scale_the_write_fails_and_says_so() {
     })
     .await;
     let writes = world.proxy.writes();
-    let tries = writes
+    let sent = writes
         .iter()
         .filter(|write| write.label == "PUT deployments/scale")
         .count();
-    assert_eq!(tries, 1, "what is refused for good is not tried again and again");
+    assert_eq!(sent, 1, "what is refused for good is not tried again and again");
     world.laws().await;
 }

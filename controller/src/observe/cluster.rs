@@ -101,7 +101,7 @@ const QUEUE: usize = 1024;
 
 impl Cluster {
     /// Starts all watches. Policies, Changes, autoscalers and targets are those of `scope`, or of all
-    /// namespaces; MetricSources have none, and Secrets are those of `own_namespace`.
+    /// namespaces; a MetricSource has none, and Secrets are those of `own_namespace`.
     pub async fn watch(
         client: &Client,
         own_namespace: &str,

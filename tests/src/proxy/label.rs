@@ -19,9 +19,8 @@ pub(super) fn label(request: &Request) -> String {
 /// resource is its path.
 fn resource(path: &str) -> (String, bool) {
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let rest = match parts.as_slice() {
-        ["api", _, rest @ ..] | ["apis", _, _, rest @ ..] => rest,
-        _ => return (path.to_owned(), true),
+    let (["api", _, rest @ ..] | ["apis", _, _, rest @ ..]) = parts.as_slice() else {
+        return (path.to_owned(), true);
     };
     match rest {
         ["namespaces", _, resource, rest @ ..] | [resource, rest @ ..] => match rest {

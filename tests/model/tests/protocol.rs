@@ -1,7 +1,7 @@
 //! The transaction's protocol holds in every state that two controllers and their faults can reach,
 //! and fails as soon as the precondition or the fence is taken out.
 
-use flyball_tests::model::{Faults, Protocol, Without};
+use flyball_model::{Faults, Protocol, Without};
 use stateright::{Checker, HasDiscoveries, Model};
 
 fn check(without: Without, faults: Faults) -> Vec<&'static str> {
