@@ -90,18 +90,32 @@ pub struct Clients {
 
 /// The configuration: from `path`, else as kubectl finds it, else from the pod's service account.
 pub async fn config(path: Option<&Path>, context: Option<String>) -> Result<Config, ClientError> {
-    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    let bad = |path: String| move |error: KubeconfigError| ClientError::Kubeconfig { path, reason: chain(&error) };
+    let options = KubeConfigOptions {
+        context,
+        ..KubeConfigOptions::default()
+    };
+    let bad = |path: String| {
+        move |error: KubeconfigError| ClientError::Kubeconfig {
+            path,
+            reason: chain(&error),
+        }
+    };
     if let Some(path) = path {
         let name = path.display().to_string();
         let kubeconfig = Kubeconfig::read_from(path).map_err(bad(name.clone()))?;
-        return Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(bad(name));
+        return Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(bad(name));
     }
     if options.context.is_some() {
         let name = std::env::var_os("KUBECONFIG").map_or_else(|| PathBuf::from("~/.kube/config"), PathBuf::from);
-        return Config::from_kubeconfig(&options).await.map_err(bad(name.display().to_string()));
+        return Config::from_kubeconfig(&options)
+            .await
+            .map_err(bad(name.display().to_string()));
     }
-    Config::infer().await.map_err(|error| ClientError::NoConfig(chain(&error)))
+    Config::infer()
+        .await
+        .map_err(|error| ClientError::NoConfig(chain(&error)))
 }
 
 impl Clients {
@@ -109,7 +123,10 @@ impl Clients {
     pub async fn from_config(config: Config) -> Result<Self, ClientError> {
         let url = config.cluster_url.to_string();
         let mut config = config;
-        config.headers.push((USER_AGENT, HeaderValue::from_static(concat!("flyball/", env!("CARGO_PKG_VERSION")))));
+        config.headers.push((
+            USER_AGENT,
+            HeaderValue::from_static(concat!("flyball/", env!("CARGO_PKG_VERSION"))),
+        ));
         config.connect_timeout = Some(CONNECT_LIMIT);
         // Without this the time that a pooled connection lay idle counts against the next answer.
         config.reset_reader_on_write = true;
@@ -125,7 +142,12 @@ impl Clients {
 
         // Building a client runs the credential plugin, several times. Side by side they share one limit.
         let (read, write, lease) = tokio::join!(build(read, true), build(write, false), build(lease, false));
-        Ok(Self { read: read?, write: write?, lease: lease?, url })
+        Ok(Self {
+            read: read?,
+            write: write?,
+            lease: lease?,
+            url,
+        })
     }
 
     /// Asks the API server for its version: whether it is there, and whether it knows us.
@@ -137,7 +159,10 @@ impl Clients {
                 Err(ClientError::Unauthorized { url: url() })
             }
             Err(CallError::Api(kube::Error::Auth(error))) => Err(plugin(&error)),
-            Err(error) => Err(ClientError::Unreachable { url: url(), reason: chain(&error) }),
+            Err(error) => Err(ClientError::Unreachable {
+                url: url(),
+                reason: chain(&error),
+            }),
         }
     }
 }
@@ -147,13 +172,20 @@ impl Clients {
 async fn build(config: Config, read_only: bool) -> Result<Client, ClientError> {
     let (done, built) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
-    let spawned = std::thread::Builder::new().name("flyball-client".to_owned()).spawn(move || {
-        let _guard = runtime.enter();
-        let client = ClientBuilder::try_from(config)
-            .map(|builder| if read_only { builder.with_layer(&ReadOnlyLayer).build() } else { builder.build() });
-        // Nobody may be waiting any more.
-        let _ = done.send(client);
-    });
+    let spawned = std::thread::Builder::new()
+        .name("flyball-client".to_owned())
+        .spawn(move || {
+            let _guard = runtime.enter();
+            let client = ClientBuilder::try_from(config).map(|builder| {
+                if read_only {
+                    builder.with_layer(&ReadOnlyLayer).build()
+                } else {
+                    builder.build()
+                }
+            });
+            // Nobody may be waiting any more.
+            let _ = done.send(client);
+        });
     if let Err(error) = spawned {
         return Err(ClientError::Build(error.to_string()));
     }
@@ -338,7 +370,10 @@ where
         if request.method() == Method::GET {
             futures::future::Either::Left(self.inner.call(request))
         } else {
-            let refusal = format!("the reading client does not send {}: use the writing client", request.method());
+            let refusal = format!(
+                "the reading client does not send {}: use the writing client",
+                request.method()
+            );
             futures::future::Either::Right(std::future::ready(Err(refusal.into())))
         }
     }

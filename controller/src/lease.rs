@@ -46,12 +46,18 @@ pub struct ApiStore {
 impl ApiStore {
     /// The lease `name` in `namespace`. `client` should be [`Clients::lease`](crate::client::Clients::lease).
     pub fn new(client: Client, namespace: &str, name: impl Into<String>) -> Self {
-        Self { api: Api::namespaced(client, namespace), name: name.into() }
+        Self {
+            api: Api::namespaced(client, namespace),
+            name: name.into(),
+        }
     }
 }
 
 fn as_us() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+    PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    }
 }
 
 impl Store for ApiStore {
@@ -73,14 +79,23 @@ impl Store for ApiStore {
 /// A name that no other process has, now or later: the pod's name, and a random part.
 pub fn identity() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let read = |path| fs::read_to_string(path).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+    let read = |path| {
+        fs::read_to_string(path)
+            .ok()
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty())
+    };
     let host = read("/proc/sys/kernel/hostname")
         .or_else(|| std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()))
         .unwrap_or_else(|| "unknown".to_owned());
     // Where there is no /proc, the process and the time must do.
     let random = read("/proc/sys/kernel/random/uuid").unwrap_or_else(|| {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        format!("{:x}-{:x}-{count:x}", std::process::id(), Timestamp::now().as_nanosecond())
+        format!(
+            "{:x}-{:x}-{count:x}",
+            std::process::id(),
+            Timestamp::now().as_nanosecond()
+        )
     });
     format!("{host}_{random}")
 }
@@ -108,7 +123,11 @@ impl Election {
             publish,
             release: release.clone(),
         };
-        Ok(Self { leadership, release, task: tokio::spawn(contender.run()) })
+        Ok(Self {
+            leadership,
+            release,
+            task: tokio::spawn(contender.run()),
+        })
     }
 
     /// Who may write. What is borrowed must be asked with the present time: see [`Leadership::deadline`].
@@ -226,7 +245,11 @@ impl<S: Store> Contender<S> {
             Leadership::Leader { until, .. } => until.saturating_duration_since(now),
             Leadership::Standby => Duration::ZERO,
         };
-        tracing::warn!(error = chain(error), left_s = left.as_secs(), "could not {what} the lease");
+        tracing::warn!(
+            error = chain(error),
+            left_s = left.as_secs(),
+            "could not {what} the lease"
+        );
         self.local.failed(now);
     }
 
@@ -259,7 +282,9 @@ impl<S: Store> Contender<S> {
         self.local.resign();
         // Nobody here may write any more, before anybody else may.
         self.announce(Instant::now());
-        let Leadership::Leader { transitions, .. } = held else { return };
+        let Leadership::Leader { transitions, .. } = held else {
+            return;
+        };
         // The renewal that was under way may have landed, so look once more.
         let ours = match within(Instant::now() + self.timing.request, self.store.get()).await {
             Ok(Some(lease)) if Record::from(&lease).holder == self.identity => lease,
@@ -275,7 +300,10 @@ impl<S: Store> Contender<S> {
         let free = self.record(ours, "", transitions, false);
         match within(Instant::now() + self.timing.request, self.store.replace(&free)).await {
             Ok(_) => tracing::info!(transitions, "gave the lease back"),
-            Err(error) => tracing::warn!(error = chain(&error), "could not give the lease back; it runs out by itself"),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "could not give the lease back; it runs out by itself"
+            ),
         }
     }
 }

@@ -72,19 +72,26 @@ pub struct Logging {
 /// Sets the process's logs up, on standard error.
 pub fn init(format: LogFormat) -> Result<Logging, LoggingError> {
     let filter = match std::env::var(FILTER_VARIABLE) {
-        Ok(value) if !value.trim().is_empty() => EnvFilter::try_new(&value)
-            .map_err(|error| LoggingError::Filter { value: value.clone(), reason: error.to_string() })?,
+        Ok(value) if !value.trim().is_empty() => EnvFilter::try_new(&value).map_err(|error| LoggingError::Filter {
+            value: value.clone(),
+            reason: error.to_string(),
+        })?,
         _ => EnvFilter::new(DEFAULT_FILTER),
     };
     let (pipe, logging) = pipe(io::stderr(), WAITING_LINES)?;
-    subscriber(format, filter, pipe).try_init().map_err(|_| LoggingError::Twice)?;
+    subscriber(format, filter, pipe)
+        .try_init()
+        .map_err(|_| LoggingError::Twice)?;
     Ok(logging)
 }
 
 /// What turns events into lines for `pipe`.
 pub fn subscriber(format: LogFormat, filter: EnvFilter, pipe: Pipe) -> Box<dyn Subscriber + Send + Sync> {
     // No colours: an escape in a line is always somebody's text.
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(pipe);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(pipe);
     match format {
         LogFormat::Text => Box::new(lines.finish()),
         LogFormat::Json => Box::new(lines.json().flatten_event(true).finish()),
@@ -94,8 +101,13 @@ pub fn subscriber(format: LogFormat, filter: EnvFilter, pipe: Pipe) -> Box<dyn S
 /// A thread that writes lines to `out`, of which at most `waiting` wait for it.
 pub fn pipe(out: impl Write + Send + 'static, waiting: usize) -> io::Result<(Pipe, Logging)> {
     let (lines, received) = sync_channel(waiting);
-    thread::Builder::new().name("flyball-log".to_owned()).spawn(move || write_lines(out, &received))?;
-    let pipe = Pipe { lines, dropped: Arc::default() };
+    thread::Builder::new()
+        .name("flyball-log".to_owned())
+        .spawn(move || write_lines(out, &received))?;
+    let pipe = Pipe {
+        lines,
+        dropped: Arc::default(),
+    };
     Ok((pipe.clone(), Logging { pipe }))
 }
 

@@ -21,7 +21,9 @@ use series::Series;
 use std::time::Duration;
 use table::doc;
 
-const SECONDS: [f64; 15] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const SECONDS: [f64; 15] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
 const MINUTES: [f64; 11] = [1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0];
 
 fn seconds() -> Histogram {
@@ -207,7 +209,9 @@ impl Metrics {
     /// How many alerts of a rule are pending and firing.
     pub fn alerts(&self, policy: PolicyName<'_>, alert: &str, pending: usize, firing: usize) {
         for (state, count) in [("pending", pending), ("firing", firing)] {
-            self.alerts.of(&policy.and([("alert", alert), ("state", state)])).set(whole(count));
+            self.alerts
+                .of(&policy.and([("alert", alert), ("state", state)]))
+                .set(whole(count));
         }
     }
 
@@ -222,7 +226,9 @@ impl Metrics {
             Quality::Missing => "missing",
             Quality::Error => "error",
         };
-        self.signal_quality.of(&policy.and([("signal", signal), ("quality", quality)])).set(1);
+        self.signal_quality
+            .of(&policy.and([("signal", signal), ("quality", quality)]))
+            .set(1);
     }
 
     /// An action wants a change.
@@ -231,7 +237,9 @@ impl Metrics {
             Direction::Up => "up",
             Direction::Down => "down",
         };
-        self.proposals.of(&policy.and([("action", action), ("direction", direction)])).inc();
+        self.proposals
+            .of(&policy.and([("action", action), ("direction", direction)]))
+            .inc();
     }
 
     /// A check refused a proposal.
@@ -252,7 +260,9 @@ impl Metrics {
             Phase::Superseded => "Superseded",
         };
         self.changes.of(&policy.and([("outcome", outcome)])).inc();
-        self.change_duration.of(&[("outcome", outcome)]).observe(took.as_secs_f64());
+        self.change_duration
+            .of(&[("outcome", outcome)])
+            .observe(took.as_secs_f64());
     }
 
     /// How many Changes may still write their target.
@@ -267,7 +277,9 @@ impl Metrics {
 
     /// A source was asked. `error`: the kind of what went wrong, one of a closed set.
     pub fn queried(&self, source: &str, took: Duration, error: Option<&'static str>) {
-        self.query_duration.of(&[("source", source)]).observe(took.as_secs_f64());
+        self.query_duration
+            .of(&[("source", source)])
+            .observe(took.as_secs_f64());
         if let Some(kind) = error {
             self.query_errors.of(&[("source", source), ("kind", kind)]).inc();
         }
@@ -282,7 +294,9 @@ impl Metrics {
 
     /// A write was sent to the API server.
     pub fn api_request(&self, verb: Verb, result: CallKind) {
-        self.api_requests.of(&[("verb", verb.as_str()), ("result", result.as_str())]).inc();
+        self.api_requests
+            .of(&[("verb", verb.as_str()), ("result", result.as_str())])
+            .inc();
     }
 
     /// Another writer owns, or changed, the field of the policy's target.
@@ -297,16 +311,27 @@ impl Metrics {
 
     /// So many log lines were lost since the process began.
     pub fn log_lines_dropped(&self, in_all: u64) {
-        self.log_lines_dropped.inc_by(in_all.saturating_sub(self.log_lines_dropped.get()));
+        self.log_lines_dropped
+            .inc_by(in_all.saturating_sub(self.log_lines_dropped.get()));
     }
 
     /// The policy is gone: so is what was told of it.
     pub fn remove_policy(&self, policy: PolicyName<'_>) {
         let labels = policy.and([]);
-        for gauges in [&self.alerts, &self.signal_quality, &self.replicas_desired, &self.replicas_current] {
+        for gauges in [
+            &self.alerts,
+            &self.signal_quality,
+            &self.replicas_desired,
+            &self.replicas_current,
+        ] {
             gauges.remove(&labels);
         }
-        for counters in [&self.evaluations, &self.proposals, &self.changes, &self.ownership_conflicts] {
+        for counters in [
+            &self.evaluations,
+            &self.proposals,
+            &self.changes,
+            &self.ownership_conflicts,
+        ] {
             counters.remove(&labels);
         }
     }
@@ -320,7 +345,10 @@ impl Metrics {
 
 impl<'a> PolicyName<'a> {
     fn and<const N: usize>(self, more: [(&'static str, &'a str); N]) -> Vec<(&'static str, &'a str)> {
-        [("namespace", self.namespace), ("policy", self.name)].into_iter().chain(more).collect()
+        [("namespace", self.namespace), ("policy", self.name)]
+            .into_iter()
+            .chain(more)
+            .collect()
     }
 }
 

@@ -69,7 +69,11 @@ pub struct Health {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { beat: Mutex::new(Instant::now()), reached: Mutex::new(None), synced: AtomicBool::new(false) }
+        Self {
+            beat: Mutex::new(Instant::now()),
+            reached: Mutex::new(None),
+            synced: AtomicBool::new(false),
+        }
     }
 }
 
@@ -212,14 +216,18 @@ pub struct Told {
 
 /// Takes the address. Port 0: any that is free.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|reason| ServerError::Bind { address, reason })
+    TcpListener::bind(address)
+        .await
+        .map_err(|reason| ServerError::Bind { address, reason })
 }
 
 /// Serves until `stop`, and then ends soon, although a request may still be under way.
 pub async fn serve(listener: TcpListener, told: Told, stop: CancellationToken) -> Result<(), ServerError> {
     let service = router(told).into_make_service_with_connect_info::<SocketAddr>();
     let ending = stop.clone();
-    let server = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).into_future();
+    let server = axum::serve(listener, service)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .into_future();
     tokio::pin!(server);
     tokio::select! {
         ended = &mut server => Ok(ended?),
@@ -233,8 +241,14 @@ pub async fn serve(listener: TcpListener, told: Told, stop: CancellationToken) -
 fn router(told: Told) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
-        .route("/healthz", get(async |State(told): State<Told>| verdict(told.health.alive())))
-        .route("/readyz", get(async |State(told): State<Told>| verdict(told.health.ready())))
+        .route(
+            "/healthz",
+            get(async |State(told): State<Told>| verdict(told.health.alive())),
+        )
+        .route(
+            "/readyz",
+            get(async |State(told): State<Told>| verdict(told.health.ready())),
+        )
         .route("/debug/state", get(state))
         .with_state(told)
 }

@@ -24,14 +24,21 @@ fn documents(path: &Path) -> Vec<Value> {
 
 /// The one object of this kind and name in a file of `deploy/manifests`.
 fn object(file: &str, kind: &str) -> Value {
-    let found: Vec<Value> =
-        documents(&folder("deploy/manifests").join(file)).into_iter().filter(|it| it["kind"] == kind).collect();
+    let found: Vec<Value> = documents(&folder("deploy/manifests").join(file))
+        .into_iter()
+        .filter(|it| it["kind"] == kind)
+        .collect();
     assert_eq!(found.len(), 1, "one {kind} in {file}");
     found.into_iter().next().unwrap()
 }
 
 fn strings(value: &Value) -> Vec<&str> {
-    value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    value
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 /// All rules of the controller's two roles, as `group/resource: verbs`, with the names they are held to.
@@ -42,8 +49,15 @@ fn rules() -> BTreeSet<String> {
             for group in strings(&rule["apiGroups"]) {
                 for resource in strings(&rule["resources"]) {
                     let names = strings(&rule["resourceNames"]).join(" ");
-                    let held = if names.is_empty() { String::new() } else { format!(" of {names}") };
-                    all.insert(format!("{kind} {group}/{resource}: {}{held}", strings(&rule["verbs"]).join(" ")));
+                    let held = if names.is_empty() {
+                        String::new()
+                    } else {
+                        format!(" of {names}")
+                    };
+                    all.insert(format!(
+                        "{kind} {group}/{resource}: {}{held}",
+                        strings(&rule["verbs"]).join(" ")
+                    ));
                 }
             }
         }
@@ -79,11 +93,16 @@ fn the_controllers_rights_are_these() {
 fn nobody_is_given_a_wildcard_a_status_or_a_journal() {
     for file in ["rbac.yaml", "roles.yaml"] {
         let text = fs::read_to_string(folder("deploy/manifests").join(file)).unwrap();
-        assert!(!text.contains("'*'") && !text.contains("\"*\"") && !text.contains("[*"), "{file}");
+        assert!(
+            !text.contains("'*'") && !text.contains("\"*\"") && !text.contains("[*"),
+            "{file}"
+        );
     }
     for role in documents(&folder("deploy/manifests/roles.yaml")) {
         for rule in role["rules"].as_array().unwrap() {
-            let reads = strings(&rule["verbs"]).iter().all(|verb| ["get", "list", "watch"].contains(verb));
+            let reads = strings(&rule["verbs"])
+                .iter()
+                .all(|verb| ["get", "list", "watch"].contains(verb));
             assert!(reads || strings(&rule["resources"]) == ["feedbackpolicies"], "{rule}");
         }
     }
@@ -103,7 +122,10 @@ fn the_admission_policy_means_this_account_this_stamp_and_these_kinds() {
         policy["spec"]["matchConditions"][0]["expression"],
         json!(format!("request.userInfo.username == '{user}'"))
     );
-    assert_eq!(policy["spec"]["variables"][0], json!({"name": "stamp", "expression": format!("'{STAMP_ANNOTATION}'")}));
+    assert_eq!(
+        policy["spec"]["variables"][0],
+        json!({"name": "stamp", "expression": format!("'{STAMP_ANNOTATION}'")})
+    );
     let held = &policy["spec"]["matchConstraints"]["resourceRules"][0];
     assert_eq!(strings(&held["operations"]), ["CREATE", "UPDATE", "DELETE"]);
     for kind in DEFAULT_KINDS {
@@ -113,7 +135,10 @@ fn the_admission_policy_means_this_account_this_stamp_and_these_kinds() {
         }
     }
     let binding = object("admission.yaml", "ValidatingAdmissionPolicyBinding");
-    assert_eq!(binding["spec"], json!({"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}));
+    assert_eq!(
+        binding["spec"],
+        json!({"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]})
+    );
     for binding in documents(&folder("deploy/manifests/rbac.yaml")) {
         for subject in binding["subjects"].as_array().into_iter().flatten() {
             assert_eq!(subject["name"], account["metadata"]["name"]);
@@ -158,9 +183,16 @@ fn the_parts_fit_together() {
         }
     }
     let port = &container["ports"][0];
-    assert_eq!(object("service.yaml", "Service")["spec"]["ports"][0]["targetPort"], port["name"]);
+    assert_eq!(
+        object("service.yaml", "Service")["spec"]["ports"][0]["targetPort"],
+        port["name"]
+    );
     assert!(strings(&container["args"]).contains(&format!("--listen=0.0.0.0:{}", port["containerPort"]).as_str()));
-    for (probe, path) in [("livenessProbe", "/healthz"), ("readinessProbe", "/readyz"), ("startupProbe", "/healthz")] {
+    for (probe, path) in [
+        ("livenessProbe", "/healthz"),
+        ("readinessProbe", "/readyz"),
+        ("startupProbe", "/healthz"),
+    ] {
         assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": port["name"]}));
     }
     assert_eq!(
@@ -168,7 +200,11 @@ fn the_parts_fit_together() {
         object("serviceaccount.yaml", "ServiceAccount")["metadata"]["name"]
     );
     let lease = object("lease.yaml", "Lease");
-    assert_eq!((&lease["metadata"]["name"], &lease["spec"]), (&json!("flyball"), &Value::Null), "held by nobody");
+    assert_eq!(
+        (&lease["metadata"]["name"], &lease["spec"]),
+        (&json!("flyball"), &Value::Null),
+        "held by nobody"
+    );
 }
 
 #[test]
@@ -180,7 +216,13 @@ fn the_kustomizations_name_every_file() {
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .filter(|name| name != "kustomization.yaml")
-            .map(|name| if generated == "." { name } else { format!("{generated}/{name}") })
+            .map(|name| {
+                if generated == "." {
+                    name
+                } else {
+                    format!("{generated}/{name}")
+                }
+            })
             .collect();
         assert!(named.is_superset(&files), "{base}: {:?}", files.difference(&named));
         for name in named.difference(&files) {
@@ -194,15 +236,24 @@ fn the_kustomizations_name_every_file() {
 
 #[test]
 fn the_examples_are_right() {
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(folder("deploy/examples")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(folder("deploy/examples"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     let mut report = vec![];
     let summary = check::run(&files, &mut report).unwrap();
     let report = String::from_utf8(report).unwrap();
-    assert_eq!((summary.policies, summary.sources, summary.errors), (4, 2, 0), "{report}");
+    assert_eq!(
+        (summary.policies, summary.sources, summary.errors),
+        (4, 2, 0),
+        "{report}"
+    );
     // Only the documentation's own rule, which has no matchers, is warned of.
     for line in report.lines().filter(|line| line.contains(": warning: ")) {
-        assert!(line.contains("high-request-latency.yaml") && line.contains("has no matcher"), "{line}");
+        assert!(
+            line.contains("high-request-latency.yaml") && line.contains("has no matcher"),
+            "{line}"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Worlds, faults and scenarios in which the controller's own code is run.
 
 pub mod bed;
-pub mod laws;
 pub mod demo;
+pub mod laws;
 pub mod proxy;
 pub mod world;

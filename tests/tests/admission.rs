@@ -7,5 +7,13 @@
 mod account;
 #[path = "admission/definitions.rs"]
 mod definitions;
+#[path = "admission/policies.rs"]
+mod policies;
+#[path = "admission/process.rs"]
+mod process;
+#[path = "admission/rights.rs"]
+mod rights;
 #[path = "admission/server.rs"]
 mod server;
+#[path = "admission/sources.rs"]
+mod sources;

@@ -45,17 +45,27 @@ enum Command {
 impl Cli {
     /// Runs the command. An error is one line on standard error and exit code 2.
     pub async fn run(self) -> ExitCode {
-        let Self { command, kubeconfig, context } = self;
+        let Self {
+            command,
+            kubeconfig,
+            context,
+        } = self;
         let done = match command {
-            Command::Run(args) => run::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string()),
-            Command::Get(args) => get::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string()),
-            Command::Explain(args) => {
-                explain::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string())
-            }
-            Command::Doctor(args) => {
-                doctor::run(args, kubeconfig.as_deref(), context).await.map_err(|error| error.to_string())
-            }
-            Command::Crds => crds::print(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS).map_err(|error| error.to_string()),
+            Command::Run(args) => run::run(args, kubeconfig.as_deref(), context)
+                .await
+                .map_err(|error| error.to_string()),
+            Command::Get(args) => get::run(args, kubeconfig.as_deref(), context)
+                .await
+                .map_err(|error| error.to_string()),
+            Command::Explain(args) => explain::run(args, kubeconfig.as_deref(), context)
+                .await
+                .map_err(|error| error.to_string()),
+            Command::Doctor(args) => doctor::run(args, kubeconfig.as_deref(), context)
+                .await
+                .map_err(|error| error.to_string()),
+            Command::Crds => crds::print(&mut std::io::stdout().lock())
+                .map(|()| ExitCode::SUCCESS)
+                .map_err(|error| error.to_string()),
             Command::Check(args) => check::run(&args.files, &mut std::io::stdout().lock())
                 .map(|summary| ExitCode::from(summary.exit_code()))
                 .map_err(|error| error.to_string()),

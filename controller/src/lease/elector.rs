@@ -67,7 +67,13 @@ pub enum TimingError {
 impl Timing {
     /// Whether these times keep two leaders apart.
     pub fn check(&self) -> Result<(), TimingError> {
-        let &Self { duration, deadline, renew, retry, request } = self;
+        let &Self {
+            duration,
+            deadline,
+            renew,
+            retry,
+            request,
+        } = self;
         if duration.is_zero() || duration.subsec_nanos() != 0 {
             return Err(TimingError::Seconds(duration));
         }
@@ -133,7 +139,11 @@ impl From<&Lease> for Record {
         Self {
             holder: spec.holder_identity.unwrap_or_default(),
             transitions: spec.lease_transitions.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
-            duration: Duration::from_secs(spec.lease_duration_seconds.and_then(|n| u64::try_from(n).ok()).unwrap_or(0)),
+            duration: Duration::from_secs(
+                spec.lease_duration_seconds
+                    .and_then(|n| u64::try_from(n).ok())
+                    .unwrap_or(0),
+            ),
             renewed: spec.renew_time.map(|time| time.0),
         }
     }
@@ -189,16 +199,25 @@ pub fn decide(local: &Local, now: Instant) -> Action {
         return Action::Read;
     };
     let term = local.term.filter(|term| now < term.until);
-    let expires = *since + lease.as_ref().map_or(local.timing.duration, |it| it.duration.max(local.timing.duration));
+    let expires = *since
+        + lease
+            .as_ref()
+            .map_or(local.timing.duration, |it| it.duration.max(local.timing.duration));
     match (lease, term) {
-        (Some(it), Some(term)) if it.holder == local.identity => Action::Replace { transitions: term.transitions },
+        (Some(it), Some(term)) if it.holder == local.identity => Action::Replace {
+            transitions: term.transitions,
+        },
         // Whoever deleted the lease did not take the leadership: others wait for a whole duration.
-        (None, Some(term)) => Action::Create { transitions: term.transitions },
+        (None, Some(term)) => Action::Create {
+            transitions: term.transitions,
+        },
         // A record of our own that lapsed is a new term all the same.
-        (Some(it), _) if it.holder.is_empty() || it.holder == local.identity || now >= expires => {
-            Action::Replace { transitions: it.transitions.saturating_add(1) }
-        }
-        (None, None) if now >= expires => Action::Create { transitions: local.next_transitions() },
+        (Some(it), _) if it.holder.is_empty() || it.holder == local.identity || now >= expires => Action::Replace {
+            transitions: it.transitions.saturating_add(1),
+        },
+        (None, None) if now >= expires => Action::Create {
+            transitions: local.next_transitions(),
+        },
         _ => Action::Wait(expires.min(now + local.timing.retry)),
     }
 }
@@ -206,7 +225,15 @@ pub fn decide(local: &Local, now: Instant) -> Action {
 impl Local {
     /// A process that knows nothing yet.
     pub fn new(identity: impl Into<String>, timing: Timing) -> Self {
-        Self { identity: identity.into(), timing, seen: None, fresh: false, next: None, term: None, last: None }
+        Self {
+            identity: identity.into(),
+            timing,
+            seen: None,
+            fresh: false,
+            next: None,
+            term: None,
+            last: None,
+        }
     }
 
     /// Who may write at `now`, as far as this process may claim.
@@ -246,7 +273,10 @@ impl Local {
     pub fn written(&mut self, record: Record, sent: Instant, now: Instant) {
         let until = sent + self.timing.deadline;
         self.next = Some(sent + self.timing.renew);
-        self.term = Some(Term { transitions: record.transitions, until });
+        self.term = Some(Term {
+            transitions: record.transitions,
+            until,
+        });
         self.last = Some(record.transitions);
         self.seen = Some((Some(record), now));
         self.fresh = true;

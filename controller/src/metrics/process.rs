@@ -25,7 +25,11 @@ pub(super) struct Usage {
 impl Usage {
     fn read() -> Option<Self> {
         let read = |path| fs::read_to_string(path).ok();
-        Self::parse(&read("/proc/self/stat")?, &read("/proc/self/status")?, &read("/proc/stat")?)
+        Self::parse(
+            &read("/proc/self/stat")?,
+            &read("/proc/self/status")?,
+            &read("/proc/stat")?,
+        )
     }
 
     /// From `/proc/self/stat`, `/proc/self/status` and `/proc/stat`.
@@ -35,7 +39,12 @@ impl Usage {
         // The first of these is field 3 of proc(5).
         let ticks = |field: usize| fields.get(field - 3)?.parse::<f64>().ok();
         let line = |text: &str, key: &str| -> Option<i64> {
-            text.lines().find_map(|line| line.strip_prefix(key))?.split_whitespace().next()?.parse().ok()
+            text.lines()
+                .find_map(|line| line.strip_prefix(key))?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
         };
         let boot: i64 = line(system, "btime")?;
         Some(Self {
@@ -57,8 +66,16 @@ impl Collector for Process {
             &help("process_resident_memory_bytes"),
             &ConstGauge::new(usage.resident_bytes),
         )?;
-        put("process_cpu_seconds", &help("process_cpu_seconds_total"), &ConstCounter::new(usage.cpu_seconds))?;
-        put("process_start_time_seconds", &help("process_start_time_seconds"), &ConstGauge::new(usage.start_seconds))
+        put(
+            "process_cpu_seconds",
+            &help("process_cpu_seconds_total"),
+            &ConstCounter::new(usage.cpu_seconds),
+        )?;
+        put(
+            "process_start_time_seconds",
+            &help("process_start_time_seconds"),
+            &ConstGauge::new(usage.start_seconds),
+        )
     }
 }
 
@@ -82,7 +99,14 @@ mod tests {
         let stat = "7 (a) b) (c) S 1 7 7 0 -1 4194560 100 0 0 0 250 50 0 0 20 0 4 0 12345 1000 10 18446744073709551615";
         let status = "Name:\ta\nVmPeak:\t 9 kB\nVmRSS:\t    2048 kB\n";
         let usage = Usage::parse(stat, status, "cpu 1 2 3\nbtime 1700000000\n").unwrap();
-        assert_eq!(usage, Usage { resident_bytes: 2_097_152, cpu_seconds: 3.0, start_seconds: 1_700_000_123.45 });
+        assert_eq!(
+            usage,
+            Usage {
+                resident_bytes: 2_097_152,
+                cpu_seconds: 3.0,
+                start_seconds: 1_700_000_123.45
+            }
+        );
     }
 
     #[test]

@@ -20,7 +20,10 @@ pub(super) struct Series<M> {
 
 impl<M: Clone> Series<M> {
     pub fn new(new: fn() -> M) -> Self {
-        Self { all: Arc::default(), new }
+        Self {
+            all: Arc::default(),
+            new,
+        }
     }
 
     /// The metric of these labels; always to be given in the same order.
@@ -36,13 +39,20 @@ impl<M: Clone> Series<M> {
     /// Takes away all that have each of these labels.
     pub fn remove(&self, labels: &[(&'static str, &str)]) {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|own, _| !labels.iter().all(|(key, value)| own.iter().any(|(k, v)| k == key && v == value)));
+        all.retain(|own, _| {
+            !labels
+                .iter()
+                .all(|(key, value)| own.iter().any(|(k, v)| k == key && v == value))
+        });
     }
 }
 
 impl<M> Clone for Series<M> {
     fn clone(&self) -> Self {
-        Self { all: Arc::clone(&self.all), new: self.new }
+        Self {
+            all: Arc::clone(&self.all),
+            new: self.new,
+        }
     }
 }
 

@@ -27,29 +27,61 @@ pub struct Doc {
 }
 
 const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Doc {
-    Doc { name, kind: Kind::Counter, labels, help }
+    Doc {
+        name,
+        kind: Kind::Counter,
+        labels,
+        help,
+    }
 }
 
 const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Doc {
-    Doc { name, kind: Kind::Gauge, labels, help }
+    Doc {
+        name,
+        kind: Kind::Gauge,
+        labels,
+        help,
+    }
 }
 
 const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Doc {
-    Doc { name, kind: Kind::Histogram, labels, help }
+    Doc {
+        name,
+        kind: Kind::Histogram,
+        labels,
+        help,
+    }
 }
 
 /// All metrics of the controller, in the order in which they are exposed.
 pub const METRICS: &[Doc] = &[
-    Doc { name: "flyball_build_info", kind: Kind::Info, labels: &["version"], help: "The version that runs" },
-    gauge("flyball_leader", &[], "1 while this process may write, 0 while it stands by"),
+    Doc {
+        name: "flyball_build_info",
+        kind: Kind::Info,
+        labels: &["version"],
+        help: "The version that runs",
+    },
+    gauge(
+        "flyball_leader",
+        &[],
+        "1 while this process may write, 0 while it stands by",
+    ),
     gauge("flyball_policies", &["mode"], "How many valid policies there are"),
     counter(
         "flyball_evaluations_total",
         &["namespace", "policy", "outcome"],
         "Passes over a policy: complete, incomplete (a reading was not fresh) or invalid (the policy is wrong)",
     ),
-    histogram("flyball_evaluation_duration_seconds", &[], "How long a pass over a policy took"),
-    histogram("flyball_evaluation_lag_seconds", &[], "How much later than scheduled a pass began"),
+    histogram(
+        "flyball_evaluation_duration_seconds",
+        &[],
+        "How long a pass over a policy took",
+    ),
+    histogram(
+        "flyball_evaluation_lag_seconds",
+        &[],
+        "How much later than scheduled a pass began",
+    ),
     gauge(
         "flyball_alerts",
         &["namespace", "policy", "alert", "state"],
@@ -65,20 +97,52 @@ pub const METRICS: &[Doc] = &[
         &["namespace", "policy", "action", "direction"],
         "Changes that an action wanted, before any check",
     ),
-    counter("flyball_check_refusals_total", &["check"], "Proposals that a check refused"),
+    counter(
+        "flyball_check_refusals_total",
+        &["check"],
+        "Proposals that a check refused",
+    ),
     counter(
         "flyball_changes_total",
         &["namespace", "policy", "outcome"],
         "Changes that were closed, by how they ended",
     ),
-    histogram("flyball_change_duration_seconds", &["outcome"], "From a Change's proposal to its end"),
+    histogram(
+        "flyball_change_duration_seconds",
+        &["outcome"],
+        "From a Change's proposal to its end",
+    ),
     gauge("flyball_open_changes", &[], "Changes that may still write their target"),
-    histogram("flyball_apply_lag_seconds", &[], "From when a change was due to when the API server accepted its write"),
-    histogram("flyball_query_duration_seconds", &["source"], "How long a query of a source took"),
-    counter("flyball_query_errors_total", &["source", "kind"], "Queries without a usable answer"),
-    gauge("flyball_replicas_desired", &["namespace", "policy", "action"], "The replicas that an action asks for"),
-    gauge("flyball_replicas_current", &["namespace", "policy", "action"], "The replicas that an action's target has"),
-    counter("flyball_api_requests_total", &["verb", "result"], "Writes to the API server and what became of them"),
+    histogram(
+        "flyball_apply_lag_seconds",
+        &[],
+        "From when a change was due to when the API server accepted its write",
+    ),
+    histogram(
+        "flyball_query_duration_seconds",
+        &["source"],
+        "How long a query of a source took",
+    ),
+    counter(
+        "flyball_query_errors_total",
+        &["source", "kind"],
+        "Queries without a usable answer",
+    ),
+    gauge(
+        "flyball_replicas_desired",
+        &["namespace", "policy", "action"],
+        "The replicas that an action asks for",
+    ),
+    gauge(
+        "flyball_replicas_current",
+        &["namespace", "policy", "action"],
+        "The replicas that an action's target has",
+    ),
+    counter(
+        "flyball_api_requests_total",
+        &["verb", "result"],
+        "Writes to the API server and what became of them",
+    ),
     counter(
         "flyball_ownership_conflicts_total",
         &["namespace", "policy"],
@@ -89,13 +153,25 @@ pub const METRICS: &[Doc] = &[
         &[],
         "Events that were not published: the queue was full, or the API server refused them",
     ),
-    counter("flyball_log_lines_dropped_total", &[], "Log lines that were not written because nobody read the output"),
+    counter(
+        "flyball_log_lines_dropped_total",
+        &[],
+        "Log lines that were not written because nobody read the output",
+    ),
     gauge("process_resident_memory_bytes", &[], "Resident memory"),
     counter("process_cpu_seconds_total", &[], "User and system time"),
-    gauge("process_start_time_seconds", &[], "When the process began, since the epoch"),
+    gauge(
+        "process_start_time_seconds",
+        &[],
+        "When the process began, since the epoch",
+    ),
 ];
 
 /// The row of `name`; an unknown name has an empty one, which a test would find.
 pub(super) fn doc(name: &'static str) -> Doc {
-    METRICS.iter().find(|doc| doc.name == name).copied().unwrap_or_else(|| gauge(name, &[], ""))
+    METRICS
+        .iter()
+        .find(|doc| doc.name == name)
+        .copied()
+        .unwrap_or_else(|| gauge(name, &[], ""))
 }

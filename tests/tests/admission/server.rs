@@ -50,7 +50,9 @@ impl Server {
         };
         install_crypto_provider();
         let kubeconfig = Kubeconfig::read_from(path).unwrap();
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .unwrap();
         config.default_retry = false;
         let admin = Client::try_from(config.clone()).unwrap();
         config.auth_info.impersonate = Some(ACCOUNT.to_owned());
@@ -58,16 +60,32 @@ impl Server {
         INSTALLED.get_or_init(|| install(&admin)).await;
         let random = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap();
         let namespace = format!("admission-{}", &random[..8]);
-        let metadata = ObjectMeta { name: Some(namespace.clone()), ..ObjectMeta::default() };
-        let object = Namespace { metadata, ..Namespace::default() };
-        Api::<Namespace>::all(admin.clone()).create(&PostParams::default(), &object).await.unwrap();
-        Some(Self { admin, controller, namespace })
+        let metadata = ObjectMeta {
+            name: Some(namespace.clone()),
+            ..ObjectMeta::default()
+        };
+        let object = Namespace {
+            metadata,
+            ..Namespace::default()
+        };
+        Api::<Namespace>::all(admin.clone())
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap();
+        Some(Self {
+            admin,
+            controller,
+            namespace,
+        })
     }
 
     /// Takes the namespace away; its contents go when the cluster gets to it.
     pub async fn done(self) {
         let namespaces: Api<Namespace> = Api::all(self.admin.clone());
-        namespaces.delete(&self.namespace, &DeleteParams::default()).await.unwrap();
+        namespaces
+            .delete(&self.namespace, &DeleteParams::default())
+            .await
+            .unwrap();
     }
 }
 
@@ -76,7 +94,9 @@ async fn install(admin: &Client) {
         for object in documents(folder) {
             // The pods of a Deployment would only wait for an image that is not there.
             let dry_run = ["Deployment", "PodDisruptionBudget"].contains(&object["kind"].as_str().unwrap());
-            apply(admin, &object, dry_run).await.unwrap_or_else(|error| panic!("{error}: {object}"));
+            apply(admin, &object, dry_run)
+                .await
+                .unwrap_or_else(|error| panic!("{error}: {object}"));
         }
     }
     let definitions: Api<CustomResourceDefinition> = Api::all(admin.clone());
@@ -84,12 +104,18 @@ async fn install(admin: &Client) {
         let name = definition.name_any();
         eventually(&format!("{name} is served"), async || {
             let conditions = definitions.get(&name).await.ok()?.status?.conditions?;
-            conditions.iter().any(|it| it.type_ == "Established" && it.status == "True").then_some(())
+            conditions
+                .iter()
+                .any(|it| it.type_ == "Established" && it.status == "True")
+                .then_some(())
         })
         .await;
     }
     let sources: Api<MetricSource> = Api::all(admin.clone());
-    eventually("MetricSources are listed", async || sources.list(&kube::api::ListParams::default()).await.ok()).await;
+    eventually("MetricSources are listed", async || {
+        sources.list(&kube::api::ListParams::default()).await.ok()
+    })
+    .await;
 }
 
 /// All objects in a folder of this repository, kustomizations excepted.
@@ -147,6 +173,10 @@ pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
 
 /// A reference to a Deployment.
 pub fn deployment_reference(namespace: &str, name: &str, uid: Option<String>) -> ObjectReference {
-    let target = TargetRef { api_version: "apps/v1".to_owned(), kind: "Deployment".to_owned(), name: name.to_owned() };
+    let target = TargetRef {
+        api_version: "apps/v1".to_owned(),
+        kind: "Deployment".to_owned(),
+        name: name.to_owned(),
+    };
     target_reference(namespace, &target, uid)
 }

@@ -1,0 +1,97 @@
+//! What the controller's account may do, right by right.
+
+use super::server::{ACCOUNT, Server, eventually};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use kube::{Api, api::PostParams};
+use rstest::rstest;
+
+#[rstest]
+#[case("get", "flyball.dev", "feedbackpolicies", "", true)]
+#[case("watch", "flyball.dev", "changes", "", true)]
+#[case("create", "flyball.dev", "changes", "", true)]
+#[case("update", "flyball.dev", "changes", "", false)]
+#[case("update", "flyball.dev", "changes/status", "", true)]
+#[case("delete", "flyball.dev", "changes", "", true)]
+#[case("deletecollection", "flyball.dev", "changes", "", false)]
+#[case("update", "flyball.dev", "feedbackpolicies", "", false)]
+#[case("patch", "flyball.dev", "feedbackpolicies/status", "", true)]
+#[case("update", "flyball.dev", "metricsources", "", false)]
+#[case("patch", "flyball.dev", "metricsources/status", "", true)]
+#[case("patch", "apps", "deployments", "", true)]
+#[case("update", "apps", "deployments", "", false)]
+#[case("create", "apps", "deployments", "", false)]
+#[case("delete", "apps", "statefulsets", "", false)]
+#[case("update", "apps", "deployments/scale", "", true)]
+#[case("patch", "apps", "deployments/scale", "", false)]
+#[case("patch", "apps", "deployments/status", "", false)]
+#[case("update", "apps", "replicasets/scale", "", false)]
+#[case("list", "autoscaling", "horizontalpodautoscalers", "", true)]
+#[case("patch", "autoscaling", "horizontalpodautoscalers", "", false)]
+#[case("list", "keda.sh", "scaledobjects", "", true)]
+#[case("list", "", "pods", "", false)]
+#[case("list", "", "secrets", "", false)]
+#[case("list", "", "secrets", "flyball-system", true)]
+#[case("create", "", "secrets", "flyball-system", false)]
+#[case("list", "", "configmaps", "flyball-system", false)]
+#[case("create", "events.k8s.io", "events", "", true)]
+#[case("delete", "events.k8s.io", "events", "", false)]
+#[case("update", "coordination.k8s.io", "leases/flyball", "flyball-system", true)]
+#[case("update", "coordination.k8s.io", "leases/other", "flyball-system", false)]
+#[case("update", "coordination.k8s.io", "leases/flyball", "kube-system", false)]
+#[case("create", "coordination.k8s.io", "leases", "kube-system", false)]
+#[case("escalate", "rbac.authorization.k8s.io", "clusterroles", "", false)]
+#[case("update", "admissionregistration.k8s.io", "validatingadmissionpolicies", "", false)]
+#[tokio::test]
+async fn the_account_may(
+    #[case] verb: &str,
+    #[case] group: &str,
+    #[case] resource: &str,
+    #[case] namespace: &str,
+    #[case] expect: bool,
+) {
+    let Some(server) = Server::connect().await else { return };
+    let (resource, rest) = resource
+        .split_once('/')
+        .map_or((resource, None), |(resource, rest)| (resource, Some(rest)));
+    let (name, subresource) = if resource == "leases" {
+        (rest, None)
+    } else {
+        (None, rest)
+    };
+    let review = SubjectAccessReview {
+        spec: SubjectAccessReviewSpec {
+            user: Some(ACCOUNT.to_owned()),
+            groups: Some(vec![
+                "system:serviceaccounts".to_owned(),
+                "system:authenticated".to_owned(),
+            ]),
+            resource_attributes: Some(ResourceAttributes {
+                verb: Some(verb.to_owned()),
+                group: Some(group.to_owned()),
+                resource: Some(resource.to_owned()),
+                name: name.map(ToOwned::to_owned),
+                subresource: subresource.map(ToOwned::to_owned),
+                namespace: Some(namespace.to_owned()),
+                ..ResourceAttributes::default()
+            }),
+            ..SubjectAccessReviewSpec::default()
+        },
+        ..SubjectAccessReview::default()
+    };
+    let reviews: Api<SubjectAccessReview> = Api::all(server.admin.clone());
+    let ask = async || {
+        reviews
+            .create(&PostParams::default(), &review)
+            .await
+            .unwrap()
+            .status
+            .unwrap()
+            .allowed
+    };
+    if expect {
+        eventually(&format!("it may {verb} {resource}"), async || ask().await.then_some(())).await;
+    } else {
+        assert!(!ask().await, "it must not {verb} {resource}");
+    }
+    server.done().await;
+}
