@@ -202,7 +202,7 @@ where
     let anew = refused(|metadata| metadata.uid = Some("another".to_owned())).await;
     assert!(anew.contains("Precondition failed: UID in precondition"), "{anew}");
 
-    let none = put(&same, 0).await;
+    let (_, none) = put(0).await;
     assert_eq!(
         none.spec.as_ref().unwrap().replicas,
         None,
@@ -213,7 +213,7 @@ where
         [],
         "and with it who wrote them"
     );
-    put(&none, 1).await;
+    put(1).await;
     assert_eq!(
         managers(&ours.get("checkout").await.unwrap()),
         [],
