@@ -101,7 +101,7 @@ impl fmt::Display for World {
         let stamp = self
             .object
             .stamp
-            .map_or("no stamp".to_owned(), |stamp| stamp.to_string());
+            .map_or_else(|| "no stamp".to_owned(), |stamp| stamp.to_string());
         write!(
             f,
             "{:?} [{stamp}] {:?} attempt {}",
