@@ -16,9 +16,9 @@ pub fn clean(text: impl Display) -> String {
             break;
         }
         if character.is_control() {
-            out.extend(character.escape_default())
+            out.extend(character.escape_default());
         } else {
-            out.push(character)
+            out.push(character);
         }
     }
     out

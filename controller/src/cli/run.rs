@@ -37,7 +37,7 @@ pub struct Args {
     /// Where /metrics, /healthz, /readyz and /debug/state are served.
     #[arg(long, default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
-    /// The form of the logs, which go to standard error. What is logged: FLYBALL_LOG, default info.
+    /// The form of the logs, which go to standard error. What is logged: `FLYBALL_LOG`, default info.
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
     /// Who this process is in the Lease and in logs. Default: host name and a random suffix.

@@ -147,7 +147,7 @@ mod tests {
         serde_json::from_value(value).expect("an object")
     }
 
-    fn deployment(spec: Value, annotations: Value) -> DynamicObject {
+    fn deployment(spec: &Value, annotations: &Value) -> DynamicObject {
         object(json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {
@@ -168,8 +168,8 @@ mod tests {
     #[test]
     fn a_snapshot_reads_what_the_loop_needs() {
         let mut object = deployment(
-            json!({"replicas": 3, "template": {}}),
-            json!({
+            &json!({"replicas": 3, "template": {}}),
+            &json!({
                 "flyball.dev/stamp": "sequence=4,attempt=1", "other": "x",
             }),
         );
@@ -197,8 +197,8 @@ mod tests {
 
     #[test]
     fn replicas_are_defaulted_or_refused() {
-        let value = |spec| {
-            Snapshot::of(&deployment(spec, json!({})))
+        let value = |spec: Value| {
+            Snapshot::of(&deployment(&spec, &json!({})))
                 .map(|seen| seen.target.value.get())
                 .ok()
         };
@@ -210,8 +210,8 @@ mod tests {
 
     #[test]
     fn pauses_are_seen() {
-        let paused = |spec, annotations| {
-            Snapshot::of(&deployment(spec, annotations))
+        let paused = |spec: Value, annotations: Value| {
+            Snapshot::of(&deployment(&spec, &annotations))
                 .expect("a snapshot")
                 .paused
                 .is_some()

@@ -101,7 +101,7 @@ async fn a_list_is_read_page_by_page_and_one_bad_object_hides_no_other() {
         .and(path(CHANGES))
         .and(query_param_is_missing("continue"));
     first
-        .respond_with(page(&[good.clone()], "token"))
+        .respond_with(page(std::slice::from_ref(&good), "token"))
         .expect(1)
         .mount(&server)
         .await;
