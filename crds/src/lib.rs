@@ -4,19 +4,25 @@
 //! generated YAML in `generated/` is committed, and a test says when it is stale. Changes to these
 //! types are additive only.
 
+mod action;
 mod change;
 mod duration;
 mod metric_source;
 mod policy;
 mod reason;
+mod replicas;
 mod shared;
+mod status;
 
+pub use action::*;
 pub use change::*;
 pub use duration::Duration;
 pub use metric_source::*;
 pub use policy::*;
+pub use replicas::*;
 pub use reason::{ConditionType, Reason};
 pub use shared::*;
+pub use status::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

@@ -12,7 +12,8 @@ use crate::metrics::Metrics;
 use cluster::{Cluster, KindError};
 use flyball_core::{
     check,
-    policy::{Policy, Query},
+    decide::Usage,
+    policy::{Policy, Query, ResourceOf},
     signal::{Quality, Reading},
     time::{Span, Timestamp},
 };
@@ -58,6 +59,10 @@ pub struct Observation {
     pub signals: BTreeMap<String, Reading>,
     /// The readings of the verifications' left sides, by action.
     pub verifications: BTreeMap<String, Reading>,
+    /// The readings of the actions' vetoes, by name.
+    pub vetoes: BTreeMap<String, Reading>,
+    /// What metrics.k8s.io tells of the target's pods, by resource.
+    pub usage: BTreeMap<ResourceOf, Usage>,
     /// The open Changes of this policy or on its target.
     pub open: Vec<Arc<Change>>,
 }
@@ -102,6 +107,8 @@ impl Observation {
             rules,
             signals,
             verifications,
+            vetoes: BTreeMap::new(),
+            usage: BTreeMap::new(),
             open,
         }
     }

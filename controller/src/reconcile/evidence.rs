@@ -4,7 +4,7 @@ use super::{Pass, memory};
 use crate::{clock::micro_time, text::clean, validate::FieldError};
 use flyball_core::{
     check::{CheckResult, Verdict},
-    policy::{Law, ReplicasAction},
+    policy::{Law, Metrics, ReplicasAction},
     signal::Reading,
 };
 use flyball_crds::{CheckStatus, CheckVerdict, DecisionStatus, SignalStatus};
@@ -26,8 +26,8 @@ pub fn checks(results: &[CheckResult]) -> Vec<CheckStatus> {
 
 /// The readings behind an action: the rules and signals it names, and its verification.
 pub(crate) fn signals(pass: &Pass<'_>, action: &ReplicasAction) -> Vec<SignalStatus> {
-    let (ratio, down) = match &action.law {
-        Law::Ratio(ratio) => (Some(&ratio.signal), None),
+    let (metrics, down) = match &action.law {
+        Law::Metrics(metrics) => (Some(metrics), None),
         Law::Step(step) => (None, step.down.as_ref()),
     };
     let named = action.when.iter().chain(down.into_iter().flat_map(|down| &down.when));
@@ -39,7 +39,10 @@ pub(crate) fn signals(pass: &Pass<'_>, action: &ReplicasAction) -> Vec<SignalSta
         .verification
         .iter()
         .filter_map(|verification| verification.demand.as_ref());
-    let named = ratio.into_iter().chain(demand.map(|demand| &demand.signal));
+    let named = metrics
+        .into_iter()
+        .flat_map(Metrics::signals)
+        .chain(demand.map(|demand| demand.signal.as_str()));
     let signals = named.filter_map(|name| {
         Some(signal(
             name,

@@ -3,7 +3,7 @@
 use crate::clock::{from_micro_time, micro_time};
 use crate::validate::{self, FieldError};
 use flyball_core::{
-    decide::{Direction, History, Latch, Recommendation, ScaleEvent},
+    decide::{Direction, History, Latch, Recommendation, RolloutStart, ScaleEvent},
     evaluate::{Alert, AlertPhase, RuleState},
     policy::{Policy, Replicas},
     signal::Finite,
@@ -238,6 +238,15 @@ fn restored(action: &ActionStatus, now: Timestamp) -> ActionMemory {
                 until: from_micro_time(latch.until.as_ref()?),
             })
         }),
+        spike_until: action.spike_until.as_ref().map(from_micro_time),
+        no_data_since: past(&action.no_data_since),
+        idle_since: past(&action.idle_since),
+        rollout: action.rollout.as_ref().and_then(|rollout| {
+            Some(RolloutStart {
+                at: past(&rollout.at)?,
+                replicas: replicas(rollout.replicas)?,
+            })
+        }),
         observing_since: now,
     };
     ActionMemory {
@@ -355,6 +364,13 @@ fn stored_action(name: &str, action: &ActionMemory, written: &crds::FeedbackPoli
             until: Some(micro_time(latch.until)),
             demand: latch.demand.map(Finite::get),
             signal: latch.signal.filter(|signal| signal.is_finite()),
+        }),
+        spike_until: history.spike_until.map(micro_time),
+        no_data_since: history.no_data_since.map(micro_time),
+        idle_since: history.idle_since.map(micro_time),
+        rollout: history.rollout.map(|rollout| crds::RecommendationStatus {
+            at: Some(micro_time(rollout.at)),
+            replicas: stored_replicas(rollout.replicas),
         }),
         yielded: action.yielded.clone(),
         last_decision: action.decision.clone(),

@@ -19,7 +19,7 @@ use crate::{
     record::{self, Recorder},
 };
 use flyball_core::{
-    check::{DryRun, OpenChange, World},
+    check::{Approval, Budget, Coverage, DryRun, OpenChange, Paused, World},
     decide::{Facts, History, Inputs},
     evaluate::evaluate,
     policy::{Mode, Policy, Query, Replicas, ReplicasAction},
@@ -176,6 +176,9 @@ impl Pass<'_> {
             readings: &self.seen.rules,
             signals: &self.seen.signals,
             verification: self.seen.verifications.get(action),
+            signal_definitions: &self.policy.signals,
+            usage: &self.seen.usage,
+            vetoes: &self.seen.vetoes,
         }
     }
 
@@ -185,6 +188,9 @@ impl Pass<'_> {
         let remembered = memory.actions.get(&action.name).map(|action| action.history.clone());
         Facts {
             current,
+            observed: None,
+            pods: None,
+            rollout: None,
             history: remembered.unwrap_or_else(|| History::new(self.seen.now)),
         }
     }
@@ -201,6 +207,11 @@ impl Pass<'_> {
             target: self.seen.found.target.clone(),
             owners,
             open,
+            paused: Paused::default(),
+            coverage: Coverage::NotNeeded,
+            headroom: Vec::new(),
+            budget: Budget::default(),
+            approval: Approval::NotNeeded,
         }
     }
 

@@ -319,7 +319,7 @@ async fn undoing(
     };
     let world = pass.world(memory, action, own);
     let candidate = match direction {
-        Direction::Up => undo_increase(action, undo, inputs, &facts, &world),
+        Direction::Up => undo_increase(action, undo, inputs, &facts, &world, pass.seen.now),
         Direction::Down => undo_decrease(action, undo, &facts, &world),
     }?;
     let dry_run = pass.dry_run(candidate.to()).await;

@@ -221,7 +221,7 @@ fn choose<'a>(pass: &'a Pass<'_>, memory: &mut Memory, current: Replicas) -> Res
 fn has_way_down(action: &ReplicasAction) -> bool {
     match &action.law {
         Law::Step(step) => step.down.is_some(),
-        Law::Ratio(_) => true,
+        Law::Metrics(_) => true,
     }
 }
 
@@ -264,7 +264,7 @@ fn open_change(pass: &Pass<'_>, action: &ReplicasAction, carried: Option<&Carrie
 /// one more as long as its rule fires, which it does until the first step has taken effect: without
 /// a demand that grew since, every pass would add a step, up to max.
 fn surges(pass: &Pass<'_>, action: &ReplicasAction, carried: &Carried) -> bool {
-    if matches!(action.law, Law::Ratio(_)) {
+    if matches!(action.law, Law::Metrics(_)) {
         return true;
     }
     let Some(demand) = action

@@ -2,8 +2,8 @@ use super::{Errors, Names, is_label, verification};
 use crate::promql::shorten;
 use flyball_core::{
     policy::{
-        Amount, Behavior, Bounds, Law, RateLimit, Ratio, RatioKind, Replicas, ReplicasAction, SelectPolicy, Step,
-        StepDown,
+        Amount, Behavior, Bounds, Law, Measure, Metric, Metrics, Number, RateLimit, Replicas, ReplicasAction, SelectPolicy,
+        Step, StepDown, TotalTarget,
     },
     signal::Finite,
     time::Span,
@@ -82,6 +82,14 @@ pub(super) fn read(
         up: up?,
         down: down?,
         verification: verification?,
+        zero: None,
+        warm_up: Span::ZERO,
+        spike: None,
+        schedules: Vec::new(),
+        fallback: None,
+        inhibit: Vec::new(),
+        hold_down_while: Vec::new(),
+        approval: false,
     })
 }
 
@@ -147,7 +155,7 @@ fn law(path: &str, action: &Action, replicas: &crds::Replicas, names: &Names, er
             }
             step(&format!("{path}.step"), written, names, errors).map(Law::Step)
         }
-        (None, Some(written)) => ratio(&format!("{path}.ratio"), written, names, errors).map(Law::Ratio),
+        (None, Some(written)) => ratio(&format!("{path}.ratio"), written, names, errors).map(Law::Metrics),
         (Some(_), Some(_)) => {
             errors.add(path, "has both step and ratio; remove one of them");
             None
@@ -194,7 +202,7 @@ fn step(path: &str, written: &crds::Step, names: &Names, errors: &mut Errors) ->
     Some(Step { up: up?, down })
 }
 
-fn ratio(path: &str, written: &crds::Ratio, names: &Names, errors: &mut Errors) -> Option<Ratio> {
+fn ratio(path: &str, written: &crds::Ratio, names: &Names, errors: &mut Errors) -> Option<Metrics> {
     names.signal(&format!("{path}.signal"), &written.signal, errors);
     let target = Finite::new(written.target).filter(|target| target.get() > 0.0);
     if target.is_none() {
@@ -209,13 +217,18 @@ fn ratio(path: &str, written: &crds::Ratio, names: &Names, errors: &mut Errors) 
     let tolerance = written.tolerance.as_ref();
     let up = fraction(format!("{path}.tolerance.up"), tolerance.and_then(|t| t.up), errors);
     let down = fraction(format!("{path}.tolerance.down"), tolerance.and_then(|t| t.down), errors);
-    Some(Ratio {
-        signal: written.signal.clone(),
-        target: target?,
-        kind: match written.kind {
-            RatioType::AverageValue => RatioKind::AverageValue,
-            RatioType::Value => RatioKind::Value,
-        },
+    let target = match written.kind {
+        RatioType::AverageValue => TotalTarget::AverageValue(target?),
+        RatioType::Value => TotalTarget::Value(target?),
+    };
+    Some(Metrics {
+        list: vec![Metric {
+            name: written.signal.clone(),
+            measure: Measure::Total {
+                of: Number::Signal(written.signal.clone()),
+                target,
+            },
+        }],
         tolerance_up: up?,
         tolerance_down: down?,
     })

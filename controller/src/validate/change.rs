@@ -4,7 +4,7 @@
 use super::{Errors, FieldError, verification};
 use crate::promql;
 use flyball_core::{
-    policy::{Comparison, Demand, OnInconclusive, OnIneffective, Policy, Signal, Verification},
+    policy::{Comparison, Demand, OnError, OnInconclusive, OnIneffective, Policy, Shape, Signal, Verification},
     signal::Finite,
     time::Span,
     verify::Baseline,
@@ -81,7 +81,9 @@ fn thaw(frozen: &ChangeVerification, errors: &mut Errors) -> Option<FrozenVerifi
             let signal = Signal {
                 name: DEMAND.to_owned(),
                 query: query?,
+                shape: Shape::Number,
                 max_age: max_age?,
+                on_error: OnError::HoldDown,
             };
             Some((signal, tolerance?))
         }

@@ -251,6 +251,8 @@ fn read(spec: &FeedbackPolicySpec, errors: &mut Errors) -> Option<Policy> {
             Mode::Enforce => policy::Mode::Enforce,
         },
         suspended: spec.suspend,
+        pause_up: None,
+        pause_down: None,
         interval: interval?,
         max_age: max_age?,
         yield_for: yield_for?,
@@ -395,7 +397,9 @@ fn signal(
     Some(policy::Signal {
         name: written.name.clone(),
         query: query?,
+        shape: policy::Shape::Number,
         max_age: max_age?,
+        on_error: policy::OnError::HoldDown,
     })
 }
 

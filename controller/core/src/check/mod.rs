@@ -29,6 +29,7 @@ pub use undo::{Undo, undo_decrease, undo_increase};
 use crate::{
     decide::{Direction, Facts, Inputs, Proposal},
     policy::{Replicas, ReplicasAction},
+    signal::Finite,
     time::Timestamp,
 };
 use review::{Finding, Review};
@@ -41,33 +42,54 @@ pub enum Check {
     Target,
     /// Nobody else sets the field.
     Ownership,
+    /// Neither the installation is frozen nor the direction paused.
+    Pause,
     /// What the action reads is good enough for what it wants.
     DataQuality,
+    /// The ranges that the queries look back over are filled.
+    Coverage,
+    /// No rollout of the target is under way.
+    Rollout,
+    /// No condition forbids changes of this direction.
+    Veto,
     /// A change of this kind did not help, and nothing moved since.
     Ineffective,
     /// Enough time has gone by since the last change of this kind.
     Cooldown,
     /// Not too much within a period.
     Rate,
+    /// Quota, nodes and disruption budgets leave room.
+    Headroom,
+    /// Not more than all policies together may take away in a minute.
+    Budget,
     /// Within min and max, and an undoing not below what the signals ask for.
     Bounds,
     /// At most one open Change for one field of one target.
     OpenChange,
+    /// Somebody approved, where the action asks for that.
+    Approval,
     /// The API server accepts the write.
     DryRun,
 }
 
 impl Check {
     /// All checks, in the order in which they run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::Target,
         Self::Ownership,
+        Self::Pause,
         Self::DataQuality,
+        Self::Coverage,
+        Self::Rollout,
+        Self::Veto,
         Self::Ineffective,
         Self::Cooldown,
         Self::Rate,
+        Self::Headroom,
+        Self::Budget,
         Self::Bounds,
         Self::OpenChange,
+        Self::Approval,
         Self::DryRun,
     ];
 
@@ -76,12 +98,19 @@ impl Check {
         match self {
             Self::Target => "Target",
             Self::Ownership => "Ownership",
+            Self::Pause => "Pause",
             Self::DataQuality => "DataQuality",
+            Self::Coverage => "Coverage",
+            Self::Rollout => "Rollout",
+            Self::Veto => "Veto",
             Self::Ineffective => "Ineffective",
             Self::Cooldown => "Cooldown",
             Self::Rate => "Rate",
+            Self::Headroom => "Headroom",
+            Self::Budget => "Budget",
             Self::Bounds => "Bounds",
             Self::OpenChange => "OpenChange",
+            Self::Approval => "Approval",
             Self::DryRun => "DryRun",
         }
     }
@@ -195,7 +224,7 @@ pub enum Target {
 }
 
 /// What is known of the world around the target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct World {
     /// The target.
     pub target: Target,
@@ -203,6 +232,81 @@ pub struct World {
     pub owners: Vec<Owner>,
     /// The Change that is open for the field, if any.
     pub open: OpenChange,
+    /// Why no change of a direction may be made now: the installation is frozen, or the direction paused.
+    pub paused: Paused,
+    /// How far the ranges that a decrease rests on are filled.
+    pub coverage: Coverage,
+    /// How many replicas there is room for.
+    pub headroom: Vec<Headroom>,
+    /// What all policies together may still take away.
+    pub budget: Budget,
+    /// Whether somebody approved.
+    pub approval: Approval,
+}
+
+/// Why no change of a direction may be made now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Paused {
+    /// The installation is frozen, for this reason. Only undoing goes on.
+    pub frozen: Option<String>,
+    /// Increases are paused, for this reason.
+    pub up: Option<String>,
+    /// Decreases are paused, for this reason.
+    pub down: Option<String>,
+}
+
+/// How far the longest range that a decrease rests on is filled with samples.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Coverage {
+    /// Nothing looks back, or it was not asked because nothing is to be taken away.
+    #[default]
+    NotNeeded,
+    /// A fraction from 0 to 1, of the query whose range is filled least.
+    Filled {
+        /// The query.
+        query: String,
+        /// The fraction.
+        fraction: Finite,
+    },
+    /// It is not known, for this reason.
+    Unknown(String),
+}
+
+/// Room for replicas, as one holder of a limit sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Headroom {
+    /// Who limits, such as `ResourceQuota team` or `node allocatable`.
+    pub by: String,
+    /// The most, or on the way down the fewest, replicas there may be; `Err`: it is not known.
+    pub limit: Result<Replicas, String>,
+    /// The calculation in one line.
+    pub arithmetic: String,
+}
+
+/// What all policies of the installation together may still take away in this minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    /// The most replicas that may be taken away in a minute; `None`: no limit.
+    pub per_minute: Option<u32>,
+    /// How many were taken away in the last minute.
+    pub taken: u32,
+}
+
+/// Whether somebody approved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Approval {
+    /// The action asks for none.
+    #[default]
+    NotNeeded,
+    /// Nobody did yet; the text names the Change that waits, if there is one.
+    Awaited(Option<String>),
+    /// This number was approved, by whom the text says.
+    Granted {
+        /// The number of replicas.
+        to: Replicas,
+        /// Who approved.
+        by: String,
+    },
 }
 
 /// What the API server said to a dry run of the write.

@@ -29,9 +29,7 @@ fn readings(action: &ReplicasAction, inputs: &Inputs<'_>) -> (usize, Vec<String>
     let mut signals: BTreeSet<&str> = BTreeSet::new();
     match &action.law {
         Law::Step(step) => rules.extend(step.down.iter().flat_map(|down| down.when.iter().map(String::as_str))),
-        Law::Ratio(ratio) => {
-            signals.insert(&ratio.signal);
-        }
+        Law::Metrics(law) => signals.extend(law.signals()),
     }
     signals.extend(
         verification

@@ -2,10 +2,11 @@
 
 use super::{Candidate, Check, Finding, Refused, Review, World, bounds, open, ownership, quality};
 use crate::{
-    decide::{Direction, Facts, Inputs, Proposal, ratio_desired},
+    decide::{Direction, Facts, Inputs, Proposal, asked},
     decimal::plain,
     policy::{Bounds, Law, Replicas, ReplicasAction},
     signal::Finite,
+    time::Timestamp,
     verify::moved,
 };
 
@@ -32,6 +33,7 @@ pub fn undo_increase(
     inputs: &Inputs<'_>,
     facts: &Facts,
     world: &World,
+    now: Timestamp,
 ) -> Result<Candidate, Refused> {
     let mut review = Review::of(proposal(action, undo, Direction::Down, inputs.demand(action)));
     if let Some(why) = review.target(ownership::target(&world.target)) {
@@ -48,7 +50,7 @@ pub fn undo_increase(
         Finding::Skip("an undoing waits for no cooldown".to_owned()),
     );
     review.note(Check::Rate, Finding::Skip("an undoing has no rate".to_owned()));
-    review.how_far(not_below_the_signals(action, undo, inputs));
+    review.how_far(not_below_the_signals(action, undo, inputs, facts, now));
     review.open((open::own(&world.open), None));
     review.shaped()
 }
@@ -122,34 +124,30 @@ fn same_demand(action: &ReplicasAction, undo: Undo, inputs: &Inputs<'_>) -> Find
     }
 }
 
-/// The bounds, with what a ratio asks for now as the lowest number. A step asks for no number.
-fn not_below_the_signals(action: &ReplicasAction, undo: Undo, inputs: &Inputs<'_>) -> Finding {
+/// The bounds, with what the metrics ask for now as the lowest number. A step asks for no number.
+fn not_below_the_signals(
+    action: &ReplicasAction,
+    undo: Undo,
+    inputs: &Inputs<'_>,
+    facts: &Facts,
+    now: Timestamp,
+) -> Finding {
     let asked = match &action.law {
         Law::Step(_) => None,
-        Law::Ratio(ratio) => {
-            let signal = inputs
-                .signals
-                .get(&ratio.signal)
-                .and_then(|reading| reading.number().ok());
-            signal
-                .and_then(|signal| ratio_desired(ratio, undo.from, signal))
-                .map(|(desired, _)| (desired, &ratio.signal))
-        }
+        Law::Metrics(law) => asked(law, inputs, facts, now).ok(),
     };
     let Undo { from, to, .. } = undo;
     let Bounds { min, max } = action.bounds;
-    let Some((desired, signal)) = asked.filter(|(desired, _)| (*desired).min(max) > to.max(min)) else {
+    let Some((desired, reason, _)) = asked.filter(|(desired, ..)| (*desired).min(max) > to.max(min)) else {
         return bounds::bounds(from, to, Direction::Down, action.bounds);
     };
     let floor = desired.min(max);
     if floor < from {
         Finding::Clamp(
             floor,
-            format!("to {floor} instead of {to}: signal {signal} asks for {desired} now, max is {max}"),
+            format!("to {floor} instead of {to}: {reason}, which asks for {desired} now; max is {max}"),
         )
     } else {
-        Finding::Refuse(format!(
-            "signal {signal} asks for {desired} replicas now, so the {from} are held"
-        ))
+        Finding::Refuse(format!("{reason}, which asks for {desired} replicas now, so the {from} are held"))
     }
 }

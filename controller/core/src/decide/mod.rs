@@ -7,16 +7,19 @@
 //! are 110 here and 111 there, 90 % less than 10 are 1 here and 0 there.
 
 mod latch;
+mod metrics;
+mod pods;
 mod replicas;
 mod stabilize;
 
 pub use latch::SIGNAL_MOVED;
 pub(crate) use latch::moved_since;
-pub(crate) use replicas::ratio_desired;
+pub(crate) use metrics::asked;
+pub use pods::{Pod, PodPhase, PodReady, PodUsage, Pods, Requests};
 
 use crate::{
     evaluate::{Alert, RuleState},
-    policy::{Behavior, Bounds, Replicas, ReplicasAction, Rule},
+    policy::{Behavior, Bounds, Replicas, ReplicasAction, ResourceOf, Rule, Signal},
     signal::{Finite, Reading},
     time::{Span, Timestamp},
 };
@@ -109,6 +112,14 @@ pub struct History {
     pub last_verified: Option<Replicas>,
     /// The kind of change that is not to be repeated.
     pub latch: Option<Latch>,
+    /// Until when a spike lasts: nothing is taken away before.
+    pub spike_until: Option<Timestamp>,
+    /// Since when no metric could be used.
+    pub no_data_since: Option<Timestamp>,
+    /// Since when the signal of [`Zero`](crate::policy::Zero) is at or below its activation, on fresh data.
+    pub idle_since: Option<Timestamp>,
+    /// The rollout under way, as it was when it was first seen.
+    pub rollout: Option<RolloutStart>,
     /// When this process first saw the policy. History is stored on transitions only, so for one
     /// window after a restart it proves too little to take anything away.
     pub observing_since: Timestamp,
@@ -122,6 +133,10 @@ impl History {
             events: Vec::new(),
             last_verified: None,
             latch: None,
+            spike_until: None,
+            no_data_since: None,
+            idle_since: None,
+            rollout: None,
             observing_since: now,
         }
     }
@@ -133,11 +148,27 @@ impl History {
     }
 }
 
+/// The number of replicas when a rollout began: what increases are computed on while it lasts, since
+/// the pods of both revisions are there and would count twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RolloutStart {
+    /// When it was first seen.
+    pub at: Timestamp,
+    /// The number then.
+    pub replicas: Replicas,
+}
+
 /// What is known of the target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     /// Its `spec.replicas` as last read.
     pub current: Replicas,
+    /// Its `status.replicas`: the pods that its controller counts. `None`: not known.
+    pub observed: Option<Replicas>,
+    /// Its pods, by ownerReferences. `None`: not known.
+    pub pods: Option<Pods>,
+    /// Why a rollout is known to be under way, if it is.
+    pub rollout: Option<String>,
     /// What is remembered.
     pub history: History,
 }
@@ -155,7 +186,16 @@ pub struct Inputs<'a> {
     pub signals: &'a BTreeMap<String, Reading>,
     /// The reading of the left side of the action's verification, if it has one.
     pub verification: Option<&'a Reading>,
+    /// The policy's signals, by name: what each must answer, and what is done where it does not.
+    pub signal_definitions: &'a BTreeMap<String, Signal>,
+    /// What metrics.k8s.io tells of the target's pods, by resource; empty where no action asks.
+    pub usage: &'a BTreeMap<ResourceOf, Usage>,
+    /// The readings of the action's vetoes, by name.
+    pub vetoes: &'a BTreeMap<String, Reading>,
 }
+
+/// The usage of a resource: by pod, or why it is not known.
+pub type Usage = Result<BTreeMap<String, PodUsage>, String>;
 
 impl Inputs<'_> {
     /// The demand as it is now; `None` where none is configured or its reading is not one fresh

@@ -1,14 +1,11 @@
 //! The two laws: from rules and signals to a number of replicas.
 
-use super::{EVIDENCE_CAP, Facts, Inputs, Wish};
+use super::{EVIDENCE_CAP, Facts, Inputs, Wish, metrics};
 use crate::{
-    decimal::{Decimal, plain},
     evaluate::{Alert, RuleState},
-    policy::{Comparator, Condition, Law, Ratio, RatioKind, Replicas, ReplicasAction, Step, StepDown},
-    signal::Finite,
+    policy::{Comparator, Condition, Law, Replicas, ReplicasAction, Step, StepDown},
     time::Timestamp,
 };
-use std::cmp::Ordering;
 
 /// What the action's law asks for. `Err` says why it can't say.
 pub(super) fn wish(
@@ -19,7 +16,7 @@ pub(super) fn wish(
 ) -> Result<Wish, String> {
     match &action.law {
         Law::Step(step) => Ok(step_wish(action, step, inputs, facts, now)),
-        Law::Ratio(ratio) => ratio_wish(action, ratio, inputs, facts.current),
+        Law::Metrics(law) => metrics::wish(action, law, inputs, facts, now),
     }
 }
 
@@ -140,7 +137,7 @@ fn why_not_quiet(inputs: &Inputs<'_>, name: &str) -> String {
     }
 }
 
-fn state<'a>(inputs: &Inputs<'a>, name: &str) -> Option<&'a RuleState> {
+pub(super) fn state<'a>(inputs: &Inputs<'a>, name: &str) -> Option<&'a RuleState> {
     inputs.rules.get(name)
 }
 
@@ -150,7 +147,7 @@ fn join(names: &[&String]) -> String {
 
 /// The worst firing alerts. Values of different rules can't be compared, so each gives its worst in
 /// turn.
-fn evidence(names: &[&String], inputs: &Inputs<'_>) -> Vec<Alert> {
+pub(super) fn evidence(names: &[&String], inputs: &Inputs<'_>) -> Vec<Alert> {
     let worst = |name: &&String| {
         let comparator = match inputs.definitions.get(*name).map(|rule| &rule.condition) {
             Some(Condition::Threshold(comparison)) => comparison.comparator,
@@ -163,82 +160,4 @@ fn evidence(names: &[&String], inputs: &Inputs<'_>) -> Vec<Alert> {
     let lists: Vec<Vec<&Alert>> = names.iter().filter_map(worst).collect();
     let in_turn = (0..EVIDENCE_CAP).flat_map(|nth| lists.iter().filter_map(move |list| list.get(nth)));
     in_turn.take(EVIDENCE_CAP).map(|alert| (*alert).clone()).collect()
-}
-
-/// A signal against its target. The action's rules play no part in the number.
-fn ratio_wish(action: &ReplicasAction, ratio: &Ratio, inputs: &Inputs<'_>, current: Replicas) -> Result<Wish, String> {
-    let name = &ratio.signal;
-    let reading = inputs
-        .signals
-        .get(name)
-        .ok_or_else(|| format!("signal {name} was not read"))?;
-    let signal = reading
-        .number()
-        .map_err(|error| format!("signal {name} is no usable number: {error}"))?;
-    let (desired, arithmetic) = ratio_desired(ratio, current, signal).ok_or_else(|| {
-        let signal = plain(signal.get());
-        format!("signal {name} is {signal}, and a ratio needs 0 or more; write for example clamp_min(..., 0)")
-    })?;
-    let target = plain(ratio.target.get());
-    let reason = match ratio.kind {
-        RatioKind::AverageValue => format!(
-            "signal {name} is {}, with a target of {target} for each replica",
-            plain(signal.get())
-        ),
-        RatioKind::Value => format!("signal {name} is {}, with a target of {target}", plain(signal.get())),
-    };
-    let firing: Vec<&String> = action
-        .when
-        .iter()
-        .filter(|name| state(inputs, name).is_some_and(RuleState::is_firing))
-        .collect();
-    Ok(Wish {
-        desired,
-        reason,
-        arithmetic,
-        alerts: evidence(&firing, inputs),
-    })
-}
-
-/// The number that a ratio asks for and its calculation; `None` for a signal below zero.
-///
-/// As HPA 1.33 and later: nothing while `1 - tolerance_down <= ratio <= 1 + tolerance_up`, both bounds
-/// included; else `ceil(signal / target)` for [`RatioKind::AverageValue`] and `ceil(current * signal /
-/// target)` for [`RatioKind::Value`]. From zero replicas there is no ratio, hence no tolerance, and a
-/// level asks for `ceil(signal / target)`.
-pub(crate) fn ratio_desired(ratio: &Ratio, current: Replicas, signal: Finite) -> Option<(Replicas, Vec<String>)> {
-    let (have, want) = (Decimal::of(signal), Decimal::of(ratio.target));
-    let replicas = Decimal::replicas(current);
-    let (s, t) = (plain(signal.get()), plain(ratio.target.get()));
-    if have.compare(Decimal::replicas(Replicas::nearest(0))) == Ordering::Less {
-        return None;
-    }
-    if current.get() == 0 {
-        let desired = have.ceil_div(want)?;
-        return Some((desired, vec![format!("ceil({s} / {t}) = {desired}")]));
-    }
-    // Everything is multiplied out, so that nothing has to be divided before it is compared.
-    let (at_par, quotient) = match ratio.kind {
-        RatioKind::AverageValue => (want.times(replicas), format!("{s} / ({t} x {current})")),
-        RatioKind::Value => (want, format!("{s} / {t}")),
-    };
-    let above = have.compare(at_par.times(Decimal::above_one(ratio.tolerance_up))) == Ordering::Greater;
-    let below = have.compare(at_par.times(Decimal::below_one(ratio.tolerance_down))) == Ordering::Less;
-    if !above && !below {
-        let (down, up) = (plain(ratio.tolerance_down.get()), plain(ratio.tolerance_up.get()));
-        return Some((current, vec![format!("{quotient} lies from 1 - {down} to 1 + {up}")]));
-    }
-    let (desired, line) = match ratio.kind {
-        RatioKind::AverageValue => (have.ceil_div(want)?, format!("ceil({s} / {t})")),
-        RatioKind::Value => (
-            have.times(replicas).ceil_div(want)?,
-            format!("ceil({current} x {s} / {t})"),
-        ),
-    };
-    let bound = if above {
-        format!("{quotient} is more than 1 + {}", plain(ratio.tolerance_up.get()))
-    } else {
-        format!("{quotient} is less than 1 - {}", plain(ratio.tolerance_down.get()))
-    };
-    Some((desired, vec![bound, format!("{line} = {desired}")]))
 }
