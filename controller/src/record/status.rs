@@ -12,7 +12,7 @@ use tracing::warn;
 
 /// Writes the status, and says whether the API server took it.
 ///
-/// Without a precondition: only the leader writes the status, the store may be older than our own last
+/// Without a precondition but the object's identity: only the leader writes the status, the store may be older than our own last
 /// write, and it is the journal, not the status, that guards the target.
 pub async fn write(
     client: &Client,
@@ -21,8 +21,12 @@ pub async fn write(
     authority: &Authority,
 ) -> bool {
     let api: Api<FeedbackPolicy> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
-    let operation = serde_json::json!([{"op": "add", "path": "/status", "value": status}]);
-    let Ok(patch) = serde_json::from_value::<json_patch::Patch>(operation) else {
+    // A policy that was made anew under the same name has nothing to do with what this one remembers.
+    let operations = serde_json::json!([
+        {"op": "test", "path": "/metadata/uid", "value": object.uid().unwrap_or_default()},
+        {"op": "add", "path": "/status", "value": status},
+    ]);
+    let Ok(patch) = serde_json::from_value::<json_patch::Patch>(operations) else {
         return false;
     };
     let parameters = PatchParams {
