@@ -225,7 +225,10 @@ mod tests {
             Some(("argocd-controller", "Apply")),
         );
         check(
-            &[("kubectl-edit", "Update", None, Some(9)), ("flux", "Update", None, None)],
+            &[
+                ("kubectl-edit", "Update", None, Some(9)),
+                ("flux", "Update", None, None),
+            ],
             Some(("flux", "Update")),
         );
         check(
@@ -252,7 +255,13 @@ mod tests {
             assert_eq!(found.as_ref().map(|(manager, _)| &**manager), expect, "{owners:?}");
         };
         check(&[("flyball", "Update", Some("scale"), None)], None);
-        check(&[("flyball", "Update", None, Some(9)), ("kubectl", "Update", None, Some(1))], Some("kubectl"));
+        check(
+            &[
+                ("flyball", "Update", None, Some(9)),
+                ("kubectl", "Update", None, Some(1)),
+            ],
+            Some("kubectl"),
+        );
         check(&[("kubectl", "Update", Some("scale"), None)], Some("kubectl"));
         check(
             &[("kubectl", "Apply", None, Some(2)), ("helm", "Apply", None, Some(1))],

@@ -1,7 +1,7 @@
 //! The loop against a lease in memory that refuses what the API server would refuse, on a clock that
 //! jumps from event to event.
 
-use flyball_controller::lease::{Election, Leadership, Store, Timing, elector::Record, identity};
+use flyball_controller::lease::{Election, Leadership, Store, Timing, elector::Record, identity, unique};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::core::Status;
 use std::{
@@ -360,8 +360,29 @@ async fn a_lease_that_is_deleted_is_made_again_without_a_gap() {
     assert_eq!(memory.record().transitions, first.transitions);
 }
 
+/// A container that crashed is started again in the same pod, under the same pod name.
+#[tokio::test(start_paused = true)]
+async fn a_restarted_process_waits_for_its_predecessors_lease() {
+    let memory = Memory::new();
+    let (first, leads_first) = start(&memory, &unique("pod"));
+    seconds(1).await;
+    assert!(leads(&leads_first));
+    // Dropped without a word, as by kill -9. A request of it may still be under way.
+    drop(first);
+    let (_second, leads_second) = start(&memory, &unique("pod"));
+    for _ in 0..14 {
+        seconds(1).await;
+        assert!(!leads(&leads_second), "it took the lease for its own");
+    }
+    seconds(3).await;
+    assert!(leads(&leads_second));
+    assert_eq!(memory.record().transitions, 2);
+}
+
 #[test]
 fn no_two_processes_have_the_same_name() {
     assert_ne!(identity(), identity());
+    assert_ne!(unique("pod"), unique("pod"));
+    assert!(unique("pod").starts_with("pod_"));
     assert!(identity().len() > 36, "{}", identity());
 }

@@ -86,7 +86,13 @@ pub fn of_the_report(namespace: Option<&str>, controllers: &str, kinds: &[ScaleK
     let definitions = ("apiextensions.k8s.io", "customresourcedefinitions");
     rights.add(&["get"], definitions, cluster, "the definitions are not compared");
     let leases = ("coordination.k8s.io", "leases");
-    rights.add_named(&["get"], leases, lease, own, "it is not known whether a controller runs");
+    rights.add_named(
+        &["get"],
+        leases,
+        lease,
+        own,
+        "it is not known whether a controller runs",
+    );
     rights.add(&["get"], ("", "secrets"), own, "sources with credentials are not asked");
     let autoscalers = ("autoscaling", "horizontalpodautoscalers");
     rights.add(&["list"], autoscalers, scope, "other owners of a target may be missed");
@@ -267,6 +273,10 @@ fn what(right: &Right) -> String {
         Place::All => " in all namespaces".to_owned(),
         Place::In(namespace) => format!(" in namespace {namespace}"),
     };
-    let name = right.name.as_deref().map(|name| format!(" named {name}")).unwrap_or_default();
+    let name = right
+        .name
+        .as_deref()
+        .map(|name| format!(" named {name}"))
+        .unwrap_or_default();
     format!("{}{group}{name}{place}", right.resource)
 }
