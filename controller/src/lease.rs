@@ -129,6 +129,7 @@ impl Election {
             identity,
             timing,
             lease: None,
+            missing: false,
             publish,
             release: release.clone(),
         };
@@ -166,6 +167,8 @@ struct Contender<S> {
     timing: Timing,
     /// The object that the next replacement goes out from.
     lease: Option<Lease>,
+    /// Whether it was said that there is none.
+    missing: bool,
     publish: watch::Sender<Leadership>,
     release: CancellationToken,
 }
@@ -202,10 +205,23 @@ impl<S: Store> Contender<S> {
         match within(self.deadline(now), self.store.get()).await {
             Ok(lease) => {
                 self.local.read(lease.as_ref().map(Record::from), Instant::now());
+                self.tell_of_a_missing(lease.is_none());
                 self.lease = lease;
             }
             Err(error) => self.failed("read", &error),
         }
+    }
+
+    /// That nothing happens for a while should not look like a fault.
+    fn tell_of_a_missing(&mut self, missing: bool) {
+        if missing && !self.missing {
+            tracing::info!(
+                wait_s = self.timing.duration.as_secs(),
+                "there is no lease; it is made once a leader whose lease was deleted must have stopped. \
+                 An installation that brings an empty Lease is led at once"
+            );
+        }
+        self.missing = missing;
     }
 
     /// Writes a record with this process as its holder: over `lease`, or a new one.

@@ -343,6 +343,38 @@ async fn a_lease_that_does_not_exist_is_made_after_a_while() {
     assert!(leads(&a));
 }
 
+/// Where a test's logs go.
+#[derive(Clone, Default)]
+struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_there_is_no_lease_is_said_once() {
+    let logs = Logs::default();
+    let writer = logs.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let memory = Memory::new();
+    *memory.0.lease.lock().unwrap() = None;
+    let (_a, _) = start(&memory, "a");
+    seconds(14).await;
+    let said = String::from_utf8(logs.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(said.matches("there is no lease").count(), 1, "{said}");
+    assert!(said.contains("wait_s=15"), "{said}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_deleted_is_made_again_without_a_gap() {
     let memory = Memory::new();
