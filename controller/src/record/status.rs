@@ -46,27 +46,33 @@ pub async fn write(
     }
 }
 
-/// The transition time moves only when the status does, and the message only with the reason.
+/// The transition time moves only when the status does, and the message only with the reason or where
+/// `same` says that it says something else than before.
 pub fn condition(
     before: &[Condition],
     kind: ConditionType,
     (holds, reason, message): (bool, Reason, String),
+    same: fn(&str, &str) -> bool,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Condition {
+    let message = clean(&message);
     let status = if holds { "True" } else { "False" };
     let known = before.iter().find(|condition| condition.type_ == kind.as_str());
     let since = known
         .filter(|known| known.status == status)
         .map_or_else(|| crate::clock::time(now), |known| known.last_transition_time.clone());
     let kept = known.filter(|known| {
-        known.status == status && known.reason == reason.as_str() && known.observed_generation == generation
+        known.status == status
+            && known.reason == reason.as_str()
+            && known.observed_generation == generation
+            && same(&known.message, &message)
     });
     Condition {
         type_: kind.as_str().to_owned(),
         status: status.to_owned(),
         reason: reason.as_str().to_owned(),
-        message: kept.map_or_else(|| clean(&message), |known| known.message.clone()),
+        message: kept.map_or(message, |known| known.message.clone()),
         observed_generation: generation,
         last_transition_time: since,
     }
