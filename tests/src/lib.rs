@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod demo;
+pub mod hpa;
 pub mod laws;
 pub mod proxy;
 pub mod world;
