@@ -195,6 +195,44 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
             [doctor(facts)],
         ),
         Check::Ownership => owners(facts),
+        Check::Pause => {
+            let name = facts.on_command_line();
+            step(
+                "Changes of this direction are stopped on purpose. The check Pause says by what; to let them go on:",
+                [format!("flyball unpause {name}"), "flyball unfreeze".to_owned()],
+            )
+        }
+        Check::Coverage => step(
+            "Nothing is taken away until the ranges of the queries are filled again, as after an outage of the source. To see the source:",
+            [doctor(facts)],
+        ),
+        Check::Rollout => step(
+            "Nothing is taken away while a rollout is under way. To follow it:",
+            [format!("kubectl rollout status {}", target(facts))],
+        ),
+        Check::Veto => step(
+            format!("A condition of {path}.inhibit or {path}.holdDownWhile holds; the check Veto names it. To change it:"),
+            [edit(facts)],
+        ),
+        Check::Headroom => step(
+            "There is no room for more; the check Headroom says whose limit that is:",
+            [format!(
+                "kubectl describe resourcequota,limitrange,poddisruptionbudget -n {}",
+                facts.policy.namespace().unwrap_or_default()
+            )],
+        ),
+        Check::Budget => step(
+            "All policies together have taken away as many replicas as they may within a minute. Wait, or raise --max-removed-per-minute of the controller:",
+            [doctor(facts)],
+        ),
+        Check::Approval => {
+            let change = decision.change.as_deref().unwrap_or("CHANGE");
+            let namespace = facts.policy.namespace().unwrap_or_default();
+            step(
+                "The change waits for approval:",
+                [format!("flyball approve {change} -n {namespace}")],
+            )
+        }
         // The condition Ready, and the latch, have said it.
         Check::Target | Check::Ineffective => return None,
         Check::OpenChange => {
