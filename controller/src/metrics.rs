@@ -250,7 +250,7 @@ impl Metrics {
     /// A Change ended in `phase`, so long after it was proposed. An open phase is not counted.
     pub fn closed(&self, policy: PolicyName<'_>, phase: Phase, took: Duration) {
         let outcome = match phase {
-            Phase::Applying | Phase::Verifying | Phase::RollingBack => return,
+            Phase::Applying | Phase::Verifying | Phase::RollingBack | Phase::AwaitingApproval => return,
             Phase::Committed => "Committed",
             Phase::RolledBack => "RolledBack",
             Phase::Refused => "Refused",

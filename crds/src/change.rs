@@ -177,6 +177,8 @@ pub enum Phase {
     Refused,
     /// The mode is Recommend; nothing was written.
     Recommended,
+    /// It waits for `flyball approve`; nothing was written.
+    AwaitingApproval,
     /// Did not help; the value is held.
     Ineffective,
     /// The verification could not be answered; the value is held.

@@ -230,7 +230,7 @@ fn step_of(phase: Phase) -> Step {
         Phase::RolledBack => Step::Closed(Outcome::RolledBack),
         Phase::Ineffective => Step::Closed(Outcome::Ineffective),
         Phase::Inconclusive => Step::Closed(Outcome::Inconclusive),
-        Phase::Superseded | Phase::Refused | Phase::Recommended => Step::Closed(Outcome::Superseded(Cause::Newer)),
+        Phase::Superseded | Phase::Refused | Phase::Recommended | Phase::AwaitingApproval => Step::Closed(Outcome::Superseded(Cause::Newer)),
     }
 }
 
@@ -241,6 +241,7 @@ fn verdict_of(text: &str) -> Option<Verdict> {
         "Ineffective" => Verdict::Ineffective,
         "Overtaken" => Verdict::Overtaken,
         "Inconclusive" => Verdict::Inconclusive,
+        "Requested" => Verdict::Requested,
         _ => return None,
     })
 }
@@ -298,6 +299,8 @@ fn message_of(journal: &Journal<Replicas>, verdict: Option<&RecordedVerdict>, no
             Cause::Aborted(Abort::TargetWithdrawn) => {
                 "the target was paused, or the policy moves another one; nothing was written".to_owned()
             }
+            Cause::Aborted(Abort::Requested) => "aborted on request; nothing was written".to_owned(),
+            Cause::Aborted(Abort::Frozen) => "the installation is frozen; nothing was written".to_owned(),
             Cause::Aborted(Abort::LargerIncrease) => "a larger increase took over".to_owned(),
         },
     }

@@ -11,7 +11,7 @@ use crate::{
         source::install_crypto_provider,
         sources::Sources,
     },
-    reconcile::{Context, schedule},
+    reconcile::{Context, budget::Budget, schedule},
     record::{Recorder, events::Events},
     server::{self, Health, Policies, ServerError, Told},
 };
@@ -46,6 +46,9 @@ pub struct Args {
     /// the host's, and a random suffix.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     identity: Option<String>,
+    /// The most replicas that all policies together may take away within a minute. Default: no limit.
+    #[arg(long, value_name = "REPLICAS", value_parser = clap::value_parser!(u32).range(1..))]
+    max_removed_per_minute: Option<u32>,
     /// The kinds that may be moved, GROUP/VERSION/KIND; may be given several times.
     #[arg(long = "scale-kind", value_name = "GROUP/VERSION/KIND", default_values = DEFAULT_KINDS)]
     scale_kinds: Vec<ScaleKind>,
@@ -108,6 +111,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         cluster,
         sources: Sources::default(),
         recorder: recorder.clone(),
+        budget: Budget::new(args.max_removed_per_minute),
         now: clock::now,
     });
     tokio::select! {

@@ -59,8 +59,8 @@ pub struct Observation {
     pub signals: BTreeMap<String, Reading>,
     /// The readings of the verifications' left sides, by action.
     pub verifications: BTreeMap<String, Reading>,
-    /// The readings of the actions' vetoes, by name.
-    pub vetoes: BTreeMap<String, Reading>,
+    /// The readings of the actions' vetoes, by action and name.
+    pub vetoes: BTreeMap<String, BTreeMap<String, Reading>>,
     /// What metrics.k8s.io tells of the target's pods, by resource.
     pub usage: BTreeMap<ResourceOf, Usage>,
     /// The open Changes of this policy or on its target.
@@ -92,10 +92,17 @@ impl Observation {
             let verification = action.verification.as_ref()?;
             Some((&action.name, &verification.condition.left, verification.max_age))
         });
-        let (rules, signals, verifications) = tokio::join!(
+        let vetoes = policy.actions.iter().map(async |action| {
+            let all = action.inhibit.iter().chain(&action.hold_down_while);
+            let queries = all.map(|veto| (&veto.name, &veto.condition.left, veto.max_age));
+            let readings = readings(&source, metrics, queries.collect(), now).await;
+            (action.name.clone(), readings)
+        });
+        let (rules, signals, verifications, vetoes) = tokio::join!(
             readings(&source, metrics, rules.collect(), now),
             readings(&source, metrics, signals.collect(), now),
             readings(&source, metrics, verifications.collect(), now),
+            futures::future::join_all(vetoes),
         );
         let owners = owners::of(cluster, object, found.snapshot.as_ref());
         let open = open_changes(&cluster.changes, object, found.snapshot.as_ref());
@@ -107,7 +114,7 @@ impl Observation {
             rules,
             signals,
             verifications,
-            vetoes: BTreeMap::new(),
+            vetoes: vetoes.into_iter().collect(),
             usage: BTreeMap::new(),
             open,
         }

@@ -1,5 +1,7 @@
 //! One policy, one pass: observe, evaluate, carry on what is open, decide, check, apply, record.
 
+mod approval;
+pub mod budget;
 pub mod evidence;
 mod learn;
 pub mod memory;
@@ -13,20 +15,20 @@ mod summary;
 use crate::{
     apply::{Authority, Hands},
     client::Clients,
-    clock::from_micro_time,
+    clock::{from_micro_time, micro_time},
     metrics::Evaluation,
     observe::{Observation, cluster::Cluster, sources::Sources},
     record::{self, Recorder},
 };
 use flyball_core::{
-    check::{Approval, Budget, Coverage, DryRun, OpenChange, Paused, World},
+    check::{Coverage, DryRun, OpenChange, Paused, World},
     decide::{Facts, History, Inputs},
     evaluate::evaluate,
-    policy::{Mode, Policy, Query, Replicas, ReplicasAction},
+    policy::{Mode, Pause, Policy, Query, Replicas, ReplicasAction},
     signal::{Quality, Reading},
     time::{Span, Timestamp},
 };
-use flyball_crds::{Change, FeedbackPolicy, Reason, YieldStatus};
+use flyball_crds::{Change, FeedbackPolicy, PauseFor, Reason, YieldStatus};
 use kube::ResourceExt;
 use memory::{ActionMemory, Memory};
 use propose::Proposed;
@@ -43,9 +45,14 @@ pub struct Context {
     pub sources: Sources,
     /// Events and metrics of what happens.
     pub recorder: Recorder,
+    /// What all policies together may take away within a minute.
+    pub budget: budget::Budget,
     /// The clock.
     pub now: fn() -> Timestamp,
 }
+
+/// The vetoes of an action without any.
+static NO_VETOES: BTreeMap<String, Reading> = BTreeMap::new();
 
 /// A policy with everything that a pass knows of it.
 pub(crate) struct Pass<'a> {
@@ -178,7 +185,7 @@ impl Pass<'_> {
             verification: self.seen.verifications.get(action),
             signal_definitions: &self.policy.signals,
             usage: &self.seen.usage,
-            vetoes: &self.seen.vetoes,
+            vetoes: self.seen.vetoes.get(action).unwrap_or(&NO_VETOES),
         }
     }
 
@@ -207,11 +214,37 @@ impl Pass<'_> {
             target: self.seen.found.target.clone(),
             owners,
             open,
-            paused: Paused::default(),
+            paused: self.paused(),
             coverage: Coverage::NotNeeded,
             headroom: Vec::new(),
-            budget: Budget::default(),
-            approval: Approval::NotNeeded,
+            budget: self.ctx.budget.seen(&self.ctx.cluster.changes.state(), self.seen.now),
+            approval: approval::of(self, action),
+        }
+    }
+
+    /// Why no change of a direction may be made now.
+    fn paused(&self) -> Paused {
+        let now = self.seen.now;
+        let written = self.object.spec.pause.as_ref();
+        let why = |pause: Option<Pause>, written: Option<&PauseFor>, field: &str| {
+            pause.filter(|pause| pause.holds(now)).map(|pause| {
+                let until = match pause {
+                    Pause::Open => String::new(),
+                    Pause::Until(end) => format!(" until {}", micro_time(end).0),
+                };
+                let reason = written.map(|written| written.reason.as_str()).unwrap_or_default();
+                let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+                format!("{field} is set{until}{reason}; take it out to go on")
+            })
+        };
+        Paused {
+            frozen: None,
+            up: why(self.policy.pause_up, written.and_then(|pause| pause.up.as_ref()), "spec.pause.up"),
+            down: why(
+                self.policy.pause_down,
+                written.and_then(|pause| pause.down.as_ref()),
+                "spec.pause.down",
+            ),
         }
     }
 

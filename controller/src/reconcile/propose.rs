@@ -306,6 +306,10 @@ async fn begin(
 ) -> Proposed {
     let (from, to) = (approved.from(), approved.to());
     let failed = |message: String| Proposed::Failed { from, to, message };
+    let fewer = from.get().saturating_sub(to.get());
+    if fewer > 0 && !pass.ctx.budget.take(fewer, pass.seen.now) {
+        return failed("another policy has used up what may be taken away this minute; the next pass decides again".to_owned());
+    }
     let (Some(resource), Some(snapshot)) = (&pass.seen.found.resource, &pass.seen.found.snapshot) else {
         return failed("the target is gone".to_owned());
     };
@@ -461,13 +465,14 @@ fn spec(
         Direction::Down => verified.max(proposal.from),
     };
     let source = &pass.object.spec.source_ref.name;
-    let verification = action.verification.as_ref().map(|verification| {
+    let verification = action.verification_to(to, &pass.policy.signals).map(|verification| {
         let demand = verification
             .demand
             .as_ref()
             .and_then(|demand| pass.seen.signals.get(&demand.signal));
-        let baseline = Baseline::measured(verification, pass.seen.verifications.get(&action.name), demand);
-        validate::freeze(verification, pass.policy, source, &baseline)
+        let reading = pass.asked(&verification.condition.left, verification.max_age);
+        let baseline = Baseline::measured(&verification, reading, demand);
+        validate::freeze(&verification, pass.policy, source, &baseline)
     });
     ChangeSpec {
         policy: PolicyRef {
