@@ -2,6 +2,7 @@
 
 mod approval;
 pub mod budget;
+mod decision;
 pub mod evidence;
 mod learn;
 pub mod memory;

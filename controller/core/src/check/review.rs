@@ -20,6 +20,8 @@ pub struct Approved(Reviewed);
 pub struct Refused {
     /// What was proposed.
     pub proposal: Box<Proposal>,
+    /// The number that would have been written, as far as the checks shaped it.
+    pub to: Replicas,
     /// Every check's verdict, at least one of them [`Verdict::Refused`].
     pub checks: Vec<CheckResult>,
 }
@@ -197,10 +199,13 @@ impl Review {
 
     /// The verdict on everything up to here.
     fn finish(self) -> Result<Reviewed, Refused> {
-        let Reviewed { proposal, checks, .. } = &self.0;
+        let Reviewed {
+            proposal, checks, to, ..
+        } = &self.0;
         if checks.iter().any(|result| result.verdict == Verdict::Refused) {
             return Err(Refused {
                 proposal: Box::new(proposal.clone()),
+                to: *to,
                 checks: checks.clone(),
             });
         }
