@@ -267,6 +267,8 @@ async fn without_the_right_to_scale_the_write_fails_and_says_so() {
         "{}",
         message_of(&change)
     );
+    let cause = change.status.as_ref().and_then(|status| status.cause);
+    assert_eq!(cause, Some(flyball_crds::Cause::WriteRefused));
     let tried = change
         .spec
         .evidence
