@@ -72,6 +72,17 @@ fn is_number(word: &str) -> bool {
     matches!(word, "NaN" | "Inf" | "inf") || digit && (word.chars().all(plain) || word.parse::<Span>().is_ok())
 }
 
+/// The name that was probably meant.
+pub fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // A long word needs no comparison with names of at most some dozen letters.
+    let written: String = written.chars().take(64).collect::<String>().to_lowercase();
+    names
+        .map(|name| (strsim::osa_distance(&written, &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4 && *distance < name.len())
+        .min()
+        .map(|(_, name)| name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
