@@ -3,7 +3,7 @@
 //! Passes read only from here, so a quiet minute costs no request. A copy may be old; that is safe,
 //! because every write carries the version that it was decided on.
 
-use super::target;
+use super::{pods::Pods, target};
 use crate::client::chain;
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
 use futures::{StreamExt, future};
@@ -93,6 +93,8 @@ pub struct Cluster {
     pub scaled_objects: Option<Store<DynamicObject>>,
     /// The Secrets in the controller's own namespace.
     pub secrets: Store<Secret>,
+    /// The pods, by owner.
+    pub pods: Pods,
     /// The targets, by allowed kind.
     pub targets: Arc<BTreeMap<ScaleKind, Result<Targets, KindError>>>,
 }
@@ -127,6 +129,7 @@ impl Cluster {
             autoscalers: watch(within(client, scope)),
             scaled_objects,
             secrets: watch(Api::namespaced(client.clone(), own_namespace)),
+            pods: Pods::watch(client, scope),
             targets: Arc::new(targets),
         };
         (cluster, woken)
@@ -144,6 +147,8 @@ impl Cluster {
         }
         let served = self.targets.values().filter_map(|targets| targets.as_ref().ok());
         future::try_join_all(served.map(|targets| targets.store.wait_until_ready())).await?;
+        // Pods may be out of reach, and are then not known.
+        self.pods.settled().await;
         info!("all watches are in");
         Ok(())
     }

@@ -4,6 +4,9 @@ pub mod cluster;
 pub mod credentials;
 pub mod envelope;
 pub mod owners;
+pub mod pods;
+pub mod quantity;
+pub mod rollout;
 pub mod source;
 pub mod sources;
 pub mod target;
@@ -12,7 +15,7 @@ use crate::metrics::Metrics;
 use cluster::{Cluster, KindError};
 use flyball_core::{
     check,
-    decide::Usage,
+    decide::{Pods, Usage},
     policy::{Policy, Query, ResourceOf},
     signal::{Quality, Reading},
     time::{Span, Timestamp},
@@ -41,6 +44,10 @@ pub struct Found {
     pub snapshot: Option<Snapshot>,
     /// How to address its kind.
     pub resource: Option<ApiResource>,
+    /// Its pods, by ownerReferences; `None`: not known.
+    pub pods: Option<Pods>,
+    /// Why a rollout is known to be under way.
+    pub rollout: Option<String>,
 }
 
 /// Everything that one pass rests on, read once.
@@ -157,6 +164,8 @@ pub fn find(cluster: &Cluster, namespace: &str, target: &TargetRef) -> Found {
         target,
         snapshot: None,
         resource: None,
+        pods: None,
+        rollout: None,
     };
     let name = format!("{} {}", target.api_version, target.kind);
     let targets = match cluster.kind(&target.api_version, &target.kind) {
@@ -185,10 +194,13 @@ pub fn find(cluster: &Cluster, namespace: &str, target: &TargetRef) -> Found {
             None,
         ),
     };
+    let uid = object.uid().unwrap_or_default();
     Found {
         target,
         snapshot,
         resource: Some(targets.resource.clone()),
+        pods: cluster.pods.of(&uid),
+        rollout: rollout::of(&targets.resource, &object, cluster.pods.templates(&uid).as_deref()),
     }
 }
 

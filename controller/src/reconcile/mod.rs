@@ -196,9 +196,9 @@ impl Pass<'_> {
         let remembered = memory.actions.get(&action.name).map(|action| action.history.clone());
         Facts {
             current,
-            observed: None,
-            pods: None,
-            rollout: None,
+            observed: self.seen.found.snapshot.as_ref().and_then(|snapshot| snapshot.observed),
+            pods: self.seen.found.pods.clone(),
+            rollout: self.seen.found.rollout.clone(),
             history: remembered.unwrap_or_else(|| History::new(self.seen.now)),
         }
     }

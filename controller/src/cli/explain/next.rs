@@ -235,13 +235,6 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
         }
         // The condition Ready, and the latch, have said it.
         Check::Target | Check::Ineffective => return None,
-        Check::Pause
-        | Check::Coverage
-        | Check::Rollout
-        | Check::Veto
-        | Check::Headroom
-        | Check::Budget
-        | Check::Approval => return None,
         Check::OpenChange => {
             let follow = format!("flyball get {} --watch", facts.on_command_line());
             step("A Change is under way, and this one waits for it:", [follow])
