@@ -36,19 +36,27 @@ test-go: ## Run the Go tests of the test bed and the demo service
 
 # A bed that is up already is used and left up. `up` exits with 77 where this machine can't hold one; the
 # tests then say so, and fail if CI=true.
-test-cluster: build testbed-build $(DEMO_IMAGE) ## Run the tests on the real cluster
+define on_the_bed
 	@was_up=no; if $(TESTBED) status --dir $(TESTBED_DIR) >/dev/null 2>&1; then was_up=yes; fi; \
 	code=0; $(TESTBED) up --dir $(TESTBED_DIR) || code=$$?; \
 	if [ $$code = 77 ]; then \
 		if [ "$${CI:-}" = true ]; then echo "a skipped test is a failure in CI"; exit 1; fi; \
-		echo "skipped: the tests on the real cluster"; exit 0; \
+		echo "skipped: $(1)"; exit 0; \
 	fi; \
 	[ $$code = 0 ] || exit $$code; \
 	if [ $$was_up = no ]; then trap '$(TESTBED) down --dir $(TESTBED_DIR)' EXIT; fi; \
-	FLYBALL_BIN=$(BIN) FLYBALL_TESTBED=$(TESTBED) FLYBALL_TESTBED_DIR=$(TESTBED_DIR) \
-	FLYBALL_TESTBED_KUBECONFIG=$(TESTBED_DIR)/kubeconfig KUBECONFIG=$(TESTBED_DIR)/kubeconfig \
-		$(CARGO) test --locked --no-fail-fast -p flyball-tests $(CLUSTER_TESTS)
+	export FLYBALL_BIN=$(2) FLYBALL_TESTBED=$(TESTBED) FLYBALL_TESTBED_DIR=$(TESTBED_DIR) \
+		FLYBALL_TESTBED_KUBECONFIG=$(TESTBED_DIR)/kubeconfig KUBECONFIG=$(TESTBED_DIR)/kubeconfig; \
+	$(3)
+endef
 
+test-cluster: build testbed-build $(DEMO_IMAGE) ## Run the tests on the real cluster
+	$(call on_the_bed,the tests on the real cluster,$(BIN),$(CARGO) test --locked --no-fail-fast -p flyball-tests $(CLUSTER_TESTS))
+
+bench-loop: testbed-build $(DEMO_IMAGE) ## Measure the loop beside the HorizontalPodAutoscaler, on the real cluster
+	$(CARGO) build --locked --release -p flyball-controller
+	$(CARGO) build --locked -p flyball-tests --bin bench-loop
+	$(call on_the_bed,the benchmark on the real cluster,$(CURDIR)/target/release/flyball,$(CURDIR)/target/debug/bench-loop)
 
 tools: $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny ## Install the linters into .tools
 

@@ -76,18 +76,22 @@ impl Store for ApiStore {
     }
 }
 
-/// A name that no other process has, now or later: the pod's name, and a random part.
+/// A name that no other process has, now or later: the pod's name or the host's, and a random part.
+///
+/// The name of the pod alone would not do: a container that is restarted has its predecessor's. It
+/// would take a lease that still names the dead process for its own, and lead while requests of that
+/// one may be under way.
 pub fn identity() -> String {
+    let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let name = variable("POD_NAME")
+        .or_else(|| read("/proc/sys/kernel/hostname"))
+        .or_else(|| variable("HOSTNAME"));
+    unique(name.as_deref().unwrap_or("unknown"))
+}
+
+/// `name` with a part that no other call, here or in another process, ever adds.
+pub fn unique(name: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let read = |path| {
-        fs::read_to_string(path)
-            .ok()
-            .map(|text| text.trim().to_owned())
-            .filter(|text| !text.is_empty())
-    };
-    let host = read("/proc/sys/kernel/hostname")
-        .or_else(|| std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty()))
-        .unwrap_or_else(|| "unknown".to_owned());
     // Where there is no /proc, the process and the time must do.
     let random = read("/proc/sys/kernel/random/uuid").unwrap_or_else(|| {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -97,7 +101,12 @@ pub fn identity() -> String {
             Timestamp::now().as_nanosecond()
         )
     });
-    format!("{host}_{random}")
+    format!("{name}_{random}")
+}
+
+fn read(path: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 /// An election that is under way. Dropping it ends it without a word, and the lease runs out by itself.
@@ -120,6 +129,7 @@ impl Election {
             identity,
             timing,
             lease: None,
+            missing: false,
             publish,
             release: release.clone(),
         };
@@ -157,6 +167,8 @@ struct Contender<S> {
     timing: Timing,
     /// The object that the next replacement goes out from.
     lease: Option<Lease>,
+    /// Whether it was said that there is none.
+    missing: bool,
     publish: watch::Sender<Leadership>,
     release: CancellationToken,
 }
@@ -193,10 +205,23 @@ impl<S: Store> Contender<S> {
         match within(self.deadline(now), self.store.get()).await {
             Ok(lease) => {
                 self.local.read(lease.as_ref().map(Record::from), Instant::now());
+                self.tell_of_a_missing(lease.is_none());
                 self.lease = lease;
             }
             Err(error) => self.failed("read", &error),
         }
+    }
+
+    /// That nothing happens for a while should not look like a fault.
+    fn tell_of_a_missing(&mut self, missing: bool) {
+        if missing && !self.missing {
+            tracing::info!(
+                wait_s = self.timing.duration.as_secs(),
+                "there is no lease; it is made once a leader whose lease was deleted must have stopped. \
+                 An installation that brings an empty Lease is led at once"
+            );
+        }
+        self.missing = missing;
     }
 
     /// Writes a record with this process as its holder: over `lease`, or a new one.

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use flyball_controller::{cli::check, observe::cluster::DEFAULT_KINDS};
+use flyball_controller::{
+    cli::{check, doctor::rights},
+    observe::cluster::DEFAULT_KINDS,
+};
 use flyball_crds::{GROUP, STAMP_ANNOTATION, definitions};
 use serde_json::{Value, json};
 use std::{
@@ -87,6 +90,26 @@ fn the_controllers_rights_are_these() {
         "Role coordination.k8s.io/leases: get update of flyball",
     ];
     assert_eq!(rules(), expect.map(str::to_owned).into());
+}
+
+/// As RBAC reads a rule: one that names objects gives nothing on others, and nothing on all.
+fn gives(rule: &Value, right: &rights::Right) -> bool {
+    let names = strings(&rule["resourceNames"]);
+    strings(&rule["apiGroups"]).contains(&right.group.as_str())
+        && strings(&rule["resources"]).contains(&right.resource.as_str())
+        && strings(&rule["verbs"]).contains(&right.verb)
+        && (names.is_empty() || right.name.as_deref().is_some_and(|name| names.contains(&name)))
+}
+
+#[test]
+fn the_doctor_asks_for_no_right_that_is_not_given() {
+    let kinds: Vec<_> = DEFAULT_KINDS.iter().map(|kind| kind.parse().unwrap()).collect();
+    let lease = object("lease.yaml", "Lease")["metadata"]["name"].clone();
+    let given = ["ClusterRole", "Role"].map(|kind| object("rbac.yaml", kind)["rules"].as_array().unwrap().clone());
+    let given = given.concat();
+    for right in rights::of_the_controller("flyball-system", None, &kinds, true, lease.as_str().unwrap()) {
+        assert!(given.iter().any(|rule| gives(rule, &right)), "{right:?}");
+    }
 }
 
 #[test]

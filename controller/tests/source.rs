@@ -164,6 +164,34 @@ async fn each_status_has_its_message(#[case] status: u16, #[case] body: &str, #[
     assert!(message.contains(part) && !message.contains("secret"), "{message}");
 }
 
+#[rstest]
+#[case::not_promql(400, r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#, true)]
+#[case::can_not_be_evaluated(422, r#"{"status":"error","errorType":"execution","error":"many-to-many"}"#, true)]
+#[case::another_type_of_error(422, r#"{"status":"error","errorType":"422","error":"unknown function"}"#, true)]
+#[case::by_status_alone(200, r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#, true)]
+#[case::a_proxy_of_its_own(400, "the plain HTTP request was sent to HTTPS port", false)]
+#[case::too_busy(503, r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#, false)]
+#[case::too_busy_by_status_alone(200, r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#, false)]
+#[case::no_access(401, "", false)]
+#[case::not_an_answer(200, "{}", false)]
+#[tokio::test]
+async fn a_refused_expression_is_told_from_trouble_with_the_server(
+    #[case] status: u16,
+    #[case] body: &'static str,
+    #[case] expect: bool,
+) {
+    let server = MockServer::start().await;
+    let response = ResponseTemplate::new(status).set_body_raw(body, "application/json");
+    Mock::given(path("/api/v1/query"))
+        .respond_with(response)
+        .mount(&server)
+        .await;
+    let query = promql::query("up").unwrap();
+    let reading = source(&server.uri()).read(&query, MINUTE, AT).await;
+    assert_eq!(reading.quality(), Quality::Error, "{reading:?}");
+    assert_eq!(reading.is_refused(), expect, "{reading:?}");
+}
+
 #[tokio::test]
 async fn the_servers_reason_is_shortened_and_escaped() {
     let long = format!(

@@ -58,6 +58,8 @@ reasons! {
     SourceNotAllowed,
     /// The MetricSource's server could not be asked or answered with an error.
     SourceUnavailable,
+    /// The MetricSource's server answers, but does not take an expression; the message has its words.
+    ExpressionRefused,
     /// A Secret or one of its keys is missing.
     SecretNotFound,
     /// The target does not exist.

@@ -1,7 +1,9 @@
 //! Worlds, faults and scenarios in which the controller's own code is run.
 
 pub mod bed;
+pub mod bench;
 pub mod demo;
+pub mod hpa;
 pub mod laws;
 pub mod proxy;
 pub mod world;

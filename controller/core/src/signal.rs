@@ -79,6 +79,7 @@ pub struct Reading {
     samples: Vec<Sample>,
     quality: Quality,
     detail: String,
+    refused: bool,
 }
 
 /// Why a reading is not one usable number.
@@ -125,6 +126,7 @@ impl Reading {
             samples,
             quality,
             detail,
+            refused: false,
         }
     }
 
@@ -135,12 +137,27 @@ impl Reading {
             samples: Vec::new(),
             quality: Quality::Error,
             detail: detail.into(),
+            refused: false,
+        }
+    }
+
+    /// A query that failed because the server does not take the expression: it will not take it the
+    /// next time either.
+    pub fn refused(at: Timestamp, detail: impl Into<String>) -> Self {
+        Self {
+            refused: true,
+            ..Self::failed(at, detail)
         }
     }
 
     /// How far the reading can be trusted.
     pub fn quality(&self) -> Quality {
         self.quality
+    }
+
+    /// Whether it is the expression that the server does not take.
+    pub fn is_refused(&self) -> bool {
+        self.refused
     }
 
     /// Why the quality is not fresh; empty where it is.
@@ -199,6 +216,15 @@ mod tests {
         );
         assert_eq!(reading.quality(), expect, "{values:?} {warnings:?} {age_s}");
         assert_eq!(reading.number().is_ok(), expect == Quality::Fresh && values.len() == 1);
+    }
+
+    #[test]
+    fn a_refused_query_is_an_error_of_its_own() {
+        let at = Timestamp::from_millis(0);
+        let (failed, refused) = (Reading::failed(at, "no answer"), Reading::refused(at, "parse error"));
+        assert_eq!((failed.quality(), refused.quality()), (Quality::Error, Quality::Error));
+        assert_eq!((failed.is_refused(), refused.is_refused()), (false, true));
+        assert!(!Reading::answered(at, vec![], &[], None, Span::ZERO).is_refused());
     }
 
     #[test]

@@ -63,42 +63,23 @@ impl<'a> Hands<'a> {
 
     /// Writes the stamp.
     ///
-    /// `replace` on the resourceVersion makes it the write's precondition, so that a stale one is
-    /// answered with 409; the UID is tested, so that an object made anew is never touched.
+    /// A merge patch that carries `metadata.resourceVersion` has it as its precondition: a stale one is
+    /// answered with 409. So has an object that was made anew, for no two versions of a cluster are the
+    /// same; the UID beside it says so to whoever reads the audit log. It needs no path to be there before,
+    /// as a JSON patch does, and touches no other annotation.
     pub(super) async fn stamp(&self, stamp: Stamp, at: &str) -> ReplicasEvent {
-        let key = STAMP_ANNOTATION.replace('~', "~0").replace('/', "~1");
-        let patch = |with_map: bool| {
-            let mut operations = vec![
-                serde_json::json!({"op": "test", "path": "/metadata/uid", "value": self.uid}),
-                serde_json::json!({"op": "replace", "path": "/metadata/resourceVersion", "value": at}),
-            ];
-            if with_map {
-                operations.push(serde_json::json!({"op": "add", "path": "/metadata/annotations", "value": {}}));
-            }
-            let path = format!("/metadata/annotations/{key}");
-            operations.push(serde_json::json!({"op": "add", "path": path, "value": stamp.to_string()}));
-            serde_json::from_value::<json_patch::Patch>(serde_json::Value::Array(operations))
-        };
+        let patch = serde_json::json!({"metadata": {
+            "uid": self.uid,
+            "resourceVersion": at,
+            "annotations": {STAMP_ANNOTATION: stamp.to_string()},
+        }});
         let parameters = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        let send = async |with_map| match patch(with_map) {
-            Ok(patch) => {
-                let patch = Patch::Json::<()>(patch);
-                self.authority
-                    .within(Verb::Patch, self.api.patch(self.name, &parameters, &patch))
-                    .await
-            }
-            Err(error) => Err(CallError::Api(Error::SerdeError(serde::de::Error::custom(error)))),
-        };
-        let answer = match send(false).await {
-            // The object has no annotations at all, so there is no place to add one. The
-            // resourceVersion is still the precondition, so no annotation can be lost by making it.
-            Err(error) if error.kind() == CallKind::Invalid && !is_test(&error) => send(true).await,
-            answer => answer,
-        };
-        match answer {
+        let patch = Patch::Merge(&patch);
+        let request = self.api.patch(self.name, &parameters, &patch);
+        match self.authority.within(Verb::Patch, request).await {
             Ok(object) => match Snapshot::of(&object) {
                 Ok(seen) => Event::Accepted(seen.target),
                 Err(error) => {
@@ -205,7 +186,6 @@ impl<'a> Hands<'a> {
         warn!(namespace = self.namespace, target = self.name, what, %error, "a write was not accepted");
         match error.kind() {
             CallKind::Conflict | CallKind::NotFound => Event::Conflict,
-            CallKind::Invalid if is_test(error) => Event::Conflict,
             CallKind::Invalid | CallKind::Forbidden | CallKind::Unauthorized => {
                 self.refuse(error.to_string());
                 Event::Refused
@@ -217,11 +197,6 @@ impl<'a> Hands<'a> {
     fn refuse(&self, message: String) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }
-}
-
-/// A failed `test` operation is answered as invalid, and says so.
-fn is_test(error: &CallError) -> bool {
-    matches!(error, CallError::Api(Error::Api(status)) if status.message.contains("test"))
 }
 
 /// RBAC and admission both answer 403; only the former speaks of what a user can't do.

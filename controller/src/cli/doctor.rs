@@ -30,9 +30,9 @@ pub struct Args {
     /// The namespace in which the controller runs.
     #[arg(long, value_name = "NAMESPACE", default_value = "flyball-system")]
     namespace_of_controller: String,
-    /// The name of the controller's Lease.
-    #[arg(long, default_value = "flyball")]
-    lease_name: String,
+    /// The name of the controller's Lease. Default: as its Deployment says, else flyball.
+    #[arg(long, value_name = "NAME")]
+    lease_name: Option<String>,
     /// The controller's service account. Default: as its Deployment says, else flyball.
     #[arg(long, value_name = "NAME")]
     service_account: Option<String>,
@@ -67,7 +67,6 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     };
     let place = &args.namespace_of_controller;
     report.add(&cluster::examine(&connection).await)?;
-    report.add(&cluster::examine_controller(&connection, place, &args.lease_name).await)?;
 
     let found = rights::installation(&connection, place).await;
     let default = || DEFAULT_KINDS.iter().filter_map(|kind| kind.parse().ok()).collect();
@@ -79,7 +78,9 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         account: args.service_account.or(found.account),
         kinds,
         scope: found.scope,
+        lease: args.lease_name.or(found.lease),
     };
+    report.add(&cluster::examine_controller(&connection, place, installation.lease()).await)?;
     let keda = world::keda(&connection.clients.read).await;
     let namespace = args.namespace.as_deref();
     report.add(&rights::examine(&connection, namespace, place, &installation, keda.is_some()).await)?;

@@ -15,6 +15,7 @@ use crate::{
     record::{Recorder, events::Events},
     server::{self, Health, Policies, ServerError, Told},
 };
+use clap::builder::NonEmptyStringValueParser;
 use k8s_openapi::api::coordination::v1::Lease;
 use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,8 +41,10 @@ pub struct Args {
     /// The form of the logs, which go to standard error. What is logged: `FLYBALL_LOG`, default info.
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
-    /// Who this process is in the Lease and in logs. Default: host name and a random suffix.
-    #[arg(long, env = "POD_NAME")]
+    /// Who this process is in the Lease and in logs. It must be another one with each start, or a
+    /// process takes its dead predecessor's lease for its own. Default: the pod's name (`POD_NAME`) or
+    /// the host's, and a random suffix.
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     identity: Option<String>,
     /// The kinds that may be moved, GROUP/VERSION/KIND; may be given several times.
     #[arg(long = "scale-kind", value_name = "GROUP/VERSION/KIND", default_values = DEFAULT_KINDS)]
@@ -196,4 +199,32 @@ fn on_signal(stop: CancellationToken) -> Result<tokio::task::JoinHandle<()>, std
         info!("asked to end: finishing the passes under way");
         stop.cancel();
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Args as _;
+
+    fn parse(words: &[&str]) -> Result<Option<String>, clap::Error> {
+        let command = Args::augment_args(clap::Command::new("run").no_binary_name(true));
+        let matches = command.try_get_matches_from(words)?;
+        Ok(matches.get_one::<String>("identity").cloned())
+    }
+
+    /// A pod's variables are the same for each process that its container ever runs.
+    #[test]
+    fn no_variable_is_the_identity_of_several_processes() {
+        let command = Args::augment_args(clap::Command::new("run"));
+        let argument = command.get_arguments().find(|argument| argument.get_id() == "identity");
+        assert_eq!(argument.map(clap::Arg::get_env), Some(None));
+    }
+
+    #[test]
+    fn an_identity_that_is_given_stays_and_is_not_empty() {
+        assert_eq!(parse(&["--identity", "one"]).ok(), Some(Some("one".to_owned())));
+        assert_eq!(parse(&[]).ok(), Some(None));
+        // An empty holder is nobody.
+        assert!(parse(&["--identity="]).is_err());
+    }
 }

@@ -215,6 +215,9 @@ pub fn decide(local: &Local, now: Instant) -> Action {
         (Some(it), _) if it.holder.is_empty() || it.holder == local.identity || now >= expires => Action::Replace {
             transitions: it.transitions.saturating_add(1),
         },
+        // Not at once, although the server would refuse a second creation: that there is no lease does
+        // not mean that nobody leads. Somebody may have deleted it, and its holder may write until its
+        // deadline.
         (None, None) if now >= expires => Action::Create {
             transitions: local.next_transitions(),
         },

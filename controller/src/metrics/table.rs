@@ -126,7 +126,7 @@ pub const METRICS: &[Doc] = &[
     counter(
         "flyball_query_errors_total",
         &["source", "kind"],
-        "Queries without a usable answer",
+        "Queries without an answer, by kind: refused (the server does not take the expression) or error",
     ),
     gauge(
         "flyball_replicas_desired",

@@ -128,7 +128,11 @@ async fn readings(
                 Ok(source) => {
                     let began = Instant::now();
                     let reading = source.read(&query, max_age, now).await;
-                    let failed = (reading.quality() == Quality::Error).then_some("error");
+                    let failed = match reading.quality() {
+                        Quality::Error if reading.is_refused() => Some("refused"),
+                        Quality::Error => Some("error"),
+                        _ => None,
+                    };
                     metrics.queried(source.name(), began.elapsed(), failed);
                     reading
                 }

@@ -41,7 +41,7 @@ pub fn of(cluster: &Cluster, policy: &FeedbackPolicy, snapshot: Option<&Snapshot
             });
         }
     }
-    if let Some((manager, operation)) = snapshot.and_then(Snapshot::gitops_owner) {
+    if let Some((manager, operation)) = snapshot.and_then(|snapshot| snapshot.gitops_owner.clone()) {
         owners.push(Owner::FieldManager { manager, operation });
     }
     owners

@@ -30,6 +30,8 @@ pub const MAX_TIMEOUT: Span = Span::from_secs(120);
 pub const DEFAULT_MEBIBYTES: i32 = 8;
 /// As much of an error's body is read, for its reason.
 const ERROR_BYTES: usize = 64 << 10;
+/// In place of an `errorType` that was not sent.
+const NO_TYPE: &str = "no errorType";
 
 /// Why a source can't be used or did not answer. No message holds a secret, a path or a body.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -128,6 +130,19 @@ pub enum SourceError {
     Answer(#[from] EnvelopeError),
 }
 
+impl SourceError {
+    /// Whether the server answered that it does not take the expression. It is in order then, and
+    /// asking again is of no use. A refusal that is not of the API's form comes from something in
+    /// between, which knows nothing of expressions.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::QueryRefused { kind, .. } => kind != NO_TYPE,
+            Self::Answer(EnvelopeError::Failed { kind, .. }) => matches!(kind.as_str(), "bad_data" | "execution"),
+            _ => false,
+        }
+    }
+}
+
 fn reason_of(reason: Option<&(String, String)>) -> String {
     reason
         .map(|(kind, message)| format!(", {kind}: {message}"))
@@ -220,11 +235,11 @@ impl Source {
         let (answer, age) = futures::join!(self.instant(&query.text, at), age);
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return Reading::failed(at, error.to_string()),
+            Err(error) => return unread(&error, at, error.to_string()),
         };
         let known = match age {
             Ok(known) => known,
-            Err(error) => return Reading::failed(at, format!("the age of the samples could not be read: {error}")),
+            Err(error) => return unread(&error, at, format!("the age of the samples could not be read: {error}")),
         };
         match known {
             // An empty answer is Missing, whatever its age.
@@ -300,7 +315,7 @@ impl Source {
         Err(match status.as_u16() {
             status @ (400 | 422) => {
                 let (kind, message) =
-                    reason.unwrap_or_else(|| ("no errorType".to_owned(), "the server gave no reason".to_owned()));
+                    reason.unwrap_or_else(|| (NO_TYPE.to_owned(), "the server gave no reason".to_owned()));
                 SourceError::QueryRefused { status, kind, message }
             }
             status @ (401 | 403) => SourceError::Unauthorized(status),
@@ -340,6 +355,14 @@ impl Source {
                 reason: cause(error),
             }
         }
+    }
+}
+
+fn unread(error: &SourceError, at: Timestamp, detail: String) -> Reading {
+    if error.is_refusal() {
+        Reading::refused(at, detail)
+    } else {
+        Reading::failed(at, detail)
     }
 }
 

@@ -4,7 +4,8 @@ use flyball_core::{
     policy::Replicas,
     transaction::{Stamp, Target},
 };
-use flyball_crds::{PAUSE_ANNOTATION, STAMP_ANNOTATION};
+use flyball_crds::{FIELD_MANAGER, PAUSE_ANNOTATION, STAMP_ANNOTATION};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::Value;
 
@@ -29,8 +30,10 @@ pub struct Snapshot {
     pub target: Target<Replicas, String>,
     /// Why it counts as paused.
     pub paused: Option<String>,
-    /// Who wrote `spec.replicas` last: manager and operation.
+    /// Who wrote `spec.replicas` last, ourselves left out: manager and operation.
     pub manager: Option<(String, String)>,
+    /// A manager that owns `spec.replicas`, alone or with others, and would write it again.
+    pub gitops_owner: Option<(String, String)>,
     /// Whether a rollout is under way: the controller of the workload has not caught up with its spec.
     pub ready: Option<i64>,
     /// An annotation under our stamp's key that is none.
@@ -72,17 +75,11 @@ impl Snapshot {
                 stamp: parsed.as_ref().and_then(|stamp| stamp.as_ref().ok().copied()),
             },
             paused: paused(object),
-            manager: replicas_manager(object),
+            manager: newest(others(object)),
+            gitops_owner: newest(others(object).filter(|entry| is_gitops(entry))),
             ready: object.data.pointer("/status/readyReplicas").and_then(Value::as_i64),
             bad_stamp: parsed.and_then(Result::err).map(|error| error.to_string()),
         })
-    }
-
-    /// The manager that owns `spec.replicas`, if it is one that would write it again.
-    pub fn gitops_owner(&self) -> Option<(String, String)> {
-        self.manager
-            .clone()
-            .filter(|(manager, _)| GITOPS_MANAGERS.iter().any(|known| manager.starts_with(known)))
     }
 }
 
@@ -100,19 +97,28 @@ fn paused(object: &DynamicObject) -> Option<String> {
     paused.then(|| "its spec.paused is true; resume its rollout to go on".to_owned())
 }
 
-/// Who owns `spec.replicas` by `managedFields`; the newest where there are several.
-fn replicas_manager(object: &DynamicObject) -> Option<(String, String)> {
-    object
-        .managed_fields()
-        .iter()
-        .filter(|entry| {
-            entry
-                .fields_v1
-                .as_ref()
-                .is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
-        })
-        .max_by_key(|entry| entry.time.as_ref().map(|time| time.0))
-        .and_then(|entry| Some((entry.manager.clone()?, entry.operation.clone().unwrap_or_default())))
+/// Who owns `spec.replicas` beside us. Whoever changes the value takes it from all others, but any
+/// number may have applied the same value and own it together.
+fn others(object: &DynamicObject) -> impl Iterator<Item = &ManagedFieldsEntry> {
+    let entries = object.managed_fields().iter();
+    entries.filter(|entry| owns_replicas(entry) && entry.manager.as_deref() != Some(FIELD_MANAGER))
+}
+
+fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
+    let fields = entry.fields_v1.as_ref();
+    fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
+}
+
+fn is_gitops(entry: &ManagedFieldsEntry) -> bool {
+    let manager = entry.manager.as_deref().unwrap_or_default();
+    GITOPS_MANAGERS.iter().any(|known| manager.starts_with(known))
+}
+
+/// The newest of these. What was written through the scale subresource carries no time, so beside an
+/// entry with one it counts as the older.
+fn newest<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>) -> Option<(String, String)> {
+    let newest = entries.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
+    Some((newest.manager.clone()?, newest.operation.clone().unwrap_or_default()))
 }
 
 /// Drops what the loop never reads, so that a large cluster's workloads fit into little memory.
@@ -120,12 +126,7 @@ pub fn strip(object: &mut DynamicObject) {
     let keep = [PAUSE_ANNOTATION, STAMP_ANNOTATION];
     object.annotations_mut().retain(|key, _| keep.contains(&key.as_str()));
     object.labels_mut().clear();
-    object.managed_fields_mut().retain(|entry| {
-        entry
-            .fields_v1
-            .as_ref()
-            .is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
-    });
+    object.managed_fields_mut().retain(owns_replicas);
     for entry in object.managed_fields_mut() {
         if let Some(fields) = &mut entry.fields_v1 {
             fields.0 = serde_json::json!({"f:spec": {"f:replicas": {}}});
@@ -184,7 +185,7 @@ mod tests {
             })
         );
         assert_eq!(
-            before.gitops_owner(),
+            before.gitops_owner,
             Some(("argocd-controller".to_owned(), "Apply".to_owned()))
         );
         strip(&mut object);
@@ -192,6 +193,79 @@ mod tests {
             Snapshot::of(&object),
             Ok(before),
             "stripping loses nothing that is read"
+        );
+    }
+
+    /// `owners`: manager, operation, subresource, the second in which it wrote `spec.replicas`.
+    fn owned(owners: &[(&str, &str, Option<&str>, Option<u8>)]) -> Snapshot {
+        let entry = |(manager, operation, subresource, at): &(&str, &str, Option<&str>, Option<u8>)| {
+            json!({
+                "manager": manager, "operation": operation, "subresource": subresource,
+                "time": at.map(|second| format!("2026-01-01T00:00:{second:02}Z")),
+                "fieldsV1": {"f:spec": {"f:replicas": {}}},
+            })
+        };
+        let mut object = deployment(&json!({"replicas": 3}), &json!({}));
+        let entries = owners.iter().map(|owner| serde_json::from_value(entry(owner)));
+        object.metadata.managed_fields = Some(entries.collect::<Result<_, _>>().expect("entries"));
+        Snapshot::of(&object).expect("a snapshot")
+    }
+
+    #[test]
+    fn any_owner_that_would_write_again_is_seen() {
+        let check = |owners: &[_], expect: Option<(&str, &str)>| {
+            let found = owned(owners).gitops_owner;
+            let found = found.as_ref().map(|(manager, operation)| (&**manager, &**operation));
+            assert_eq!(found, expect, "{owners:?}");
+        };
+        let argo = ("argocd-controller", "Apply", None, Some(1));
+        check(&[argo], Some(("argocd-controller", "Apply")));
+        check(
+            &[argo, ("kubectl", "Apply", None, Some(9))],
+            Some(("argocd-controller", "Apply")),
+        );
+        check(
+            &[
+                ("kubectl-edit", "Update", None, Some(9)),
+                ("flux", "Update", None, None),
+            ],
+            Some(("flux", "Update")),
+        );
+        check(
+            &[
+                argo,
+                ("kustomize-controller", "Apply", None, Some(2)),
+                ("kubectl", "Update", None, Some(3)),
+            ],
+            Some(("kustomize-controller", "Apply")),
+        );
+        check(
+            &[("flyball", "Update", Some("scale"), None), argo],
+            Some(("argocd-controller", "Apply")),
+        );
+        check(&[("flyball", "Update", Some("scale"), None)], None);
+        check(&[("kubectl", "Update", Some("scale"), None)], None);
+        check(&[], None);
+    }
+
+    #[test]
+    fn who_wrote_last_is_never_ourselves() {
+        let check = |owners: &[_], expect: Option<&str>| {
+            let found = owned(owners).manager;
+            assert_eq!(found.as_ref().map(|(manager, _)| &**manager), expect, "{owners:?}");
+        };
+        check(&[("flyball", "Update", Some("scale"), None)], None);
+        check(
+            &[
+                ("flyball", "Update", None, Some(9)),
+                ("kubectl", "Update", None, Some(1)),
+            ],
+            Some("kubectl"),
+        );
+        check(&[("kubectl", "Update", Some("scale"), None)], Some("kubectl"));
+        check(
+            &[("kubectl", "Apply", None, Some(2)), ("helm", "Apply", None, Some(1))],
+            Some("kubectl"),
         );
     }
 

@@ -23,14 +23,14 @@ use flyball_core::{
     decide::{Facts, History, Inputs},
     evaluate::evaluate,
     policy::{Mode, Policy, Query, Replicas, ReplicasAction},
-    signal::Reading,
+    signal::{Quality, Reading},
     time::{Span, Timestamp},
 };
 use flyball_crds::{Change, FeedbackPolicy, Reason, YieldStatus};
 use kube::ResourceExt;
 use memory::{ActionMemory, Memory};
 use propose::Proposed;
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use summary::Summary;
 
 /// What all passes share.
@@ -296,12 +296,76 @@ impl Pass<'_> {
             );
             return Some((Reason::OwnershipConflict, message));
         }
-        let failed = self
-            .seen
-            .rules
-            .iter()
-            .chain(&self.seen.signals)
-            .find(|(_, reading)| reading.quality() == flyball_core::signal::Quality::Error);
-        failed.map(|(name, reading)| (Reason::SourceUnavailable, format!("{name}: {}", reading.detail())))
+        unanswered(&self.seen.rules, &self.seen.signals, &self.seen.verifications)
+    }
+}
+
+/// Why a query has no answer, if one has none. That an expression is refused is said first: it will
+/// not pass by itself.
+fn unanswered(
+    rules: &BTreeMap<String, Reading>,
+    signals: &BTreeMap<String, Reading>,
+    verifications: &BTreeMap<String, Reading>,
+) -> Option<(Reason, String)> {
+    let named = rules
+        .iter()
+        .chain(signals)
+        .map(|(name, reading)| (name.clone(), reading));
+    let verifications = verifications
+        .iter()
+        .map(|(action, reading)| (format!("verify of action {action}"), reading));
+    let failed: Vec<_> = named
+        .chain(verifications)
+        .filter(|(_, reading)| reading.quality() == Quality::Error)
+        .collect();
+    let refused = failed.iter().find(|(_, reading)| reading.is_refused());
+    let (name, reading) = refused.or_else(|| failed.first())?;
+    let reason = if reading.is_refused() {
+        Reason::ExpressionRefused
+    } else {
+        Reason::SourceUnavailable
+    };
+    Some((reason, format!("{name}: {}", reading.detail())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_expression_is_told_from_a_source_that_does_not_answer() {
+        let at = Timestamp::from_millis(0);
+        let one = |name: &str, reading: Reading| BTreeMap::from([(name.to_owned(), reading)]);
+        let (down, refused) = (Reading::failed(at, "no answer"), Reading::refused(at, "parse error"));
+        let (none, empty) = (
+            BTreeMap::new(),
+            one("Slow", Reading::answered(at, Vec::new(), &[], None, Span::ZERO)),
+        );
+        let check = |rules: &_, signals: &_, verifications: &_, expect: Option<(Reason, &str)>| {
+            let found = unanswered(rules, signals, verifications);
+            assert_eq!(
+                found.as_ref().map(|(reason, message)| (*reason, message.as_str())),
+                expect
+            );
+        };
+        check(&empty, &none, &none, None);
+        check(
+            &one("Slow", down.clone()),
+            &none,
+            &none,
+            Some((Reason::SourceUnavailable, "Slow: no answer")),
+        );
+        check(
+            &one("Slow", down),
+            &one("demand", refused.clone()),
+            &none,
+            Some((Reason::ExpressionRefused, "demand: parse error")),
+        );
+        check(
+            &empty,
+            &none,
+            &one("more", refused),
+            Some((Reason::ExpressionRefused, "verify of action more: parse error")),
+        );
     }
 }

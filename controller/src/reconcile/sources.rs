@@ -1,9 +1,8 @@
 //! Whether each MetricSource can be asked, said in its own condition.
 
 use super::Context;
-use crate::{apply::Authority, clock::time, metrics::Verb, text::clean};
+use crate::{apply::Authority, metrics::Verb, record::status::condition, text::same_words};
 use flyball_crds::{ConditionType, FIELD_MANAGER, MetricSource, MetricSourceStatus, Reason};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams},
@@ -27,30 +26,19 @@ async fn look_at(ctx: &Context, object: &MetricSource, authority: &Authority) {
             Err(error) => (Reason::SourceUnavailable, error.to_string()),
         },
     };
-    let status = if reason == Reason::Accepted { "True" } else { "False" };
-    let before = object.status.clone().unwrap_or_default();
-    let known = before
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == ConditionType::Ready.as_str());
+    let before = object.status.clone().unwrap_or_default().conditions;
     let generation = object.metadata.generation;
-    let same = known.is_some_and(|known| {
-        known.status == status && known.reason == reason.as_str() && known.observed_generation == generation
-    });
-    if same {
+    let condition = condition(
+        &before,
+        ConditionType::Ready,
+        (reason == Reason::Accepted, reason, message),
+        same_words,
+        generation,
+        (ctx.now)(),
+    );
+    if before.contains(&condition) {
         return;
     }
-    let since = known
-        .filter(|known| known.status == status)
-        .map(|known| known.last_transition_time.clone());
-    let condition = Condition {
-        type_: ConditionType::Ready.as_str().to_owned(),
-        status: status.to_owned(),
-        reason: reason.as_str().to_owned(),
-        message: clean(message),
-        observed_generation: generation,
-        last_transition_time: since.unwrap_or_else(|| time((ctx.now)())),
-    };
     let written = MetricSourceStatus {
         observed_generation: generation,
         conditions: vec![condition],

@@ -10,7 +10,7 @@ use crate::{
     apply::JournalError,
     metrics::Evaluation,
     record::{self, status::condition},
-    text::clean,
+    text::{clean, same_words},
     validate::FieldError,
 };
 use flyball_core::{evaluate::AlertPhase, time::Timestamp, transaction::Phase as Step};
@@ -135,24 +135,38 @@ pub(super) fn status(
         ..Default::default()
     };
     memory.store(&mut status);
-    // Numbers in a sentence move with every pass. The sentence is written when its subject moves.
-    status.why = if summary.doing == before.doing && !before.why.is_empty() {
-        before.why.clone()
-    } else {
-        clean(&summary.why)
-    };
+    // Numbers in a sentence move with every pass, and are written along with the next words.
+    let why = clean(&summary.why);
+    let kept =
+        summary.doing == before.doing && before.observed_generation == generation && same_words(&before.why, &why);
+    status.why = if kept { before.why.clone() } else { why };
     status.doing = summary.doing;
     status.conditions = vec![
-        condition(&before.conditions, ConditionType::Ready, summary.ready, generation, now),
+        condition(
+            &before.conditions,
+            ConditionType::Ready,
+            summary.ready,
+            same_words,
+            generation,
+            now,
+        ),
         condition(
             &before.conditions,
             ConditionType::Progressing,
             summary.progressing,
+            same_progress,
             generation,
             now,
         ),
     ];
     status
+}
+
+/// Which Change is under way, and between which numbers, stands before the colon; how far it is,
+/// which moves on and on, behind it.
+fn same_progress(before: &str, now: &str) -> bool {
+    let what = |text: &str| text.split_once(": ").map_or(text, |(what, _)| what).to_owned();
+    what(before) == what(now)
 }
 
 /// Counts a pass.
@@ -190,4 +204,87 @@ pub(super) fn count(pass: &Pass<'_>, memory: &Memory, proposed: Option<&Proposed
     };
     let reason = pass.trouble(memory).map_or(Reason::Evaluating, |(reason, _)| reason);
     recorder.passed(pass.object, outcome, reason, memory.written.change.clone(), took);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flyball_core::time::Span;
+
+    const SECOND: Span = Span::from_secs(1);
+
+    /// What is written pass by pass, a second each, of what each pass says: its doing, its reason, the
+    /// message of Ready and that of Progressing.
+    fn written(passes: &[[&str; 4]]) -> Vec<[String; 4]> {
+        let mut now = Timestamp::from_millis(0);
+        let object = FeedbackPolicy::new("web", flyball_crds::FeedbackPolicySpec::default());
+        let mut memory = Memory::restore(&object, &[], now);
+        let mut all = Vec::new();
+        for [doing, why, ready, progressing] in passes {
+            now = now + SECOND;
+            let summary = Summary {
+                ready: (true, Reason::Evaluating, (*ready).to_owned()),
+                progressing: (true, Reason::Verifying, (*progressing).to_owned()),
+                doing: (*doing).to_owned(),
+                why: (*why).to_owned(),
+                change: None,
+            };
+            let status = status(&object, &memory, summary, now);
+            if status != memory.written {
+                let message = |index: usize| status.conditions[index].message.clone();
+                all.push([status.doing.clone(), status.why.clone(), message(0), message(1)]);
+                memory.written = status;
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn a_reason_is_written_with_its_words_and_not_with_its_numbers() {
+        let pass = |why| ["Steady at 2", why, "", ""];
+        let found = written(&[
+            pass("Slow is quiet for 45s of 10m"),
+            pass("Slow is quiet for 1m of 10m"),
+            pass("Slow is quiet for 1m15s of 10m"),
+            pass("Slow is pending"),
+            pass("Slow is pending"),
+        ]);
+        let whys: Vec<&str> = found.iter().map(|[_, why, ..]| why.as_str()).collect();
+        assert_eq!(whys, ["Slow is quiet for 45s of 10m", "Slow is pending"]);
+    }
+
+    #[test]
+    fn a_reason_is_written_with_what_is_done() {
+        let found = written(&[
+            ["Steady at 2", "load is 4", "", ""],
+            ["Steady at 3", "load is 6", "", ""],
+            ["Steady at 3", "load is 5", "", ""],
+        ]);
+        let whys: Vec<&str> = found.iter().map(|[_, why, ..]| why.as_str()).collect();
+        assert_eq!(whys, ["load is 4", "load is 6"]);
+    }
+
+    #[test]
+    fn so_are_the_conditions_messages() {
+        let found = written(&[
+            ["", "", "no answer within 10s", "2 -> 3 by Change web-1: it is 0.9"],
+            [
+                "",
+                "",
+                "no answer within 5s",
+                "2 -> 3 by Change web-1: the deadline is near",
+            ],
+            ["", "", "no connection", "2 -> 3 by Change web-1: it is 0.8"],
+            ["", "", "no connection", "2 -> 5 by Change web-2: it is 0.8"],
+        ]);
+        let messages: Vec<[&str; 2]> = found.iter().map(|[.., ready, more]| [&**ready, &**more]).collect();
+        assert_eq!(
+            messages,
+            [
+                ["no answer within 10s", "2 -> 3 by Change web-1: it is 0.9"],
+                ["no connection", "2 -> 3 by Change web-1: it is 0.9"],
+                ["no connection", "2 -> 5 by Change web-2: it is 0.8"],
+            ]
+        );
+    }
 }

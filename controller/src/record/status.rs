@@ -12,7 +12,7 @@ use tracing::warn;
 
 /// Writes the status, and says whether the API server took it.
 ///
-/// Without a precondition: only the leader writes the status, the store may be older than our own last
+/// Without a precondition but the object's identity: only the leader writes the status, the store may be older than our own last
 /// write, and it is the journal, not the status, that guards the target.
 pub async fn write(
     client: &Client,
@@ -21,8 +21,12 @@ pub async fn write(
     authority: &Authority,
 ) -> bool {
     let api: Api<FeedbackPolicy> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
-    let operation = serde_json::json!([{"op": "add", "path": "/status", "value": status}]);
-    let Ok(patch) = serde_json::from_value::<json_patch::Patch>(operation) else {
+    // A policy that was made anew under the same name has nothing to do with what this one remembers.
+    let operations = serde_json::json!([
+        {"op": "test", "path": "/metadata/uid", "value": object.uid().unwrap_or_default()},
+        {"op": "add", "path": "/status", "value": status},
+    ]);
+    let Ok(patch) = serde_json::from_value::<json_patch::Patch>(operations) else {
         return false;
     };
     let parameters = PatchParams {
@@ -42,27 +46,33 @@ pub async fn write(
     }
 }
 
-/// The transition time moves only when the status does, and the message only with the reason.
+/// The transition time moves only when the status does, and the message only with the reason or where
+/// `same` says that it says something else than before.
 pub fn condition(
     before: &[Condition],
     kind: ConditionType,
     (holds, reason, message): (bool, Reason, String),
+    same: fn(&str, &str) -> bool,
     generation: Option<i64>,
     now: Timestamp,
 ) -> Condition {
+    let message = clean(&message);
     let status = if holds { "True" } else { "False" };
     let known = before.iter().find(|condition| condition.type_ == kind.as_str());
     let since = known
         .filter(|known| known.status == status)
         .map_or_else(|| crate::clock::time(now), |known| known.last_transition_time.clone());
     let kept = known.filter(|known| {
-        known.status == status && known.reason == reason.as_str() && known.observed_generation == generation
+        known.status == status
+            && known.reason == reason.as_str()
+            && known.observed_generation == generation
+            && same(&known.message, &message)
     });
     Condition {
         type_: kind.as_str().to_owned(),
         status: status.to_owned(),
         reason: reason.as_str().to_owned(),
-        message: kept.map_or_else(|| clean(&message), |known| known.message.clone()),
+        message: kept.map_or(message, |known| known.message.clone()),
         observed_generation: generation,
         last_transition_time: since,
     }

@@ -291,6 +291,7 @@ fn each_refusal_has_its_way_out(#[case] check: &str, #[case] message: &str, #[ca
 #[case("SourceNotAllowed", "kubectl edit metricsource prometheus")]
 #[case("SecretNotFound", "kubectl get secrets -n flyball-system")]
 #[case("SourceUnavailable", "flyball doctor -n shop")]
+#[case("ExpressionRefused", "kubectl edit feedbackpolicy checkout -n shop")]
 #[case("TargetNotFound", "kubectl get deployment.apps checkout -n shop")]
 #[case("NoScaleSubresource", "kubectl edit feedbackpolicy checkout -n shop")]
 #[case("KindNotAllowed", "kubectl edit feedbackpolicy checkout -n shop")]

@@ -1,7 +1,7 @@
 //! The loop against a lease in memory that refuses what the API server would refuse, on a clock that
 //! jumps from event to event.
 
-use flyball_controller::lease::{Election, Leadership, Store, Timing, elector::Record, identity};
+use flyball_controller::lease::{Election, Leadership, Store, Timing, elector::Record, identity, unique};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::core::Status;
 use std::{
@@ -343,6 +343,38 @@ async fn a_lease_that_does_not_exist_is_made_after_a_while() {
     assert!(leads(&a));
 }
 
+/// Where a test's logs go.
+#[derive(Clone, Default)]
+struct Logs(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Logs {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_there_is_no_lease_is_said_once() {
+    let logs = Logs::default();
+    let writer = logs.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let memory = Memory::new();
+    *memory.0.lease.lock().unwrap() = None;
+    let (_a, _) = start(&memory, "a");
+    seconds(14).await;
+    let said = String::from_utf8(logs.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(said.matches("there is no lease").count(), 1, "{said}");
+    assert!(said.contains("wait_s=15"), "{said}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_is_deleted_is_made_again_without_a_gap() {
     let memory = Memory::new();
@@ -360,8 +392,29 @@ async fn a_lease_that_is_deleted_is_made_again_without_a_gap() {
     assert_eq!(memory.record().transitions, first.transitions);
 }
 
+/// A container that crashed is started again in the same pod, under the same pod name.
+#[tokio::test(start_paused = true)]
+async fn a_restarted_process_waits_for_its_predecessors_lease() {
+    let memory = Memory::new();
+    let (first, leads_first) = start(&memory, &unique("pod"));
+    seconds(1).await;
+    assert!(leads(&leads_first));
+    // Dropped without a word, as by kill -9. A request of it may still be under way.
+    drop(first);
+    let (_second, leads_second) = start(&memory, &unique("pod"));
+    for _ in 0..14 {
+        seconds(1).await;
+        assert!(!leads(&leads_second), "it took the lease for its own");
+    }
+    seconds(3).await;
+    assert!(leads(&leads_second));
+    assert_eq!(memory.record().transitions, 2);
+}
+
 #[test]
 fn no_two_processes_have_the_same_name() {
     assert_ne!(identity(), identity());
+    assert_ne!(unique("pod"), unique("pod"));
+    assert!(unique("pod").starts_with("pod_"));
     assert!(identity().len() > 36, "{}", identity());
 }

@@ -77,6 +77,8 @@ struct World {
     tie: u64,
     /// Faults end here.
     calm: At,
+    /// Whether whoever finds no lease takes it as one that was missing for long.
+    eager: bool,
 }
 
 /// The `n`-th of what is used up in turn.
@@ -116,6 +118,7 @@ impl World {
             queue: BTreeMap::new(),
             tie: 0,
             calm,
+            eager: false,
         };
         for i in 0..world.processes.len() {
             world.at(0, Event::Wake(i, false));
@@ -298,7 +301,9 @@ impl World {
                 match answer {
                     Answer::Read(lease) => {
                         process.version = lease.as_ref().map_or(0, |(_, version)| *version);
-                        process.local.read(lease.map(|(record, _)| record), now);
+                        let missing = self.eager && lease.is_none();
+                        let seen = if missing { now - Timing::default().duration } else { now };
+                        process.local.read(lease.map(|(record, _)| record), seen);
                     }
                     Answer::Written(record, version) => {
                         process.version = version;
@@ -395,5 +400,21 @@ fn the_simulation_finds_two_leaders_where_they_can_be() {
     assert!(
         found.is_err(),
         "nothing was found although a leader may write for longer than a standby waits"
+    );
+}
+
+/// That its POST was accepted tells a process only that there is no lease, not that nobody leads: a
+/// leader whose lease somebody deleted may write until its deadline.
+#[test]
+fn the_simulation_finds_two_leaders_where_a_missing_lease_is_made_at_once() {
+    let mut runner = TestRunner::deterministic();
+    let found = runner.run(&faults(), |faults| {
+        let mut world = World::new(faults, Timing::default(), 150_000);
+        world.eager = true;
+        world.run(150_000)
+    });
+    assert!(
+        found.is_err(),
+        "nothing was found although a leader's lease may be deleted and made again at once"
     );
 }

@@ -60,6 +60,11 @@ impl Controller {
         kill(&self.child);
     }
 
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
     /// Whether it runs.
     pub fn runs(&self) -> bool {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);

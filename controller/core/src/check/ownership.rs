@@ -95,7 +95,7 @@ fn sentence(owner: &Owner) -> String {
             "action {action} of FeedbackPolicy {namespace}/{name} sets spec.replicas and is the older one; remove one of the two"
         ),
         Owner::FieldManager { manager, operation } => format!(
-            "field manager {manager} wrote spec.replicas ({operation}) after we did; let it leave the field alone, then hand the field back"
+            "field manager {manager} owns spec.replicas ({operation}); let it leave the field alone, then hand the field back"
         ),
     }
 }

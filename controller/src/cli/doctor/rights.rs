@@ -34,6 +34,9 @@ pub struct Right {
     pub group: String,
     /// The resource, with its subresource behind a slash.
     pub resource: String,
+    /// The one object it is needed on; `None`: on all. A role may give it by name, and then it is not
+    /// given on all.
+    pub name: Option<String>,
     /// Where.
     pub place: Place,
     /// What can't be done without it.
@@ -50,14 +53,31 @@ impl Rights {
             verb,
             group: group.to_owned(),
             resource: resource.to_owned(),
+            name: None,
             place: place.clone(),
             without,
         }));
     }
+
+    /// On one object alone.
+    fn add_named(
+        &mut self,
+        verbs: &[&'static str],
+        (group, resource): (&str, &str),
+        name: &str,
+        place: &Place,
+        without: &'static str,
+    ) {
+        let from = self.0.len();
+        self.add(verbs, (group, resource), place, without);
+        for right in self.0.iter_mut().skip(from) {
+            right.name = Some(name.to_owned());
+        }
+    }
 }
 
-/// What this report reads.
-pub fn of_the_report(namespace: Option<&str>, controllers: &str, kinds: &[ScaleKind]) -> Vec<Right> {
+/// What this report reads. `lease` is the name of the controller's Lease.
+pub fn of_the_report(namespace: Option<&str>, controllers: &str, kinds: &[ScaleKind], lease: &str) -> Vec<Right> {
     let (scope, own, cluster) = (&Place::of(namespace), &Place::of(Some(controllers)), &Place::Cluster);
     let (group, mut rights) = ("flyball.dev", Rights::default());
     rights.add(&["list"], (group, "feedbackpolicies"), scope, "no policy is looked at");
@@ -66,7 +86,13 @@ pub fn of_the_report(namespace: Option<&str>, controllers: &str, kinds: &[ScaleK
     let definitions = ("apiextensions.k8s.io", "customresourcedefinitions");
     rights.add(&["get"], definitions, cluster, "the definitions are not compared");
     let leases = ("coordination.k8s.io", "leases");
-    rights.add(&["get"], leases, own, "it is not known whether a controller runs");
+    rights.add_named(
+        &["get"],
+        leases,
+        lease,
+        own,
+        "it is not known whether a controller runs",
+    );
     rights.add(&["get"], ("", "secrets"), own, "sources with credentials are not asked");
     let autoscalers = ("autoscaling", "horizontalpodautoscalers");
     rights.add(&["list"], autoscalers, scope, "other owners of a target may be missed");
@@ -88,8 +114,15 @@ pub fn of_the_report(namespace: Option<&str>, controllers: &str, kinds: &[ScaleK
     rights.0
 }
 
-/// What the controller does. `scope` is the namespace that it looks at; `None`: all.
-pub fn of_the_controller(namespace: &str, scope: Option<&str>, kinds: &[ScaleKind], keda: bool) -> Vec<Right> {
+/// What the controller does. `scope` is the namespace that it looks at; `None`: all. `lease` is the
+/// name of its Lease.
+pub fn of_the_controller(
+    namespace: &str,
+    scope: Option<&str>,
+    kinds: &[ScaleKind],
+    keda: bool,
+    lease: &str,
+) -> Vec<Right> {
     let (scope, own, cluster) = (&Place::of(scope), &Place::of(Some(namespace)), &Place::Cluster);
     let (group, mut rights) = ("flyball.dev", Rights::default());
     rights.add(
@@ -142,11 +175,19 @@ pub fn of_the_controller(namespace: &str, scope: Option<&str>, kinds: &[ScaleKin
         "sources with credentials can't be asked",
     );
     let leases = ("coordination.k8s.io", "leases");
-    rights.add(
-        &["get", "create", "update"],
+    rights.add_named(
+        &["get", "update"],
         leases,
+        lease,
         own,
         "it never leads, so it decides nothing",
+    );
+    // Roles can't limit a creation to a name.
+    rights.add(
+        &["create"],
+        leases,
+        own,
+        "a lease that is missing stays so, and nobody leads",
     );
     rights.add(&["create"], ("events.k8s.io", "events"), scope, "its Events are lost");
     for kind in kinds {
@@ -202,8 +243,8 @@ pub fn judge(subject: &str, missing: Mark, answers: &[Answer], way_out: &str) ->
         .map(|(right, _)| right)
         .collect();
     let together = |one: &&Right, other: &&Right| {
-        (&one.group, &one.resource, &one.place, one.without)
-            == (&other.group, &other.resource, &other.place, other.without)
+        (&one.group, &one.resource, &one.name, &one.place, one.without)
+            == (&other.group, &other.resource, &other.name, &other.place, other.without)
     };
     let findings: Vec<Finding> = lacking
         .chunk_by(together)
@@ -232,5 +273,10 @@ fn what(right: &Right) -> String {
         Place::All => " in all namespaces".to_owned(),
         Place::In(namespace) => format!(" in namespace {namespace}"),
     };
-    format!("{}{group}{place}", right.resource)
+    let name = right
+        .name
+        .as_deref()
+        .map(|name| format!(" named {name}"))
+        .unwrap_or_default();
+    format!("{}{group}{name}{place}", right.resource)
 }

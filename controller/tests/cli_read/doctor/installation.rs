@@ -213,7 +213,7 @@ fn kinds() -> Vec<ScaleKind> {
 #[test]
 fn rights_are_judged_by_what_can_not_be_done() {
     let answers = |given: fn(&Right) -> Result<bool, String>| {
-        let rights = rights::of_the_controller("flyball-system", None, &kinds(), true);
+        let rights = rights::of_the_controller("flyball-system", None, &kinds(), true, "flyball");
         let answers: Vec<_> = rights
             .into_iter()
             .map(|right| {
@@ -236,7 +236,8 @@ fn rights_are_judged_by_what_can_not_be_done() {
     assert_eq!(
         said(answers(|right| Ok(right.group != "coordination.k8s.io" && !right.resource.ends_with("/scale")))),
         [
-            (Mark::Fail, "may not get, create, update leases of coordination.k8s.io in namespace flyball-system: it never leads, so it decides nothing".to_owned()),
+            (Mark::Fail, "may not get, update leases of coordination.k8s.io named flyball in namespace flyball-system: it never leads, so it decides nothing".to_owned()),
+            (Mark::Fail, "may not create leases of coordination.k8s.io in namespace flyball-system: a lease that is missing stays so, and nobody leads".to_owned()),
             (Mark::Fail, "may not update deployments/scale of apps in all namespaces: it can't move the targets of this kind".to_owned()),
         ]
     );
@@ -247,11 +248,34 @@ fn rights_are_judged_by_what_can_not_be_done() {
     );
 }
 
+/// A role may name the lease for reading and writing, but not for creating it.
+#[test]
+fn the_lease_is_asked_for_by_its_name() {
+    let asked = |rights: Vec<Right>| {
+        let leases = rights.into_iter().filter(|right| right.resource == "leases");
+        leases
+            .map(|right| {
+                let asked = right.attributes();
+                (asked.verb.unwrap_or_default(), asked.name)
+            })
+            .collect::<Vec<_>>()
+    };
+    let named = |verb: &str| (verb.to_owned(), Some("governor".to_owned()));
+    assert_eq!(
+        asked(rights::of_the_controller("a", None, &kinds(), true, "governor")),
+        [named("get"), named("update"), ("create".to_owned(), None)]
+    );
+    assert_eq!(
+        asked(rights::of_the_report(None, "a", &kinds(), "governor")),
+        [named("get")]
+    );
+}
+
 #[test]
 fn no_right_is_asked_for_on_any_scale() {
     let all = [
-        rights::of_the_controller("a", Some("b"), &kinds(), true),
-        rights::of_the_report(Some("b"), "a", &kinds()),
+        rights::of_the_controller("a", Some("b"), &kinds(), true, "flyball"),
+        rights::of_the_report(Some("b"), "a", &kinds(), "flyball"),
     ]
     .concat();
     assert!(
@@ -269,13 +293,15 @@ fn the_installation_is_read_from_its_deployment() {
     let deployment: Deployment = made(json!({"spec": {
         "selector": {}, "template": {"spec": {"serviceAccountName": "valve", "containers": [{"name": "c", "args": [
             "run", "--scale-kind=apps/v1/Deployment", "--scale-kind", "example.com/v1/Fleet", "--watch-namespace", "shop",
+            "--lease-name=governor",
         ]}]}},
     }}));
     let found = Installation::of(&deployment);
     assert_eq!(
-        (found.account.as_deref(), found.scope.as_deref()),
-        (Some("valve"), Some("shop"))
+        (found.account.as_deref(), found.scope.as_deref(), found.lease()),
+        (Some("valve"), Some("shop"), "governor")
     );
+    assert_eq!(Installation::default().lease(), "flyball");
     let kinds: Vec<String> = found.kinds.iter().map(|kind| kind.kind.clone()).collect();
     assert_eq!(kinds, ["Deployment", "Fleet"]);
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"flyball.dev/testbed/internal/layout"
+	"flyball.dev/testbed/internal/metricsstub"
 	"flyball.dev/testbed/internal/pki"
 	"flyball.dev/testbed/internal/render"
 )
@@ -28,6 +29,7 @@ func identities(c render.Cluster) map[string]pki.Subject {
 		"kube-scheduler":          {Name: "system:kube-scheduler", IPs: []netip.Addr{loopback}},
 		"kube-proxy":              {Name: "system:kube-proxy"},
 		"kubelet":                 {Name: "system:node:" + c.NodeName(), Groups: []string{"system:nodes"}, IPs: []netip.Addr{c.Gateway()}},
+		metricsName:               {Name: "flyball-metrics", Hosts: []string{metricsstub.Host}},
 		"admin":                   {Name: "flyball-testbed-admin", Groups: []string{"system:masters"}},
 	}
 }

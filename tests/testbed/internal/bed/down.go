@@ -60,6 +60,9 @@ func clean(dir layout.Dir, record *Record) error {
 	if err := prom.DownAll(dir); err != nil {
 		return err
 	}
+	if err := stopComponents(dir, metricsName); err != nil {
+		return err
+	}
 	for _, names := range stopOrder {
 		if err := stopComponents(dir, names...); err != nil {
 			return err

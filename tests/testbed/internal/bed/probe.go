@@ -1,9 +1,11 @@
 package bed
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -144,14 +146,68 @@ func (p *probe) schedulable() error {
 
 // get asks for a URL and decodes the JSON answer, if wanted.
 func (p *probe) get(url string, into any) error {
-	answer, err := p.client.Get(url)
+	request, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	return p.send(request, into)
+}
+
+// apply makes an object, or makes it what it should be.
+func (p *probe) apply(path string, object any) error {
+	body, err := json.Marshal(object)
+	if err != nil {
+		return err
+	}
+	url := p.cluster.Server() + path + "?force=true&fieldManager=flyball-testbed"
+	request, err := http.NewRequest(http.MethodPatch, url, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/apply-patch+yaml") // JSON is YAML
+	return p.send(request, nil)
+}
+
+// delete removes an object, if it is there.
+func (p *probe) delete(path string) error {
+	request, err := http.NewRequest(http.MethodDelete, p.cluster.Server()+path, nil)
+	if err != nil {
+		return err
+	}
+	err = p.send(request, nil)
+	var refused refusal
+	if errors.As(err, &refused) && refused.code == http.StatusNotFound {
+		return nil
+	}
+	return err
+}
+
+// refusal is an answer other than success.
+type refusal struct {
+	what string
+	code int
+	body string
+}
+
+func (r refusal) Error() string {
+	text := fmt.Sprintf("%s answers %d %s", r.what, r.code, http.StatusText(r.code))
+	var status struct{ Message string }
+	if json.Unmarshal([]byte(r.body), &status) == nil && status.Message != "" {
+		text += ": " + status.Message
+	}
+	return text
+}
+
+func (p *probe) send(request *http.Request, into any) error {
+	answer, err := p.client.Do(request)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		_, _ = io.Copy(io.Discard, answer.Body) // so that the connection is used again
-		return fmt.Errorf("%s answers %s", url, answer.Status)
+	if answer.StatusCode >= http.StatusMultipleChoices {
+		// To its end, so that the connection is used again.
+		body, _ := io.ReadAll(answer.Body)
+		return refusal{fmt.Sprintf("%s %s", request.Method, request.URL.Redacted()), answer.StatusCode, string(body)}
 	}
 	if into == nil {
 		_, err := io.Copy(io.Discard, answer.Body)

@@ -34,17 +34,24 @@ func Status(dir layout.Dir, out io.Writer) (Condition, error) {
 	}
 	condition := AllRunning
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	var names []string
 	for _, component := range record.Cluster.Components(dir) {
-		id, known := pids[component.Name]
+		names = append(names, component.Name)
+	}
+	if _, wanted := pids[metricsName]; wanted {
+		names = append(names, metricsName)
+	}
+	for _, name := range names {
+		id, known := pids[name]
 		switch {
 		case known && id.Alive():
-			fmt.Fprintf(table, "%s\trunning\tpid %d\t%d MB\n", component.Name, id.Pid, id.RSS()/1_000_000)
+			fmt.Fprintf(table, "%s\trunning\tpid %d\t%d MB\n", name, id.Pid, id.RSS()/1_000_000)
 		case known:
 			condition = SomeDead
-			fmt.Fprintf(table, "%s\tDEAD\tpid %d\t%s\n", component.Name, id.Pid, process.LastLine(dir.Log(component.Name)))
+			fmt.Fprintf(table, "%s\tDEAD\tpid %d\t%s\n", name, id.Pid, process.LastLine(dir.Log(name)))
 		default:
 			condition = SomeDead
-			fmt.Fprintf(table, "%s\tstopped\t\t\n", component.Name)
+			fmt.Fprintf(table, "%s\tstopped\t\t\n", name)
 		}
 	}
 	if err := table.Flush(); err != nil {

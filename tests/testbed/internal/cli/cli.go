@@ -33,6 +33,7 @@ const usage = `A Kubernetes cluster on this machine, without Docker.
   testbed image --name N:TAG ... --out TAR     build an image from a static binary
   testbed import-image TAR                     bring an image into the cluster
   testbed prometheus up|down --name N ...      a Prometheus beside a cluster
+  testbed metrics up|down                      metrics APIs with values that tests set
   testbed enter COMMAND...                     run a command on the node
 
   testbed etcd|kube-apiserver|kube-controller-manager|kube-scheduler|
@@ -53,6 +54,7 @@ var commands = map[string]command{
 	"image":        buildImage,
 	"import-image": importImage,
 	"prometheus":   prometheus,
+	"metrics":      metrics,
 	"enter":        enter,
 	"launch":       launch,
 }

@@ -61,6 +61,7 @@ func (d Dir) Etcd() string                  { return d.join("state", "etcd") }
 func (d Dir) Containerd(elem string) string { return d.join("state", "containerd", elem) }
 func (d Dir) CNI(elem string) string        { return d.join("state", "cni", elem) }
 func (d Dir) Shadow(elem string) string     { return d.join("state", "shadow", elem) }
+func (d Dir) Metrics() string               { return d.join("state", "metrics.json") }
 
 // Prometheus servers run beside the bed, or without one.
 

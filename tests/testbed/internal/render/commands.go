@@ -83,6 +83,10 @@ func (c Cluster) controllers(dir layout.Dir) Component {
 			"--service-account-private-key-file=" + dir.PKI("tokens.key"), "--root-ca-file=" + dir.PKI("ca.crt"),
 			"--cluster-signing-cert-file=" + dir.PKI("ca.crt"), "--cluster-signing-key-file=" + dir.PKI("ca.key"),
 			"--flex-volume-plugin-dir=" + dir.StateEntry("volume-plugins"), // made at start, by default below /usr
+			// Tests compare hundreds of autoscalers' decisions. How one is made stays as it is by
+			// default: tolerance, initialisation period, readiness delay, stabilisation.
+			"--horizontal-pod-autoscaler-sync-period=1s", "--concurrent-horizontal-pod-autoscaler-syncs=20",
+			"--kube-api-qps=200", "--kube-api-burst=400",
 		},
 		Health: localURL("https", c.Ports.Controllers) + "/healthz",
 	}

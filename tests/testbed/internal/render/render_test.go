@@ -95,6 +95,27 @@ func TestNothingListensEverywhere(t *testing.T) {
 	}
 }
 
+// A comparison with the autoscaler is only worth something while it decides as
+// it does by default.
+func TestTheAutoscalerIsQuickerButDecidesAsByDefault(t *testing.T) {
+	var args []string
+	for _, component := range sample().Components(layout.Dir("/bed")) {
+		if component.Name == "kube-controller-manager" {
+			args = component.Args
+		}
+	}
+	for _, want := range []string{"--horizontal-pod-autoscaler-sync-period=1s", "--concurrent-horizontal-pod-autoscaler-syncs=20"} {
+		if !slices.Contains(args, want) {
+			t.Errorf("%s is missing in %v", want, args)
+		}
+	}
+	for _, deciding := range []string{"tolerance", "cpu-initialization-period", "initial-readiness-delay", "downscale-stabilization"} {
+		if slices.ContainsFunc(args, func(arg string) bool { return strings.Contains(arg, deciding) }) {
+			t.Errorf("%s is not at its default in %v", deciding, args)
+		}
+	}
+}
+
 func TestKubeconfigNamesItsUser(t *testing.T) {
 	data, err := sample().Kubeconfig("admin", []byte("ca"), pki.Pair{Cert: []byte("cert"), Key: []byte("key")})
 	if err != nil {

@@ -30,6 +30,8 @@ const QUESTIONS: usize = 8;
 const LABEL: &str = "app.kubernetes.io/name=flyball";
 /// The service account of an installation that does not say.
 const ACCOUNT: &str = "flyball";
+/// Its Lease.
+const LEASE: &str = "flyball";
 
 /// The controller as its Deployment describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Installation {
     pub kinds: Vec<ScaleKind>,
     /// The namespace that it looks at; `None`: all.
     pub scope: Option<String>,
+    /// The name of its Lease, where its arguments say so.
+    pub lease: Option<String>,
 }
 
 impl Installation {
@@ -69,7 +73,13 @@ impl Installation {
                 .filter_map(|kind| kind.parse().ok())
                 .collect(),
             scope: values("--watch-namespace").pop(),
+            lease: values("--lease-name").pop(),
         }
+    }
+
+    /// The name of its Lease.
+    pub fn lease(&self) -> &str {
+        self.lease.as_deref().unwrap_or(LEASE)
     }
 }
 
@@ -93,7 +103,8 @@ pub async fn examine(
     installation: &Installation,
     keda: bool,
 ) -> Section {
-    let own = mine(connection, of_the_report(namespace, controllers, &installation.kinds)).await;
+    let rights = of_the_report(namespace, controllers, &installation.kinds, installation.lease());
+    let own = mine(connection, rights).await;
     let way_out = "ask an administrator for it; what needs it is skipped here";
     let mut findings = judge("you", Mark::Warn, &own, way_out);
     findings.extend(of_account(connection, controllers, installation, keda).await);
@@ -108,7 +119,13 @@ async fn of_account(connection: &Connection, namespace: &str, installation: &Ins
     let kind = fetch::resource::<ServiceAccount>();
     match fetch::get(&connection.clients.read, Scope::Namespace(namespace), &kind, account).await {
         Ok(Some(_)) => {
-            let rights = of_the_controller(namespace, installation.scope.as_deref(), &installation.kinds, keda);
+            let rights = of_the_controller(
+                namespace,
+                installation.scope.as_deref(),
+                &installation.kinds,
+                keda,
+                installation.lease(),
+            );
             let answers = theirs(connection, namespace, account, rights).await;
             let way_out = format!("give it to ServiceAccount {account} of namespace {namespace}, as the chart does");
             judge(account, Mark::Fail, &answers, &way_out)
@@ -133,13 +150,15 @@ async fn of_account(connection: &Connection, namespace: &str, installation: &Ins
 }
 
 impl Right {
-    fn attributes(&self) -> ResourceAttributes {
+    /// The right as a review asks for it.
+    pub fn attributes(&self) -> ResourceAttributes {
         let (resource, subresource) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
         ResourceAttributes {
             verb: Some(self.verb.to_owned()),
             group: Some(self.group.clone()),
             resource: Some(resource.to_owned()),
             subresource: Some(subresource.to_owned()).filter(|name| !name.is_empty()),
+            name: self.name.clone(),
             namespace: match &self.place {
                 Place::In(namespace) => Some(namespace.clone()),
                 Place::All | Place::Cluster => None,

@@ -60,6 +60,11 @@ pub(super) fn readiness(facts: &Facts) -> Option<Step> {
             "Find out why the source does not answer:",
             [doctor(facts), format!("kubectl get metricsource {source} -o yaml")],
         )
+    } else if is(Reason::ExpressionRefused) {
+        step(
+            "Correct the expression; what the source says of it stands in the condition Ready. To ask it again:",
+            [edit(facts), doctor(facts)],
+        )
     } else if is(Reason::TargetNotFound) {
         step(
             "Create the target, or correct spec.targetRef:",
