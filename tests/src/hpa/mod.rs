@@ -261,6 +261,6 @@ fn remove(config: Config, namespace: &str, metrics: &MetricsApi) {
         let _ = Api::<Namespace>::all(client)
             .delete(namespace, &DeleteParams::background())
             .await;
-        metrics.clear(namespace).await;
+        metrics.anew().clear(namespace).await;
     });
 }
