@@ -1,7 +1,7 @@
 //! `flyball run`: the controller process.
 
 use crate::{
-    client::{self, ClientError, Clients},
+    client::{self, CallError, CallKind, ClientError, Clients},
     clock,
     lease::{self, ApiStore, Election, Store, Timing, TimingError},
     logging::{self, LogFormat, LoggingError},
@@ -65,6 +65,14 @@ pub enum RunError {
         "the API server does not serve {0}; install the definitions first: flyball crds | kubectl apply --server-side -f -"
     )]
     NotInstalled(&'static str),
+    /// The objects of a kind can't be read.
+    #[error("{kind} can't be listed: {error}; see what works with: flyball doctor")]
+    NotListed {
+        /// The kind.
+        kind: &'static str,
+        /// Why.
+        error: CallError,
+    },
     /// The address is not to be had.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -156,13 +164,22 @@ async fn installed(clients: &Clients, scope: Option<&str>) -> Result<(), RunErro
     policies
         .list(&one)
         .await
-        .map_err(|_| RunError::NotInstalled("FeedbackPolicy"))?;
-    changes.list(&one).await.map_err(|_| RunError::NotInstalled("Change"))?;
+        .map_err(|error| unlisted("FeedbackPolicy", error))?;
+    changes.list(&one).await.map_err(|error| unlisted("Change", error))?;
     sources
         .list(&one)
         .await
-        .map_err(|_| RunError::NotInstalled("MetricSource"))?;
+        .map_err(|error| unlisted("MetricSource", error))?;
     Ok(())
+}
+
+/// A kind without a definition is answered with 404. That it can't be listed may have other reasons.
+fn unlisted(kind: &'static str, error: kube::Error) -> RunError {
+    let error = CallError::from(error);
+    match error.kind() {
+        CallKind::NotFound => RunError::NotInstalled(kind),
+        _ => RunError::NotListed { kind, error },
+    }
 }
 
 /// A lease whose every answer shows that the API server is there, so that nothing else has to ask.
@@ -210,6 +227,23 @@ mod tests {
         let command = Args::augment_args(clap::Command::new("run").no_binary_name(true));
         let matches = command.try_get_matches_from(words)?;
         Ok(matches.get_one::<String>("identity").cloned())
+    }
+
+    #[test]
+    fn only_a_missing_definition_is_one() {
+        let said = |code, message: &str| {
+            let status = kube::core::Status::failure(message, "Some").with_code(code);
+            unlisted("Change", kube::Error::Api(status.boxed())).to_string()
+        };
+        let missing = said(404, "the server could not find the requested resource");
+        assert!(
+            missing.contains("does not serve Change; install the definitions"),
+            "{missing}"
+        );
+        assert_eq!(
+            said(403, "changes is forbidden"),
+            "Change can't be listed: changes is forbidden; see what works with: flyball doctor"
+        );
     }
 
     /// A pod's variables are the same for each process that its container ever runs.

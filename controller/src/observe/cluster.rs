@@ -4,6 +4,7 @@
 //! because every write carries the version that it was decided on.
 
 use super::target;
+use crate::client::chain;
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
 use futures::{StreamExt, future};
 use k8s_openapi::{
@@ -203,7 +204,10 @@ fn watch_policies(api: Api<FeedbackPolicy>, wake: mpsc::Sender<Wake>) -> Store<F
             match policy {
                 // A full queue loses nothing: every policy is passed once an interval anyway.
                 Ok(policy) => drop(wake.try_send(ObjectRef::from_obj(&policy))),
-                Err(error) => warn!(%error, "the watch of FeedbackPolicy failed; trying again"),
+                Err(error) => warn!(
+                    error = chain(&error),
+                    "the watch of FeedbackPolicy failed; trying again"
+                ),
             }
         }
     }));
@@ -252,7 +256,7 @@ where
 {
     tokio::spawn(stream.for_each(move |event| {
         if let Err(error) = event {
-            warn!(%error, kind, "a watch failed; trying again");
+            warn!(error = chain(&error), kind, "a watch failed; trying again");
         }
         future::ready(())
     }));

@@ -1,5 +1,6 @@
 //! What a policy remembers from pass to pass, and how it survives a restart.
 
+use super::decision;
 use crate::clock::{from_micro_time, micro_time};
 use crate::validate::{self, FieldError};
 use flyball_core::{
@@ -29,8 +30,8 @@ pub struct ActionMemory {
     pub yielded: Option<YieldStatus>,
     /// The last decision that differed from the one before.
     pub decision: Option<DecisionStatus>,
-    /// What makes a decision a different one.
-    pub decision_key: Option<String>,
+    /// A decrease that was recorded before this process was started, until it is decided on anew.
+    pub stood: Option<DecisionStatus>,
 }
 
 /// The memory of one policy.
@@ -102,7 +103,7 @@ impl Memory {
                     recorded: 0,
                     yielded: None,
                     decision: None,
-                    decision_key: None,
+                    stood: None,
                 });
             }
         }
@@ -246,7 +247,7 @@ fn restored(action: &ActionStatus, now: Timestamp) -> ActionMemory {
         recorded: action.recorded,
         yielded: action.yielded.clone(),
         decision: action.last_decision.clone(),
-        decision_key: None,
+        stood: decision::stood(action.last_decision.as_ref()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! One policy, one pass: observe, evaluate, carry on what is open, decide, check, apply, record.
 
+mod decision;
 pub mod evidence;
 mod learn;
 pub mod memory;

@@ -1,7 +1,9 @@
 //! Decide, check, and begin a Change: the way from readings to a write.
 
 use super::{
-    Pass, evidence, learn,
+    Pass,
+    decision::News,
+    evidence, learn,
     memory::{self, Memory, stored_direction, stored_replicas},
     open::{self, Carried},
 };
@@ -20,7 +22,8 @@ use flyball_core::{
     verify::{Baseline, moved},
 };
 use flyball_crds::{
-    self as crds, ChangeField, ChangeSpec, ChangeTarget, Evidence, POLICY_LABEL, Phase, PolicyRef, TARGET_LABEL,
+    self as crds, ChangeField, ChangeSpec, ChangeTarget, DecisionOutcome, Evidence, POLICY_LABEL, Phase, PolicyRef,
+    TARGET_LABEL,
 };
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -98,17 +101,16 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
         Ok(approved) => {
             let reason = approved.proposal().reason.clone();
             let desired = approved.to();
-            let key = format!("recommended {from} {desired}");
-            if is_new(memory, wanted.action, &key) {
-                keep(
-                    pass,
-                    memory,
-                    wanted.action,
-                    &key,
-                    (from, desired),
-                    approved.proposal(),
-                    approved.checks(),
-                );
+            let news = keep(
+                pass,
+                memory,
+                wanted.action,
+                DecisionOutcome::Recommended,
+                (from, desired),
+                approved.proposal(),
+                approved.checks(),
+            );
+            if news == News::Decision {
                 let message = format!("would write {desired}: {reason}");
                 record(
                     pass,
@@ -131,22 +133,21 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
         Err(refused) => {
             let message = refused.to_string();
             let check = refused.reason().map(|result| result.check);
-            let key = format!("refused {from} {to} {check:?}");
             let own = carried.is_some_and(Carried::is_open);
             if check == Some(Check::OpenChange) && own {
                 // The decision that counts is the one behind the Change under way.
                 return Some(Proposed::Refused { from, to, message });
             }
-            if is_new(memory, wanted.action, &key) {
-                keep(
-                    pass,
-                    memory,
-                    wanted.action,
-                    &key,
-                    (from, to),
-                    &refused.proposal,
-                    &refused.checks,
-                );
+            let news = keep(
+                pass,
+                memory,
+                wanted.action,
+                DecisionOutcome::Refused,
+                (from, to),
+                &refused.proposal,
+                &refused.checks,
+            );
+            if news == News::Decision {
                 pass.ctx
                     .recorder
                     .refused(pass.object, check, &format!("{from} -> {to}: {message}"));
@@ -175,7 +176,7 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
 fn missing(pass: &Pass<'_>, memory: &mut Memory) -> Option<Proposed> {
     for action in &pass.policy.actions {
         if let Some(remembered) = memory.actions.get_mut(&action.name) {
-            remembered.decision_key = None;
+            remembered.target_gone();
         }
     }
     None
@@ -194,13 +195,11 @@ fn choose<'a>(pass: &'a Pass<'_>, memory: &mut Memory, current: Replicas) -> Res
             Decision::Propose(proposal) => wanted.push(Wanted { action, proposal }),
             Decision::Stay { reason, arithmetic } => {
                 holding |= has_way_down(action);
-                let key = format!("stay {current}");
-                if is_new(memory, action, &key) {
-                    let decision = evidence::decision(pass, action, (current, current), &reason, &arithmetic, &[]);
-                    if let Some(remembered) = memory.actions.get_mut(&action.name) {
-                        remembered.decision = Some(decision);
-                        remembered.decision_key = Some(key);
-                    }
+                let numbers = (current, current);
+                let stay = DecisionOutcome::Stay;
+                let decision = evidence::decision(pass, action, stay, numbers, &reason, &arithmetic, &[]);
+                if let Some(remembered) = memory.actions.get_mut(&action.name) {
+                    remembered.take_in(action, decision, pass.seen.now);
                 }
                 stays.push(format!("{}: {reason}", action.name));
             }
@@ -362,22 +361,19 @@ async fn begin(
     };
     info!(policy = pass.name, change = journals.change.name_any(), %from, %to, "a Change begins");
     pass.ctx.recorder.begun(pass.object, &journals.change);
-    let key = format!("begun {sequence}");
-    keep(
+    let proposal = approved.proposal();
+    let mut decision = evidence::decision(
         pass,
-        memory,
         action,
-        &key,
+        DecisionOutcome::Begun,
         (from, to),
-        approved.proposal(),
+        &proposal.reason,
+        &proposal.arithmetic,
         approved.checks(),
     );
-    if let Some(decision) = memory
-        .actions
-        .get_mut(&action.name)
-        .and_then(|action| action.decision.as_mut())
-    {
-        decision.change = Some(journals.change.name_any());
+    decision.change = Some(journals.change.name_any());
+    if let Some(remembered) = memory.actions.get_mut(&action.name) {
+        remembered.begun(decision);
     }
     let target_name = &pass.object.spec.target_ref.name;
     let hands = Hands::new(
@@ -503,27 +499,22 @@ fn spec(
     }
 }
 
-fn is_new(memory: &Memory, action: &ReplicasAction, key: &str) -> bool {
-    memory
-        .actions
-        .get(&action.name)
-        .is_some_and(|action| action.decision_key.as_deref() != Some(key))
-}
-
+/// Keeps what was decided, and says what is new about it.
 fn keep(
     pass: &Pass<'_>,
     memory: &mut Memory,
     action: &ReplicasAction,
-    key: &str,
+    outcome: DecisionOutcome,
     numbers: (Replicas, Replicas),
     proposal: &Proposal,
     checks: &[CheckResult],
-) {
-    let decision = evidence::decision(pass, action, numbers, &proposal.reason, &proposal.arithmetic, checks);
-    if let Some(remembered) = memory.actions.get_mut(&action.name) {
-        remembered.decision = Some(decision);
-        remembered.decision_key = Some(key.to_owned());
-    }
+) -> News {
+    let (reason, arithmetic) = (&proposal.reason, &proposal.arithmetic);
+    let decision = evidence::decision(pass, action, outcome, numbers, reason, arithmetic, checks);
+    let remembered = memory.actions.get_mut(&action.name);
+    remembered.map_or(News::Nothing, |remembered| {
+        remembered.take_in(action, decision, pass.seen.now)
+    })
 }
 
 /// Keeps a Change that writes nothing: the audit of a recommendation or a refusal.

@@ -215,6 +215,6 @@ async fn theirs(connection: &Connection, namespace: &str, account: &str, rights:
 }
 
 fn given(answer: Result<Option<SubjectAccessReviewStatus>, CallError>) -> Result<bool, String> {
-    let status = answer.map_err(|error| fetch::reason(&error))?;
+    let status = answer.map_err(|error| error.to_string())?;
     Ok(status.is_some_and(|status| status.allowed))
 }
