@@ -26,14 +26,14 @@ use tracing::{info, warn};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The controller's own namespace: its lease, and the Secrets that a MetricSource names.
-    #[arg(long, env = "POD_NAMESPACE", default_value = "flyball-system")]
+    #[arg(long, env = "POD_NAMESPACE", default_value = "flyball-system", value_parser = NonEmptyStringValueParser::new())]
     namespace: String,
     /// Look at policies and workloads of this namespace only, for an installation whose rights end
     /// there. Default: all namespaces.
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
     watch_namespace: Option<String>,
     /// The name of the Lease that elects the leader.
-    #[arg(long, default_value = "flyball")]
+    #[arg(long, default_value = "flyball", value_parser = NonEmptyStringValueParser::new())]
     lease_name: String,
     /// Where /metrics, /healthz, /readyz and /debug/state are served.
     #[arg(long, default_value = "0.0.0.0:8080")]
@@ -256,6 +256,15 @@ mod tests {
         let command = Args::augment_args(clap::Command::new("run"));
         let argument = command.get_arguments().find(|argument| argument.get_id() == "identity");
         assert_eq!(argument.map(clap::Arg::get_env), Some(None));
+    }
+
+    /// A path with an empty namespace is one of all namespaces.
+    #[test]
+    fn nothing_is_named_by_an_empty_text() {
+        for word in ["--namespace=", "--watch-namespace=", "--lease-name="] {
+            assert!(parse(&[word]).is_err(), "{word}");
+            assert!(parse(&[&format!("{word}one")]).is_ok(), "{word}");
+        }
     }
 
     #[test]
