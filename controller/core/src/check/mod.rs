@@ -4,32 +4,52 @@
 //! first that refused. A check is skipped only where an earlier one left it nothing to judge.
 //!
 //! The order, and why:
-//! 1. `Target`, `Ownership`: whether there is something that is ours to change.
-//! 2. `DataQuality`, `Ineffective`, `Cooldown`: whether a change of this kind may be made now.
-//! 3. `Rate`, then `Bounds`: how far. As in HPA, the bounds come last, so nothing leaves them.
-//! 4. `OpenChange`: only a larger increase supersedes, so the final number must be known.
+//! 1. `Target`, `Ownership`, `Pause`: whether there is something that is ours to change, and now.
+//! 2. `DataQuality`, `Coverage`, `Rollout`, `Veto`, `Ineffective`, `Cooldown`: whether a change of this
+//!    kind may be made now.
+//! 3. `Rate`, `Headroom`, `Budget`, then `Bounds`: how far. As in HPA, the bounds come last, so nothing
+//!    leaves them.
+//! 4. `OpenChange`, `Approval`: only a larger increase supersedes, and one number is approved, so the
+//!    final number must be known.
 //! 5. `DryRun`: the API server is asked last, about exactly what would be written.
 //!
 //! A number outside of its bounds goes to the nearer bound at once, without rate, cooldown and latch:
-//! the bounds are the policy author's word on what is safe, the rest are habits within.
+//! the bounds are the policy author's word on what is safe, the rest are habits within. What lies
+//! outside of the author's power stays: a quota has no more room because `min` is higher, and the budget
+//! over all policies is the operator's word. Then it goes as far towards the bound as they let it, so a
+//! number that is approved can lie short of the bound it came from, never beyond the other.
+//!
+//! The bounds are those of the pass: a schedule raises the lower one, and where an action may go to
+//! zero, the last replica is a bound until there has been nothing to do for long enough.
 
+mod approval;
 mod bounds;
+mod budget;
 mod cooldown;
+mod coverage;
+mod headroom;
 mod latch;
 mod open;
 mod ownership;
+mod pause;
 mod quality;
 mod rate;
 mod review;
+mod rollout;
+mod surge;
 mod undo;
+mod veto;
+mod world;
 
+pub use coverage::LEAST_COVERAGE;
 pub use review::{Approved, Candidate, Refused};
+pub use surge::OpenStep;
 pub use undo::{Undo, undo_decrease, undo_increase};
+pub use world::{Approval, Budget, Coverage, Headroom, OpenChange, Owner, Paused, Target, World};
 
 use crate::{
-    decide::{Direction, Facts, Inputs, Proposal},
+    decide::{Direction, Facts, Inputs, Limits, Proposal},
     policy::{Replicas, ReplicasAction},
-    signal::Finite,
     time::Timestamp,
 };
 use review::{Finding, Review};
@@ -181,17 +201,26 @@ pub fn shape(
 ) -> Result<Candidate, Refused> {
     let (from, direction) = (proposal.from, proposal.direction);
     let history = &facts.history;
+    let limits = match direction {
+        Direction::Up => Limits::of(action, now),
+        Direction::Down => Limits::downwards(action, inputs, history, now),
+    };
     let mut review = Review::of(proposal);
     if let Some(why) = review.target(ownership::target(&world.target)) {
         return review.skip_rest(&why);
     }
     review.note(Check::Ownership, ownership::owners(&world.owners));
+    review.note(Check::Pause, pause::pause(direction, &world.paused));
     review.note(Check::DataQuality, quality::data(direction, action, inputs));
-    if let Some(bound) = bounds::nearer(from, direction, action.bounds) {
+    review.note(Check::Coverage, coverage::coverage(direction, &world.coverage));
+    review.note(Check::Rollout, rollout::rollout(direction, facts));
+    review.note(Check::Veto, veto::veto(direction, action, inputs));
+    if let Some(bound) = bounds::nearer(from, direction, limits.bounds) {
         let why = format!("{from} replicas are out of bounds: to {bound} at once, and no further");
-        for check in [Check::Ineffective, Check::Cooldown, Check::Rate] {
-            review.note(check, Finding::Skip(why.clone()));
-        }
+        review.note(Check::Ineffective, Finding::Skip(why.clone()));
+        let spike = cooldown::spike(direction, history, now);
+        review.note(Check::Cooldown, spike.unwrap_or_else(|| Finding::Skip(why.clone())));
+        review.note(Check::Rate, Finding::Skip(why));
         review.limit(bound);
     } else {
         review.note(
@@ -199,11 +228,24 @@ pub fn shape(
             latch::latch(direction, action, inputs, history, now),
         );
         review.note(Check::Cooldown, cooldown::cooldown(direction, action, history, now));
-        let finding = rate::rate(from, review.to(), direction, action, history, now);
-        review.note(Check::Rate, finding);
+        review.of_number(Check::Rate, |to| rate::rate(from, to, direction, action, history, now));
     }
-    review.how_far(bounds::bounds(from, review.to(), direction, action.bounds));
-    let open = open::supersede(direction, review.to(), &world.open);
-    review.open(open);
+    review.of_number(Check::Headroom, |to| {
+        headroom::headroom(from, to, direction, &world.headroom)
+    });
+    review.of_number(Check::Budget, |to| budget::budget(from, to, direction, &world.budget));
+    let room = room(from, direction, world);
+    review.of_number(Check::Bounds, |to| bounds::bounds(from, to, direction, &limits, room));
+    review.open(|to| open::supersede(direction, to, &world.open));
+    review.of_number(Check::Approval, |to| approval::approval(&world.approval, to));
     review.shaped()
+}
+
+/// How far headroom and budget let a change go.
+fn room(from: Replicas, direction: Direction, world: &World) -> Option<Replicas> {
+    let headroom = headroom::narrowest(direction, &world.headroom).map(|(replicas, _)| replicas);
+    match direction {
+        Direction::Up => headroom,
+        Direction::Down => headroom.max(budget::fewest(from, &world.budget)),
+    }
 }

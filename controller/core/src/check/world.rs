@@ -81,7 +81,8 @@ pub struct World {
     pub paused: Paused,
     /// How far the ranges that a decrease rests on are filled.
     pub coverage: Coverage,
-    /// How many replicas there is room for.
+    /// How many replicas there is room for, in the direction of what is checked: for an increase the
+    /// most there may be, for a decrease (and the undoing of an increase) the fewest.
     pub headroom: Vec<Headroom>,
     /// What all policies together may still take away.
     pub budget: Budget,

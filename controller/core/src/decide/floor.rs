@@ -44,10 +44,15 @@ impl<'a> Limits<'a> {
                 },
                 lowest: Lowest::Schedule { name, replicas },
             },
-            None => Self {
-                bounds: action.bounds,
-                lowest: Lowest::Min,
-            },
+            None => Self::unraised(action),
+        }
+    }
+
+    /// The action's bounds, whatever its schedules say.
+    pub(crate) fn unraised(action: &'a ReplicasAction) -> Self {
+        Self {
+            bounds: action.bounds,
+            lowest: Lowest::Min,
         }
     }
 

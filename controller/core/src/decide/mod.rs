@@ -19,7 +19,7 @@ mod spike;
 mod stabilize;
 mod zero;
 
-pub(crate) use floor::Limits;
+pub(crate) use floor::{Limits, Lowest};
 pub use history::{HISTORY_CAP, History, Latch, Recommendation, RolloutStart, ScaleEvent};
 pub use latch::SIGNAL_MOVED;
 pub(crate) use latch::moved_since;
@@ -158,6 +158,18 @@ struct Wish {
     alerts: Vec<Alert>,
 }
 
+impl Wish {
+    /// A wish that no law made.
+    fn bare(desired: Replicas, reason: String) -> Self {
+        Self {
+            desired,
+            reason,
+            arithmetic: Vec::new(),
+            alerts: Vec::new(),
+        }
+    }
+}
+
 /// What `action` wants, and its history with this pass in it: the new recommendation is appended,
 /// what has no influence any more is dropped, and a latch is lifted once it expires or demand or signal
 /// move.
@@ -170,6 +182,7 @@ struct Wish {
 pub fn decide(action: &ReplicasAction, inputs: &Inputs<'_>, facts: &Facts, now: Timestamp) -> (Decision, History) {
     let mut history = history::pruned(&facts.history, action, inputs, now);
     rollout::note(&mut history, facts, now);
+    spike::note(&mut history, action, facts, None, now);
     zero::note(&mut history, action, inputs, facts.current, now);
     let limits = Limits::of(action, now);
     let pass = pass::Pass {

@@ -1,9 +1,8 @@
 //! One pass of one action, in order.
 
 use super::{
-    Decision, Direction, Facts, History, Inputs, Limits, Proposal, Wish, fallback,
-    floor::Lowest,
-    replicas, rollout, spike, stabilize,
+    Decision, Direction, Facts, History, Inputs, Limits, Lowest, Proposal, Wish, fallback, replicas, rollout, spike,
+    stabilize,
     zero::{self, Activity},
 };
 use crate::{
@@ -30,7 +29,7 @@ struct Unable {
 impl Pass<'_> {
     pub(super) fn decide(&self, history: &mut History) -> Decision {
         let current = self.facts.current;
-        let decision = match &self.action.zero {
+        match &self.action.zero {
             Some(zero) if current.get() == 0 => self.from_zero(zero, history),
             _ if current.get() == 0 && self.action.bounds.min.get() > 0 => {
                 // Whoever hands it back should not find that a fallback is overdue.
@@ -45,9 +44,7 @@ impl Pass<'_> {
                     Err(unable) => self.without_law(unable, history),
                 },
             },
-        };
-        spike::note(history, self.action, self.facts, None, self.now);
-        decision
+        }
     }
 
     /// What needs no law: a number outside of its bounds goes to the nearer one.
@@ -153,7 +150,7 @@ impl Pass<'_> {
         spike::note(history, self.action, self.facts, Some(wish.desired), self.now);
         let (to, note) = stabilize::stabilize(self.facts.current, wish.desired, history, self.action, self.now);
         stabilize::record(history, wish.desired, self.now, self.action);
-        self.settle(to.max(least), wish, note, history)
+        self.settle(to.max(least).min(self.limits.bounds.max), wish, note, history)
     }
 
     /// The law can't say what it wants.

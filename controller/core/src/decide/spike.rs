@@ -1,6 +1,6 @@
 //! A spike: while it lasts nothing is taken away, as in Knative's panic mode.
 
-use super::{Facts, History};
+use super::{Facts, History, PodPhase};
 use crate::{
     decimal::Decimal,
     policy::{Replicas, ReplicasAction},
@@ -25,7 +25,7 @@ pub(super) fn note(
         return;
     };
     let end = now + spike.hold;
-    let least = Decimal::of(spike.factor).times(Decimal::replicas(serving(facts, action, now)));
+    let least = Decimal::of(spike.factor).times(Decimal::replicas(serving(facts)));
     let begins = desired.is_some_and(|desired| Decimal::replicas(desired).compare(least) != Ordering::Less);
     history.spike_until = if begins {
         Some(end)
@@ -44,4 +44,15 @@ pub(crate) fn lasts(history: &History, now: Timestamp) -> Option<Span> {
         .spike_until
         .filter(|until| now < *until)
         .map(|until| until.since(now))
+}
+
+/// The pods that serve, at least 1. A pod that is ready serves, whatever time its metrics need.
+fn serving(facts: &Facts) -> Replicas {
+    let ready = facts.pods.as_ref().map(|pods| {
+        let ready = pods.0.iter().filter(|pod| {
+            pod.phase == PodPhase::Running && !pod.terminating && pod.ready.is_some_and(|condition| condition.ready)
+        });
+        Replicas::nearest(i64::try_from(ready.count()).unwrap_or(i64::MAX))
+    });
+    ready.unwrap_or(facts.current).max(Replicas::nearest(1))
 }
