@@ -21,7 +21,8 @@ pub(super) fn note(history: &mut History, facts: &Facts, now: Timestamp) {
 
 /// Keeps a step to one above the number at the start of the rollout.
 pub(super) fn capped(wish: Wish, step: &Step, current: Replicas, history: &History) -> Wish {
-    let Some(RolloutStart { replicas: start, .. }) = history.rollout else {
+    // From zero there is nothing that could compound.
+    let Some(start) = history.rollout.map(|rollout| rollout.replicas).filter(|start| start.get() > 0) else {
         return wish;
     };
     let added = step.up.added_to(start);

@@ -9,6 +9,7 @@ mod check;
 mod decide;
 mod evaluate;
 mod laws;
+mod options;
 mod template;
 mod undo;
 mod verify;
