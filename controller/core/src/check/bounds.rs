@@ -45,11 +45,19 @@ pub(super) fn bounds(
         _ => format!("the smallest is {limits}"),
     };
     if within != bounded {
-        let what = format!("{within} on the way to {bounded}, as far as the checks before allow: {smallest}, max is {max}");
-        if within == to { Finding::Pass(what) } else { Finding::Clamp(within, what) }
+        let what =
+            format!("{within} on the way to {bounded}, as far as the checks before allow: {smallest}, max is {max}");
+        if within == to {
+            Finding::Pass(what)
+        } else {
+            Finding::Clamp(within, what)
+        }
     } else if within == to {
         Finding::Pass(format!("{to} lies from {limits} to max {max}"))
     } else {
-        Finding::Clamp(within, format!("{to} asked for, {within} allowed: {smallest}, max is {max}"))
+        Finding::Clamp(
+            within,
+            format!("{to} asked for, {within} allowed: {smallest}, max is {max}"),
+        )
     }
 }

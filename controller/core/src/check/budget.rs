@@ -16,7 +16,9 @@ pub(super) fn budget(from: Replicas, to: Replicas, direction: Direction, budget:
     let what = format!("all policies may take away {per_minute} replicas in a minute, and took {taken}");
     let allowed = fewest(from, budget).map_or(to, |fewest| to.max(fewest));
     if Direction::between(from, allowed) != Some(direction) {
-        Finding::Refuse(format!("{what}; wait a minute, or let the installation's operator raise the limit"))
+        Finding::Refuse(format!(
+            "{what}; wait a minute, or let the installation's operator raise the limit"
+        ))
     } else if allowed == to {
         Finding::Pass(what)
     } else {

@@ -18,7 +18,9 @@ pub(super) fn coverage(direction: Direction, coverage: &Coverage) -> Finding {
             let what = format!("the longest range of {query} is filled to {percent} %");
             if fraction.get() < LEAST_COVERAGE {
                 let least = plain(LEAST_COVERAGE * 100.0);
-                Finding::Refuse(format!("{what}, and a decrease needs {least} %; wait until it is filled"))
+                Finding::Refuse(format!(
+                    "{what}, and a decrease needs {least} %; wait until it is filled"
+                ))
             } else {
                 Finding::Pass(what)
             }

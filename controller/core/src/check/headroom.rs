@@ -22,7 +22,13 @@ pub(super) fn headroom(from: Replicas, to: Replicas, direction: Direction, limit
     if direction == Direction::Down && !unknown.is_empty() {
         return Finding::Refuse(format!("{unknown}; nothing is taken away until it is"));
     }
-    let noted = |what: String| if unknown.is_empty() { what } else { format!("{what}; {unknown}") };
+    let noted = |what: String| {
+        if unknown.is_empty() {
+            what
+        } else {
+            format!("{what}; {unknown}")
+        }
+    };
     let Some((most, limit)) = narrowest(direction, limits) else {
         return Finding::Pass(noted("no limit is known".to_owned()));
     };

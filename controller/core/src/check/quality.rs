@@ -48,7 +48,9 @@ impl Used {
         let mut rules: BTreeSet<&str> = action.when.iter().map(String::as_str).collect();
         // These are needed whatever their onError: without them there is neither a verification nor a
         // way to tell that there is nothing to do.
-        let demand = verification.and_then(|v| v.demand.as_ref()).map(|demand| &demand.signal);
+        let demand = verification
+            .and_then(|v| v.demand.as_ref())
+            .map(|demand| &demand.signal);
         let zero = action.zero.as_ref().map(|zero| &zero.signal);
         let mut needed: BTreeSet<&str> = demand.into_iter().chain(zero).map(String::as_str).collect();
         let mut resources: BTreeSet<&ResourceOf> = BTreeSet::new();

@@ -61,7 +61,11 @@ impl OpenStep {
         let (was, is) = (self.demand, demand);
         let text = |value: Finite| crate::decimal::plain(value.get());
         if !self.grew(was, is) {
-            return Err(format!("the demand was {} at the proposal and is {}", text(was), text(is)));
+            return Err(format!(
+                "the demand was {} at the proposal and is {}",
+                text(was),
+                text(is)
+            ));
         }
         let filled_at = self.filled_at();
         if now < filled_at {

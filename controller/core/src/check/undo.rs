@@ -5,7 +5,7 @@ use super::{
     rollout, veto,
 };
 use crate::{
-    decide::{Direction, Facts, Inputs, Limits, Proposal, asked},
+    decide::{Asked, Direction, Facts, Inputs, Limits, Proposal, asked},
     decimal::plain,
     policy::{Bounds, Law, Replicas, ReplicasAction},
     signal::Finite,
@@ -50,7 +50,10 @@ pub fn undo_increase(
         Check::Ownership,
         ownership::still_ours(&world.owners, undo.from, facts.current),
     );
-    review.note(Check::Pause, skip("an undoing goes on while everything else is frozen or paused"));
+    review.note(
+        Check::Pause,
+        skip("an undoing goes on while everything else is frozen or paused"),
+    );
     review.note(Check::DataQuality, quality::data(DOWN, action, inputs));
     review.note(Check::Coverage, coverage::coverage(DOWN, &world.coverage));
     review.note(Check::Rollout, rollout::rollout(DOWN, facts));
@@ -171,7 +174,7 @@ fn not_below_the_signals(
     let Undo { from, to, .. } = undo;
     let asked = match &action.law {
         Law::Step(_) => None,
-        Law::Metrics(law) => match asked(law, inputs, facts, now) {
+        Law::Metrics(law) => match asked(action, law, inputs, facts, now) {
             Ok(asked) => Some(asked),
             Err(why) => {
                 return Finding::Refuse(format!(
@@ -182,7 +185,7 @@ fn not_below_the_signals(
     };
     let limits = Limits::downwards(action, inputs, &facts.history, now);
     let Bounds { min, max } = limits.bounds;
-    let Some((desired, reason, _)) = asked.filter(|(desired, ..)| (*desired).min(max) > to.max(min)) else {
+    let Some(Asked { desired, reason, .. }) = asked.filter(|asked| asked.desired.min(max) > to.max(min)) else {
         return bounds::bounds(from, to, Direction::Down, &limits, fewest);
     };
     let floor = desired.min(max);

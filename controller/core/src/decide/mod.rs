@@ -23,8 +23,8 @@ pub(crate) use floor::{Limits, Lowest};
 pub use history::{HISTORY_CAP, History, Latch, Recommendation, RolloutStart, ScaleEvent};
 pub use latch::SIGNAL_MOVED;
 pub(crate) use latch::moved_since;
-pub(crate) use metrics::asked;
-pub use pods::{Pod, PodPhase, PodReady, PodUsage, Pods, Requests};
+pub(crate) use metrics::{Asked, NoNumber, asked};
+pub use pods::{Pod, PodPhase, PodReady, PodUsage, Pods, RequestError, Requests};
 pub(crate) use spike::lasts as spike_lasts;
 
 use crate::{
@@ -156,6 +156,11 @@ struct Wish {
     reason: String,
     arithmetic: Vec<String>,
     alerts: Vec<Alert>,
+    /// Whether all that it rests on is known. Where it isn't, `desired` is not less than the present
+    /// number, and nothing else may be taken away on the strength of it either.
+    may_decrease: bool,
+    /// Whether any of it was measured, and not substituted.
+    measured: bool,
 }
 
 impl Wish {
@@ -166,6 +171,8 @@ impl Wish {
             reason,
             arithmetic: Vec::new(),
             alerts: Vec::new(),
+            may_decrease: false,
+            measured: false,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! One pass of one action, in order.
 
 use super::{
-    Decision, Direction, Facts, History, Inputs, Limits, Lowest, Proposal, Wish, fallback, replicas, rollout, spike,
-    stabilize,
+    Decision, Direction, Facts, History, Inputs, Limits, Lowest, NoNumber, Proposal, Wish, fallback, replicas, rollout,
+    spike, stabilize,
     zero::{self, Activity},
 };
 use crate::{
@@ -17,13 +17,6 @@ pub(super) struct Pass<'a> {
     pub facts: &'a Facts,
     pub limits: Limits<'a>,
     pub now: Timestamp,
-}
-
-/// Why a law asks for nothing.
-struct Unable {
-    reason: String,
-    /// Nothing that it reads can be used: the time without data goes on.
-    no_data: bool,
 }
 
 impl Pass<'_> {
@@ -41,7 +34,7 @@ impl Pass<'_> {
                 Some((to, reason)) => self.settle(to, Wish::bare(to, reason), None, history),
                 None => match self.law() {
                     Ok(wish) => self.by_law(wish, history),
-                    Err(unable) => self.without_law(unable, history),
+                    Err(no_number) => self.without_number(&no_number, history),
                 },
             },
         }
@@ -61,33 +54,37 @@ impl Pass<'_> {
         }
     }
 
-    fn law(&self) -> Result<Wish, Unable> {
-        let wish = replicas::wish(self.action, self.inputs, self.facts, self.now);
-        match (&self.action.law, wish) {
-            (Law::Step(_), Ok(wish))
-                if wish.desired <= self.facts.current && !fallback::any_rule_answered(self.action, self.inputs) =>
-            {
-                Err(Unable {
-                    reason: wish.reason,
-                    no_data: true,
-                })
-            }
-            (_, Ok(wish)) => Ok(wish),
-            (_, Err(reason)) => Err(Unable { reason, no_data: true }),
+    /// What the law asks for. A step none of whose rules is answered has no data, unless it asks for more
+    /// on what little there is.
+    fn law(&self) -> Result<Wish, NoNumber> {
+        let wish = replicas::wish(self.action, self.inputs, self.facts, self.now)?;
+        let by_step = matches!(self.action.law, Law::Step(_));
+        if by_step && wish.desired <= self.facts.current && !fallback::any_rule_answered(self.action, self.inputs) {
+            return Err(NoNumber::NoData(wish.reason));
         }
+        Ok(wish)
     }
 
     /// What the law asks for, through stabilisation.
     fn by_law(&self, wish: Wish, history: &mut History) -> Decision {
         let (action, current) = (self.action, self.facts.current);
-        fallback::note(history, false, self.now);
+        fallback::note(history, !wish.measured, self.now);
         let mut wish = match &action.law {
             Law::Step(step) => rollout::capped(wish, step, current, history),
             Law::Metrics(_) => wish,
         };
         spike::note(history, action, self.facts, Some(wish.desired), self.now);
         let (mut to, mut note) = stabilize::stabilize(current, wish.desired, history, action, self.now);
-        stabilize::record(history, wish.desired, self.now, action);
+        let mut recommended = wish.desired;
+        if !wish.measured {
+            // Substitutes are no data, so the fallback counts beside them.
+            let (least, remark) = fallback::raised(action, history, current, self.now);
+            if least > to {
+                (to, note) = (least, remark);
+            }
+            recommended = recommended.max(least);
+        }
+        stabilize::record(history, recommended, self.now, action);
         if let Some(zero) = action.zero.as_ref().filter(|_| self.limits.bounds.min.get() == 0) {
             match self.to_zero(zero, &wish, history) {
                 Some(Ok(why)) => {
@@ -112,7 +109,7 @@ impl Pass<'_> {
     /// window remembers of before is answered by that. Everything else stands: rates, cooldowns and
     /// budgets may make several steps of it, and an unusable metric keeps all of it from happening.
     fn to_zero(&self, zero: &Zero, wish: &Wish, history: &History) -> Option<Result<String, String>> {
-        (wish.desired.get() <= 1).then(|| zero::may_go(zero, self.inputs, history, self.now))
+        (wish.desired.get() <= 1 && wish.may_decrease).then(|| zero::may_go(zero, self.inputs, history, self.now))
     }
 
     /// At zero, with a signal that says when there is anything to do.
@@ -125,9 +122,14 @@ impl Pass<'_> {
                 self.stay_or_rise(why, history)
             }
             Activity::Unknown(why) => {
-                let no_data = self.law().is_err_and(|unable| unable.no_data);
-                fallback::note(history, no_data, self.now);
-                self.stay_or_rise(format!("at zero, and whether there is anything to do is not known: {why}"), history)
+                let law = self.law();
+                if !matches!(law, Err(NoNumber::Held(_))) {
+                    fallback::note(history, !law.is_ok_and(|wish| wish.measured), self.now);
+                }
+                self.stay_or_rise(
+                    format!("at zero, and whether there is anything to do is not known: {why}"),
+                    history,
+                )
             }
         }
     }
@@ -145,7 +147,7 @@ impl Pass<'_> {
                 reason: format!("{why}; {}", wish.reason),
                 ..wish
             },
-            Err(unable) => Wish::bare(least, format!("{why}; to {least}, since {}", unable.reason)),
+            Err(no_number) => Wish::bare(least, format!("{why}; to {least}, since {no_number}")),
         };
         spike::note(history, self.action, self.facts, Some(wish.desired), self.now);
         let (to, note) = stabilize::stabilize(self.facts.current, wish.desired, history, self.action, self.now);
@@ -153,10 +155,19 @@ impl Pass<'_> {
         self.settle(to.max(least).min(self.limits.bounds.max), wish, note, history)
     }
 
-    /// The law can't say what it wants.
-    fn without_law(&self, unable: Unable, history: &mut History) -> Decision {
-        fallback::note(history, unable.no_data, self.now);
-        self.stay_or_rise(unable.reason, history)
+    /// The law can't say what it wants. Where a signal holds everything, the fallback is held too, and
+    /// whether there would be data is not known.
+    fn without_number(&self, no_number: &NoNumber, history: &mut History) -> Decision {
+        match no_number {
+            NoNumber::NoData(reason) => {
+                fallback::note(history, true, self.now);
+                self.stay_or_rise(reason.clone(), history)
+            }
+            NoNumber::Held(_) => {
+                stabilize::record(history, self.facts.current, self.now, self.action);
+                stay(no_number.to_string())
+            }
+        }
     }
 
     /// Stays, unless a schedule or a fallback raises.
@@ -184,7 +195,9 @@ impl Pass<'_> {
             ));
         }
         let remaining = spike::lasts(history, self.now)?;
-        Some(format!("a spike lasts for another {remaining}, and nothing is taken away until it is over"))
+        Some(format!(
+            "a spike lasts for another {remaining}, and nothing is taken away until it is over"
+        ))
     }
 
     /// From a stabilised wish to a decision.
@@ -194,6 +207,7 @@ impl Pass<'_> {
             mut reason,
             mut arithmetic,
             alerts,
+            ..
         } = wish;
         arithmetic.extend(note.clone());
         let from = self.facts.current;

@@ -22,7 +22,11 @@ pub(super) fn note(history: &mut History, facts: &Facts, now: Timestamp) {
 /// Keeps a step to one above the number at the start of the rollout.
 pub(super) fn capped(wish: Wish, step: &Step, current: Replicas, history: &History) -> Wish {
     // From zero there is nothing that could compound.
-    let Some(start) = history.rollout.map(|rollout| rollout.replicas).filter(|start| start.get() > 0) else {
+    let Some(start) = history
+        .rollout
+        .map(|rollout| rollout.replicas)
+        .filter(|start| start.get() > 0)
+    else {
         return wish;
     };
     let added = step.up.added_to(start);
@@ -31,11 +35,17 @@ pub(super) fn capped(wish: Wish, step: &Step, current: Replicas, history: &Histo
         return wish;
     }
     let mut arithmetic = wish.arithmetic;
-    arithmetic.push(format!("a rollout began at {start}: at most {start} + {} until it is over", step.up));
+    arithmetic.push(format!(
+        "a rollout began at {start}: at most {start} + {} until it is over",
+        step.up
+    ));
     Wish {
         desired: most,
-        reason: format!("{}; a rollout is under way, so one step from {start} is the most", wish.reason),
+        reason: format!(
+            "{}; a rollout is under way, so one step from {start} is the most",
+            wish.reason
+        ),
         arithmetic,
-        alerts: wish.alerts,
+        ..wish
     }
 }

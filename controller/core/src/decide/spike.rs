@@ -1,6 +1,6 @@
 //! A spike: while it lasts nothing is taken away, as in Knative's panic mode.
 
-use super::{Facts, History, PodPhase};
+use super::{Facts, History};
 use crate::{
     decimal::Decimal,
     policy::{Replicas, ReplicasAction},
@@ -49,9 +49,7 @@ pub(crate) fn lasts(history: &History, now: Timestamp) -> Option<Span> {
 /// The pods that serve, at least 1. A pod that is ready serves, whatever time its metrics need.
 fn serving(facts: &Facts) -> Replicas {
     let ready = facts.pods.as_ref().map(|pods| {
-        let ready = pods.0.iter().filter(|pod| {
-            pod.phase == PodPhase::Running && !pod.terminating && pod.ready.is_some_and(|condition| condition.ready)
-        });
+        let ready = pods.0.iter().filter(|pod| pod.is_ready() && !pod.terminating);
         Replicas::nearest(i64::try_from(ready.count()).unwrap_or(i64::MAX))
     });
     ready.unwrap_or(facts.current).max(Replicas::nearest(1))

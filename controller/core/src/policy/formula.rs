@@ -73,10 +73,10 @@ impl Formula {
     }
 
     /// Its value, given that of each of its signals.
-    pub fn value(&self, signals: &BTreeMap<String, Finite>) -> Result<Finite, FormulaError> {
+    pub fn value(&self, signals: &BTreeMap<&str, Finite>) -> Result<Finite, FormulaError> {
         let mut context = cel::Context::default();
         for (name, value) in signals {
-            context.add_variable_from_value(name.clone(), value.get());
+            context.add_variable_from_value((*name).to_owned(), value.get());
         }
         match self.program.execute(&context) {
             Ok(cel::Value::Float(number)) => {

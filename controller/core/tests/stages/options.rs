@@ -95,7 +95,12 @@ pub fn with_history(mut facts: Facts, change: impl FnOnce(&mut History)) -> Fact
 }
 
 /// One pass: where it goes, and why.
-pub fn pass(action: &ReplicasAction, observed: &Observed, facts: &Facts, seconds: i64) -> (Option<i64>, String, History) {
+pub fn pass(
+    action: &ReplicasAction,
+    observed: &Observed,
+    facts: &Facts,
+    seconds: i64,
+) -> (Option<i64>, String, History) {
     let (decision, history) = decide(action, &observed.inputs(), facts, at(seconds));
     match decision {
         Decision::Propose(proposal) => {

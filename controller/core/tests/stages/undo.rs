@@ -167,7 +167,13 @@ fn what_keeps_decreases_back_keeps_an_undoing_of_an_increase_back() {
             ..case.facts
         };
         let back = undo_decrease(&case.action, undo(4, 8), &facts, &case.world).unwrap();
-        for check in [Check::Coverage, Check::Rollout, Check::Veto, Check::Cooldown, Check::Headroom] {
+        for check in [
+            Check::Coverage,
+            Check::Rollout,
+            Check::Veto,
+            Check::Cooldown,
+            Check::Headroom,
+        ] {
             said(back.checks(), check, Verdict::Skipped, &["waits for nothing"]);
         }
     }
@@ -199,7 +205,12 @@ fn an_undoing_leaves_what_a_disruption_budget_needs() {
 fn an_undoing_ends_at_the_floor_of_a_schedule() {
     let mut case = case();
     case.action.schedules = vec![schedule("office", 3000, 4000, 6)];
-    case.goes(6, Check::Bounds, Verdict::Clamped, &["4 asked for, 6 allowed", "6 by schedule office"]);
+    case.goes(
+        6,
+        Check::Bounds,
+        Verdict::Clamped,
+        &["4 asked for, 6 allowed", "6 by schedule office"],
+    );
     case.action.schedules = vec![schedule("office", 3000, 4000, 8)];
     case.refused(Check::Bounds, &["8 by schedule office"]);
     case.action.schedules = vec![schedule("office", 3000, 3600, 8)];
@@ -214,7 +225,9 @@ fn an_undoing_leaves_the_last_replica_until_there_is_nothing_to_do() {
             verification: Some(verification()),
             ..to_zero()
         },
-        observed: observed().signal("jobs", number(3600, jobs)).signal("load", number(3600, 0.0)),
+        observed: observed()
+            .signal("jobs", number(3600, jobs))
+            .signal("load", number(3600, 0.0)),
         facts: with_history(facts(3), |history| history.idle_since = Some(at(since))),
         ..case()
     };
@@ -234,7 +247,10 @@ fn an_increase_is_held_if_what_the_metrics_ask_for_is_not_known() {
     };
     // The number is fresh, but asks for nothing.
     case.observed = observed().signal("load", number(3600, -1.0));
-    case.refused(Check::Bounds, &["what the metrics ask for is not known", "the 8 are held"]);
+    case.refused(
+        Check::Bounds,
+        &["what the metrics ask for is not known", "the 8 are held"],
+    );
 }
 
 #[test]

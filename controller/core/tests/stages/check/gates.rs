@@ -42,7 +42,10 @@ fn frozen_and_paused_nothing_goes_forward(
         up: why(up, "no budget"),
         down: why(down, "sale"),
     };
-    for (to, passes, field, reason) in [(8, increase, "spec.pause.up", "no budget"), (2, decrease, "spec.pause.down", "sale")] {
+    for (to, passes, field, reason) in [
+        (8, increase, "spec.pause.up", "no budget"),
+        (2, decrease, "spec.pause.down", "sale"),
+    ] {
         let case = with_world(5, to, |world| world.paused = paused.clone());
         if passes {
             case.goes(to, Check::Pause, Verdict::Passed, &["nothing is frozen"]);
@@ -51,7 +54,10 @@ fn frozen_and_paused_nothing_goes_forward(
         let refused = case.refused(Check::Pause, &[]);
         let mut parts = Vec::new();
         if frozen {
-            parts.extend(["the installation is frozen: incident 7, says ann", "until the freeze is lifted"]);
+            parts.extend([
+                "the installation is frozen: incident 7, says ann",
+                "until the freeze is lifted",
+            ]);
         }
         if if to > 5 { up } else { down } {
             parts.extend([reason, field]);
@@ -74,12 +80,24 @@ fn a_decrease_needs_filled_ranges() {
     let unknown = Coverage::Unknown("count_over_time timed out".to_owned());
     for (coverage, passes, parts) in [
         (Coverage::NotNeeded, true, vec!["nothing looks back"]),
-        (filled(1.0), true, vec!["sum(rate(http_requests_total[5m])) is filled to 100 %"]),
+        (
+            filled(1.0),
+            true,
+            vec!["sum(rate(http_requests_total[5m])) is filled to 100 %"],
+        ),
         (filled(0.9), true, vec!["90 %"]),
         (filled(27.0 / 30.0), true, vec!["90 %"]),
-        (filled(0.8996), false, vec!["filled to 89.9 %", "a decrease needs 90 %", "wait until"]),
+        (
+            filled(0.8996),
+            false,
+            vec!["filled to 89.9 %", "a decrease needs 90 %", "wait until"],
+        ),
         (filled(0.0), false, vec!["filled to 0 %"]),
-        (unknown, false, vec!["not known: count_over_time timed out", "nothing is taken away"]),
+        (
+            unknown,
+            false,
+            vec!["not known: count_over_time timed out", "nothing is taken away"],
+        ),
     ] {
         for (from, to) in [(8, 5), (30, 20)] {
             let case = with_world(from, to, |world| world.coverage = coverage.clone());
@@ -91,7 +109,12 @@ fn a_decrease_needs_filled_ranges() {
         }
         // An increase may come from what little is known.
         let up = with_world(5, 8, |world| world.coverage = coverage.clone());
-        up.goes(8, Check::Coverage, Verdict::Passed, &["an increase needs no filled range"]);
+        up.goes(
+            8,
+            Check::Coverage,
+            Verdict::Passed,
+            &["an increase needs no filled range"],
+        );
     }
 }
 
@@ -106,7 +129,12 @@ fn during_a_rollout_decreases_are_refused() {
     };
     rolling(8, 5).refused(Check::Rollout, &["3 of 8 updated", "wait until it is over"]);
     rolling(30, 20).refused(Check::Rollout, &["3 of 8 updated"]);
-    rolling(5, 8).goes(8, Check::Rollout, Verdict::Passed, &["3 of 8 updated", "the number at its start"]);
+    rolling(5, 8).goes(
+        8,
+        Check::Rollout,
+        Verdict::Passed,
+        &["3 of 8 updated", "the number at its start"],
+    );
     case(8, 5).goes(5, Check::Rollout, Verdict::Passed, &["no rollout"]);
 }
 
@@ -178,16 +206,31 @@ fn what_is_not_known_forbids_a_decrease_alone() {
         let Err(refused) = vetoed(8, 5, reading).run() else {
             panic!("passed")
         };
-        said(&refused.checks, Check::Veto, Verdict::Refused, &["holdDownWhile upstream is not known", &quality]);
-        said(&refused.checks, Check::DataQuality, Verdict::Refused, &["holdDownWhile upstream", &quality]);
+        said(
+            &refused.checks,
+            Check::Veto,
+            Verdict::Refused,
+            &["holdDownWhile upstream is not known", &quality],
+        );
+        said(
+            &refused.checks,
+            Check::DataQuality,
+            Verdict::Refused,
+            &["holdDownWhile upstream", &quality],
+        );
     }
 }
 
 #[test]
 fn all_that_forbids_is_named() {
     let mut case = vetoed(8, 5, Some(reading(Quality::Fresh, 3600, &[("a", 0.95)])));
-    case.observed = case.observed.veto("queue", reading(Quality::Fresh, 3600, &[("a", 7.0)]));
-    case.refused(Check::Veto, &["upstream holds: latency is 0.95", "queue holds: latency is 7"]);
+    case.observed = case
+        .observed
+        .veto("queue", reading(Quality::Fresh, 3600, &[("a", 7.0)]));
+    case.refused(
+        Check::Veto,
+        &["upstream holds: latency is 0.95", "queue holds: latency is 7"],
+    );
 }
 
 #[test]
@@ -201,7 +244,8 @@ fn one_number_is_approved() {
     with(granted(8)).goes(8, Check::Approval, Verdict::Passed, &["ann approved 8"]);
     with(granted(7)).refused(Check::Approval, &["ann approved 7 replicas", "it would be 8 now"]);
     with(granted(9)).refused(Check::Approval, &["ann approved 9", "approve 8"]);
-    with(Approval::Awaited(Some("web-17".to_owned()))).refused(Check::Approval, &["waits for approval; flyball approve web-17"]);
+    with(Approval::Awaited(Some("web-17".to_owned())))
+        .refused(Check::Approval, &["waits for approval; flyball approve web-17"]);
     with(Approval::Awaited(None)).refused(Check::Approval, &["the change to 8 waits for approval"]);
     // What counts is the number that would be written.
     let mut clamped = Case {
@@ -230,7 +274,11 @@ fn every_check_reports_whatever_the_others_say() {
     };
     case.facts = with_events(case.facts, &[(3599, 9, 8)]);
     let Err(refused) = case.run() else { panic!("passed") };
-    let verdicts: Vec<(Check, Verdict)> = refused.checks.iter().map(|result| (result.check, result.verdict)).collect();
+    let verdicts: Vec<(Check, Verdict)> = refused
+        .checks
+        .iter()
+        .map(|result| (result.check, result.verdict))
+        .collect();
     let (refused, passed, skipped) = (Verdict::Refused, Verdict::Passed, Verdict::Skipped);
     assert_eq!(
         verdicts,

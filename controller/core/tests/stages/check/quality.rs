@@ -19,7 +19,13 @@ use std::collections::BTreeMap;
 fn by_two() -> ReplicasAction {
     let of = |name: &str| {
         let of = Number::Signal(name.to_owned());
-        metric(name, Measure::Total { of, target: average(100.0) })
+        metric(
+            name,
+            Measure::Total {
+                of,
+                target: average(100.0),
+            },
+        )
     };
     metrics(vec![of("load"), of("queue")])
 }
@@ -49,7 +55,12 @@ fn only_what_is_ignored_may_be_missing(#[case] on_error: OnError, #[case] passes
     for queue in bad {
         let case = down(on_error, queue);
         if passes {
-            case.goes(5, Check::DataQuality, Verdict::Passed, &["1 of 2 readings are fresh; left out: signal queue"]);
+            case.goes(
+                5,
+                Check::DataQuality,
+                Verdict::Passed,
+                &["1 of 2 readings are fresh; left out: signal queue"],
+            );
         } else {
             case.refused(Check::DataQuality, &["signal queue"]);
         }
@@ -61,7 +72,10 @@ fn only_what_is_ignored_may_be_missing(#[case] on_error: OnError, #[case] passes
 fn one_metric_at_least_must_be_left() {
     for bad in unusable(3600) {
         let mut case = down(OnError::Ignore, Some(bad.clone()));
-        case.observed = case.observed.define(signal("load", OnError::Ignore)).signal("load", bad);
+        case.observed = case
+            .observed
+            .define(signal("load", OnError::Ignore))
+            .signal("load", bad);
         case.refused(Check::DataQuality, &["every metric is left out"]);
     }
 }
@@ -96,7 +110,8 @@ fn a_decrease_needs_the_signal_of_zero() {
         let quality = unusable.quality().to_string();
         with(unusable).refused(Check::DataQuality, &["signal jobs", &quality]);
     }
-    with(reading(Quality::Fresh, 3600, &[("a", 1.0), ("b", 1.0)])).refused(Check::DataQuality, &["signal jobs is no number"]);
+    with(reading(Quality::Fresh, 3600, &[("a", 1.0), ("b", 1.0)]))
+        .refused(Check::DataQuality, &["signal jobs is no number"]);
 }
 
 #[test]
@@ -155,7 +170,12 @@ fn usage_must_be_known_too() {
         },
         ..case(8, 5)
     };
-    with(Some(Ok(BTreeMap::from([("pod-0".to_owned(), used)])))).goes(5, Check::DataQuality, Verdict::Passed, &["1 readings are fresh"]);
+    with(Some(Ok(BTreeMap::from([("pod-0".to_owned(), used)])))).goes(
+        5,
+        Check::DataQuality,
+        Verdict::Passed,
+        &["1 readings are fresh"],
+    );
     with(Some(Ok(BTreeMap::new()))).refused(Check::DataQuality, &["the usage of cpu is known of no pod"]);
     with(Some(Err("503".to_owned()))).refused(Check::DataQuality, &["the usage of cpu is not known: 503"]);
     with(None).refused(Check::DataQuality, &["the usage of cpu was not read"]);

@@ -78,7 +78,12 @@ fn a_bound_that_there_is_no_room_for_is_not_forced() {
     up.world.headroom.clear();
     up.goes(5, Check::Bounds, Verdict::Clamped, &["2 asked for, 5 allowed"]);
     let down = within(30, 20, &[("PodDisruptionBudget web", Some(25))]);
-    down.goes(25, Check::Bounds, Verdict::Passed, &["25 on the way to 20", "max is 20"]);
+    down.goes(
+        25,
+        Check::Bounds,
+        Verdict::Passed,
+        &["25 on the way to 20", "max is 20"],
+    );
     // Within the bounds nothing leaves them, however much room there is.
     within(5, 30, &[("nodes", Some(100))]).goes(20, Check::Bounds, Verdict::Clamped, &["max is 20"]);
     within(5, 1, &[("PodDisruptionBudget web", Some(1))]).goes(2, Check::Bounds, Verdict::Clamped, &["min is 2"]);
@@ -118,7 +123,12 @@ fn all_policies_together_have_a_budget(
     let what = if to > from { "takes nothing away" } else { what.as_str() };
     match expect {
         Some(expect) if expect == to => case.goes(to, Check::Budget, Verdict::Passed, &[what]),
-        Some(expect) => case.goes(expect, Check::Budget, Verdict::Clamped, &[what, &format!("{expect} allowed")]),
+        Some(expect) => case.goes(
+            expect,
+            Check::Budget,
+            Verdict::Clamped,
+            &[what, &format!("{expect} allowed")],
+        ),
         None => {
             case.refused(Check::Budget, &[what, "wait a minute"]);
         }
@@ -132,7 +142,10 @@ fn the_narrowest_of_all_counts() {
         per_minute: Some(10),
         taken: 0,
     };
-    case.action.down.limits = vec![crate::build::limit(super::ONE, 60), crate::build::limit(flyball_core::policy::Amount::Pods(15), 60)];
+    case.action.down.limits = vec![
+        crate::build::limit(super::ONE, 60),
+        crate::build::limit(flyball_core::policy::Amount::Pods(15), 60),
+    ];
     case.goes(10, Check::Rate, Verdict::Clamped, &["5 allowed"]);
     case.goes(10, Check::Headroom, Verdict::Clamped, &["8 allowed"]);
     case.goes(10, Check::Budget, Verdict::Clamped, &["10 allowed"]);
@@ -148,16 +161,34 @@ fn scheduled(from: i64, to: i64, floor: i64) -> Case {
 
 #[test]
 fn a_schedule_raises_the_lower_bound() {
-    scheduled(9, 3, 6).goes(6, Check::Bounds, Verdict::Clamped, &["3 asked for, 6 allowed", "6 by schedule office"]);
-    scheduled(9, 7, 6).goes(7, Check::Bounds, Verdict::Passed, &["7 lies from 6 by schedule office to max 20"]);
+    scheduled(9, 3, 6).goes(
+        6,
+        Check::Bounds,
+        Verdict::Clamped,
+        &["3 asked for, 6 allowed", "6 by schedule office"],
+    );
+    scheduled(9, 7, 6).goes(
+        7,
+        Check::Bounds,
+        Verdict::Passed,
+        &["7 lies from 6 by schedule office to max 20"],
+    );
     scheduled(6, 3, 6).refused(Check::Bounds, &["6 by schedule office", "only when it is over"]);
     // Never above max.
-    scheduled(20, 3, 30).refused(Check::Bounds, &["20 by schedule office, which asks for 30 and ends at max"]);
+    scheduled(20, 3, 30).refused(
+        Check::Bounds,
+        &["20 by schedule office, which asks for 30 and ends at max"],
+    );
     // Below it, at once and no further, without rate and cooldown.
     let mut below = scheduled(3, 15, 6);
     below.action.up.limits = vec![crate::build::limit(super::ONE, 60)];
     below.observed = Observed::default();
-    below.goes(6, Check::Rate, Verdict::Skipped, &["3 replicas are out of bounds: to 6 at once"]);
+    below.goes(
+        6,
+        Check::Rate,
+        Verdict::Skipped,
+        &["3 replicas are out of bounds: to 6 at once"],
+    );
     // Outside of its window it is none.
     let mut over = scheduled(9, 3, 6);
     over.action.schedules = vec![schedule("office", 3000, 3600, 6)];

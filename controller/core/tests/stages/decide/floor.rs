@@ -34,7 +34,13 @@ fn below_the_floor_it_goes_up_to_it_at_once_without_data() {
 #[test]
 fn the_highest_floor_that_counts_now_is_the_smallest_number() {
     // 3 are asked for; the check says how far it may go.
-    check(&action(), &at_load(300.0), &facts(9), "3", &["no fewer than 8 by schedule noon"]);
+    check(
+        &action(),
+        &at_load(300.0),
+        &facts(9),
+        "3",
+        &["no fewer than 8 by schedule noon"],
+    );
     check(
         &action(),
         &at_load(300.0),
@@ -44,7 +50,13 @@ fn the_highest_floor_that_counts_now_is_the_smallest_number() {
     );
     let mut action = action();
     action.schedules.pop();
-    check(&action, &at_load(300.0), &facts(8), "3", &["no fewer than 5 by schedule office"]);
+    check(
+        &action,
+        &at_load(300.0),
+        &facts(8),
+        "3",
+        &["no fewer than 5 by schedule office"],
+    );
     // It ends where its window ends, and one below min is none.
     action.schedules = vec![schedule("office", 3000, 3600, 5), schedule("low", 0, 9999, 1)];
     check(&action, &at_load(300.0), &facts(4), "3", &[]);
@@ -58,7 +70,13 @@ fn a_floor_ends_at_max_and_says_so() {
     let part = "fewer than 20 by schedule sale, which asks for 30 and ends at max";
     check(&action, &Observed::default(), &facts(7), "20", &[part]);
     check(&action, &at_load(300.0), &facts(20), "-", &["only 20 by schedule sale"]);
-    check(&action, &at_load(300.0), &facts(25), "20", &["25 replicas are more than max 20"]);
+    check(
+        &action,
+        &at_load(300.0),
+        &facts(25),
+        "20",
+        &["25 replicas are more than max 20"],
+    );
 }
 
 #[test]
@@ -67,7 +85,11 @@ fn a_floor_is_none_of_a_fallback_s_business() {
     let mut action = action();
     action.fallback = Some(crate::options::fallback(600, 12));
     let outage = Observed::default().signal("load", reading(Quality::Error, 3600, &[]));
-    let since = |seconds: i64| with_history(facts(8), |history| history.no_data_since = Some(crate::build::at(seconds)));
+    let since = |seconds: i64| {
+        with_history(facts(8), |history| {
+            history.no_data_since = Some(crate::build::at(seconds))
+        })
+    };
     check(&action, &outage, &since(3001), "-", &["without data for 9m59s"]);
     check(&action, &outage, &since(3000), "12", &["fallback 12 counts"]);
     assert_eq!(facts(8).current, n(8));

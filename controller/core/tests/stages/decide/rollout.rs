@@ -49,7 +49,13 @@ fn during_a_rollout_nothing_is_taken_away() {
     let part = "a rollout is under way (3 of 8 updated), and nothing is taken away until it is over";
     let low = Observed::default().signal("load", number(3600, 300.0));
     check(&ratio(average(100.0)), &low, &rolling(8, 8), "-", &[part]);
-    check(&ratio(average(100.0)), &low, &rolling(25, 8), "-", &["more than max 20", part]);
+    check(
+        &ratio(average(100.0)),
+        &low,
+        &rolling(25, 8),
+        "-",
+        &["more than max 20", part],
+    );
     let still = Observed::default().rule("Slow", quiet(0));
     check(&step(HALF, HALF), &still, &rolling(8, 8), "-", &[part]);
     // The bounds are still reached from below.
@@ -71,7 +77,13 @@ fn during_a_rollout_steps_do_not_compound(#[case] up: Amount, #[case] current: i
     let slow = Observed::default().rule("Slow", firing(&[("a", 0.7)]));
     check(&step(up, HALF), &slow, &rolling(current, 8), expect, &["Slow fires"]);
     if current > 8 {
-        check(&step(up, HALF), &slow, &rolling(current, 8), expect, &["one step from 8 is the most", "a rollout began at 8"]);
+        check(
+            &step(up, HALF),
+            &slow,
+            &rolling(current, 8),
+            expect,
+            &["one step from 8 is the most", "a rollout began at 8"],
+        );
     }
 }
 

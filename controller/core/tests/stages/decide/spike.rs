@@ -61,7 +61,10 @@ fn only_pods_that_serve_are_counted() {
         pods: Some(three),
         ..facts(3)
     };
-    assert_eq!(pass(&action(), &at_load(200.0), &facts, 3600).2.spike_until, Some(at(3660)));
+    assert_eq!(
+        pass(&action(), &at_load(200.0), &facts, 3600).2.spike_until,
+        Some(at(3660))
+    );
 }
 
 #[test]
@@ -72,7 +75,13 @@ fn while_a_spike_lasts_nothing_is_taken_away() {
     // More is still added.
     check(&action(), &at_load(900.0), &lasting(8, 3630), "9", &[]);
     // Not even a number above max is taken back.
-    check(&action(), &at_load(300.0), &lasting(25, 3630), "-", &["more than max 20", part]);
+    check(
+        &action(),
+        &at_load(300.0),
+        &lasting(25, 3630),
+        "-",
+        &["more than max 20", part],
+    );
     check(&action(), &at_load(300.0), &lasting(25, 3600), "20", &[]);
     // Nor by the step law.
     let by_step = ReplicasAction {
@@ -97,7 +106,10 @@ fn a_spike_is_renewed_while_it_lasts_and_forgotten_after() {
     assert_eq!(until(&lasting(4, 9999), &at_load(400.0)), Some(at(3660)));
     // Without the option there is none.
     let plain = ratio(average(100.0));
-    assert_eq!(pass(&plain, &at_load(800.0), &lasting(4, 3650), 3600).2.spike_until, None);
+    assert_eq!(
+        pass(&plain, &at_load(800.0), &lasting(4, 3650), 3600).2.spike_until,
+        None
+    );
 }
 
 #[test]
@@ -116,6 +128,15 @@ fn the_window_remembers_what_was_asked_for_meanwhile() {
     windowed.down.stabilization = crate::build::secs(300);
     let facts = with_recommendations(lasting(8, 3601), &[]);
     let seen = |seconds: i64, load: f64| (seconds, Observed::default().signal("load", number(seconds, load)));
-    let numbers = run(&windowed, facts, vec![seen(3600, 500.0), seen(3700, 300.0), seen(3899, 300.0), seen(3900, 300.0)]);
+    let numbers = run(
+        &windowed,
+        facts,
+        vec![
+            seen(3600, 500.0),
+            seen(3700, 300.0),
+            seen(3899, 300.0),
+            seen(3900, 300.0),
+        ],
+    );
     assert_eq!(numbers, [8, 5, 5, 3]);
 }

@@ -1,12 +1,12 @@
 use super::{NOW, action, events, one_reading, proposal, quality, rule_state};
 use crate::{
-    build::{Observed, at, facts, finite, firing, n, reading, secs, world},
+    build::{Observed, at, facts, finite, firing, n, reading, secs, signal, world},
     options::{fallback, headroom, pass, pods, schedule, spike, to_zero, veto, with_history},
 };
 use flyball_core::{
     check::{Approval, Budget, Coverage, Headroom, Undo, World, shape, undo_decrease, undo_increase},
     decide::{Decision, Direction, Facts, Recommendation, RolloutStart, decide},
-    policy::{Law, ReplicasAction, Schedule},
+    policy::{Law, OnError, ReplicasAction, Schedule},
     signal::{Quality, Reading},
 };
 use proptest::{collection::vec, option, prelude::*};
@@ -57,9 +57,25 @@ fn seen() -> impl Strategy<Value = Observed> {
         3 => one_reading(),
         1 => Just(reading(Quality::Fresh, NOW, &[("", 0.0)])),
     ];
-    let readings = (one_reading(), load, one_reading(), one_reading(), jobs(), one_reading(), one_reading());
-    (rule_state(), readings).prop_map(|(state, (rule, load, requests, verification, jobs, database, upstream))| {
+    let readings = (
+        one_reading(),
+        load,
+        one_reading(),
+        one_reading(),
+        jobs(),
+        one_reading(),
+        one_reading(),
+    );
+    let on_error = prop_oneof![
+        2 => Just(OnError::HoldDown),
+        1 => Just(OnError::Hold),
+        1 => Just(OnError::Ignore),
+        2 => (0.0..3000.0f64).prop_map(|number| OnError::Substitute(finite(number))),
+    ];
+    (rule_state(), readings, on_error).prop_map(|(state, readings, on_error)| {
+        let (rule, load, requests, verification, jobs, database, upstream) = readings;
         Observed::default()
+            .define(signal("load", on_error))
             .rule("Slow", state)
             .reading("Slow", rule)
             .signal("load", load)
@@ -81,33 +97,41 @@ fn known() -> impl Strategy<Value = Facts> {
     );
     let recommendations = vec((NOW - 700..NOW, 0..50i64), 0..6);
     let pods_known = option::of((0..30usize, 0..10usize));
-    (prop_oneof![1 => Just(0), 3 => 0..50i64], events(), recommendations, remembered, any::<bool>(), pods_known).prop_map(
-        |(current, events, recommendations, (spike, no_data, idle, rollout, observing), rolling, known)| {
-            let facts = with_history(facts(current), |history| {
-                history.events = events;
-                history.recommendations = recommendations
-                    .iter()
-                    .map(|(when, replicas)| Recommendation {
-                        at: at(*when),
-                        replicas: n(*replicas),
-                    })
-                    .collect();
-                history.spike_until = spike.map(at);
-                history.no_data_since = no_data.map(at);
-                history.idle_since = idle.map(at);
-                history.rollout = rollout.map(|replicas| RolloutStart {
-                    at: at(NOW - 60),
-                    replicas: n(replicas),
-                });
-                history.observing_since = at(observing);
-            });
-            Facts {
-                rollout: (rolling && rollout.is_some()).then(|| "1 of 9 updated".to_owned()),
-                pods: known.map(|(ready, unready)| pods(ready, unready)),
-                ..facts
-            }
-        },
+    (
+        prop_oneof![1 => Just(0), 3 => 0..50i64],
+        events(),
+        recommendations,
+        remembered,
+        any::<bool>(),
+        pods_known,
     )
+        .prop_map(
+            |(current, events, recommendations, (spike, no_data, idle, rollout, observing), rolling, known)| {
+                let facts = with_history(facts(current), |history| {
+                    history.events = events;
+                    history.recommendations = recommendations
+                        .iter()
+                        .map(|(when, replicas)| Recommendation {
+                            at: at(*when),
+                            replicas: n(*replicas),
+                        })
+                        .collect();
+                    history.spike_until = spike.map(at);
+                    history.no_data_since = no_data.map(at);
+                    history.idle_since = idle.map(at);
+                    history.rollout = rollout.map(|replicas| RolloutStart {
+                        at: at(NOW - 60),
+                        replicas: n(replicas),
+                    });
+                    history.observing_since = at(observing);
+                });
+                Facts {
+                    rollout: (rolling && rollout.is_some()).then(|| "1 of 9 updated".to_owned()),
+                    pods: known.map(|(ready, unready)| pods(ready, unready)),
+                    ..facts
+                }
+            },
+        )
 }
 
 /// Any world in which nobody else is about.
@@ -125,21 +149,24 @@ fn around() -> impl Strategy<Value = World> {
     let limits = vec(option::weighted(0.9, 0..60i64), 0..3);
     let budget = (option::of(0..30u32), 0..20u32);
     let paused = (any::<bool>(), any::<bool>(), any::<bool>());
-    (coverage, approval, limits, budget, paused).prop_map(|(coverage, approval, limits, (per_minute, taken), paused)| {
-        let mut world = World {
-            coverage,
-            approval,
-            headroom: limits.into_iter().map(|limit| headroom("quota", limit)).collect(),
-            budget: Budget { per_minute, taken },
-            ..world()
-        };
-        let why = |set: bool| set.then(|| "by hand".to_owned());
-        // Mostly none, or little would ever pass.
-        if paused.0 && paused.1 && paused.2 {
-            (world.paused.frozen, world.paused.up, world.paused.down) = (why(paused.0), why(paused.1), why(paused.2));
-        }
-        world
-    })
+    (coverage, approval, limits, budget, paused).prop_map(
+        |(coverage, approval, limits, (per_minute, taken), paused)| {
+            let mut world = World {
+                coverage,
+                approval,
+                headroom: limits.into_iter().map(|limit| headroom("quota", limit)).collect(),
+                budget: Budget { per_minute, taken },
+                ..world()
+            };
+            let why = |set: bool| set.then(|| "by hand".to_owned());
+            // Mostly none, or little would ever pass.
+            if paused.0 && paused.1 && paused.2 {
+                (world.paused.frozen, world.paused.up, world.paused.down) =
+                    (why(paused.0), why(paused.1), why(paused.2));
+            }
+            world
+        },
+    )
 }
 
 /// The number after a pass, with whatever is decided carried out.
@@ -150,7 +177,10 @@ fn after(action: &ReplicasAction, observed: &Observed, facts: &Facts) -> i64 {
 
 fn floor(schedules: &[Schedule]) -> i64 {
     let counts = schedules.iter().filter(|schedule| schedule.window.contains(at(NOW)));
-    counts.map(|schedule| i64::from(schedule.replicas.get())).max().unwrap_or(0)
+    counts
+        .map(|schedule| i64::from(schedule.replicas.get()))
+        .max()
+        .unwrap_or(0)
 }
 
 /// What is decided, and a proposal that no decision would make.
