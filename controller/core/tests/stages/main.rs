@@ -8,6 +8,7 @@ mod build;
 mod check;
 mod decide;
 mod evaluate;
+mod fleet;
 mod formula;
 mod laws;
 mod template;

@@ -1,5 +1,5 @@
 mod history;
-mod ratio;
+mod metrics;
 mod step;
 
 use crate::build::{Observed, at, facts, finite, firing, number, quiet, ratio, reading, rule, step, value};
