@@ -8,6 +8,8 @@ mod build;
 mod check;
 mod decide;
 mod evaluate;
+mod fleet;
+mod formula;
 mod laws;
 mod options;
 mod template;

@@ -1,7 +1,7 @@
 mod fallback;
 mod floor;
 mod history;
-mod ratio;
+mod metrics;
 mod rollout;
 mod spike;
 mod step;
