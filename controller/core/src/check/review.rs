@@ -145,16 +145,16 @@ impl Review {
         });
     }
 
-    /// The number as shaped so far.
-    pub(super) fn to(&self) -> Replicas {
-        self.0.to
-    }
-
-    fn refused(&self, check: Check) -> bool {
-        self.0
-            .checks
-            .iter()
-            .any(|result| result.check == check && result.verdict == Verdict::Refused)
+    /// The check that left no number for those after it.
+    fn nothing_left(&self) -> Option<Check> {
+        let refused = |result: &&CheckResult| {
+            result.verdict == Verdict::Refused
+                && matches!(
+                    result.check,
+                    Check::Rate | Check::Headroom | Check::Budget | Check::Bounds
+                )
+        };
+        self.0.checks.iter().find(refused).map(|result| result.check)
     }
 
     /// Notes the target. `Some`: there is nothing to change, so no other check makes sense.
@@ -172,26 +172,27 @@ impl Review {
         };
     }
 
-    /// Notes the bounds, if the rate left something to bound.
-    pub(super) fn how_far(&mut self, finding: Finding) {
-        let finding = if self.refused(Check::Rate) {
-            Finding::Skip("the rate leaves nothing to bound".to_owned())
-        } else {
-            finding
+    /// Notes a check of the number, unless an earlier one left no number.
+    pub(super) fn of_number(&mut self, check: Check, finding: impl FnOnce(Replicas) -> Finding) {
+        let finding = match self.nothing_left() {
+            Some(before) => Finding::Skip(format!("{before} leaves nothing to judge")),
+            None => finding(self.0.to),
         };
-        self.note(Check::Bounds, finding);
+        self.note(check, finding);
     }
 
     /// Notes the open Change, if there is still a number to compare it with.
-    pub(super) fn open(&mut self, (finding, supersedes): (Finding, Option<String>)) {
-        if self.refused(Check::Rate) || self.refused(Check::Bounds) {
-            self.note(
-                Check::OpenChange,
-                Finding::Skip("nothing is left to open a Change for".to_owned()),
-            );
-        } else {
-            self.note(Check::OpenChange, finding);
-            self.0.supersedes = supersedes;
+    pub(super) fn open(&mut self, open: impl FnOnce(Replicas) -> (Finding, Option<String>)) {
+        match self.nothing_left() {
+            Some(before) => {
+                let why = format!("{before} leaves nothing to open a Change for");
+                self.note(Check::OpenChange, Finding::Skip(why));
+            }
+            None => {
+                let (finding, supersedes) = open(self.0.to);
+                self.note(Check::OpenChange, finding);
+                self.0.supersedes = supersedes;
+            }
         }
     }
 

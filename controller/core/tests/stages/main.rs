@@ -11,6 +11,7 @@ mod evaluate;
 mod fleet;
 mod formula;
 mod laws;
+mod options;
 mod template;
 mod undo;
 mod verify;

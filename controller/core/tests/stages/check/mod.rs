@@ -1,5 +1,9 @@
+mod gates;
 mod how_far;
 mod latch;
+mod quality;
+mod room;
+mod surge;
 
 use crate::build::{
     Observed, at, average, facts, n, number, quiet, ratio, reading, step, unusable, verification, with_events, world,
