@@ -135,8 +135,9 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub signal: Option<String>,
-    /// A CEL expression over signals, such as `max(rps / 100.0, queue / 30.0)`. Numbers are doubles:
-    /// write `1.0`.
+    /// A CEL expression over signals that are one number each, such as `max(rps / 100, queue / 30)`:
+    /// `+ - * /`, comparisons, `&& || !`, `condition ? a : b` and the functions min, max, clamp, ceil,
+    /// floor and abs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub formula: Option<String>,
