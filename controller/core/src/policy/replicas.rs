@@ -184,7 +184,7 @@ pub enum Measure {
         /// Its target.
         target: TotalTarget,
     },
-    /// A number for each pod (HPA's Pods, Resource and ContainerResource).
+    /// A number for each pod (HPA's Pods, Resource and `ContainerResource`).
     Pods {
         /// The numbers.
         of: PodNumbers,
@@ -369,4 +369,3 @@ pub struct ReplicasAction {
     /// Whether each change waits for somebody's approval.
     pub approval: bool,
 }
-
