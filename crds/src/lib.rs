@@ -19,8 +19,8 @@ pub use change::*;
 pub use duration::Duration;
 pub use metric_source::*;
 pub use policy::*;
-pub use replicas::*;
 pub use reason::{ConditionType, Reason};
+pub use replicas::*;
 pub use shared::*;
 pub use status::*;
 

@@ -144,7 +144,7 @@ fn formula(path: &str, text: &str, names: &Names, errors: &mut Errors) -> Option
         errors.add(path, error);
         return None;
     };
-    let position = word(text, name).map(|offset| Position::of(text, offset));
+    let position = word(text, name.trim_end_matches("()")).map(|offset| Position::of(text, offset));
     if names.is_per_pod(name) {
         let message = format!(
             "names {}, which has one number for each pod (perPod); name a signal that adds them up, such as sum(...)",

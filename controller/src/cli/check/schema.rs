@@ -46,6 +46,12 @@ pub(super) fn read(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<M
                 .flatten()
                 .filter_map(Value::as_str)
                 .collect();
+            if schema["format"] == "date-time" && text.parse::<jiff::Timestamp>().is_err() {
+                return wrong(format!(
+                    "{} is not a time with its offset; write for example 2026-12-01T08:00:00Z",
+                    shorten(text)
+                ));
+            }
             if choices.is_empty() || choices.contains(&text.as_str()) {
                 return Some(Value::String(text.clone()));
             }
