@@ -3,7 +3,7 @@
 //! Passes read only from here, so a quiet minute costs no request. A copy may be old; that is safe,
 //! because every write carries the version that it was decided on.
 
-use super::{pods::Pods, target};
+use super::{nodes::Nodes, pods::Pods, target};
 use crate::client::chain;
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
 use futures::{StreamExt, future};
@@ -95,6 +95,8 @@ pub struct Cluster {
     pub secrets: Store<Secret>,
     /// The pods, by owner.
     pub pods: Pods,
+    /// The nodes, where all namespaces are looked at.
+    pub nodes: Nodes,
     /// The targets, by allowed kind.
     pub targets: Arc<BTreeMap<ScaleKind, Result<Targets, KindError>>>,
 }
@@ -130,6 +132,8 @@ impl Cluster {
             scaled_objects,
             secrets: watch(Api::namespaced(client.clone(), own_namespace)),
             pods: Pods::watch(client, scope),
+            // Nodes have no namespace, and say nothing where the pods of others are not known.
+            nodes: scope.map_or_else(|| Nodes::watch(client), |_| Nodes::none()),
             targets: Arc::new(targets),
         };
         (cluster, woken)

@@ -3,6 +3,9 @@
 pub mod cluster;
 pub mod credentials;
 pub mod envelope;
+pub mod headroom;
+mod keep;
+pub mod nodes;
 pub mod owners;
 pub mod pods;
 pub mod quantity;
@@ -10,6 +13,7 @@ pub mod rollout;
 pub mod source;
 pub mod sources;
 pub mod target;
+pub mod wire;
 
 use crate::metrics::Metrics;
 use cluster::{Cluster, KindError};

@@ -85,9 +85,8 @@ fn scale(suffix: &str) -> Option<(i128, i32)> {
             if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
                 return None;
             }
-            let power: i32 = exponent
-                .parse()
-                .unwrap_or(if exponent.starts_with('-') { -99 } else { 99 });
+            let beyond = if exponent.starts_with('-') { -99 } else { 99 };
+            let power: i32 = exponent.parse().unwrap_or(beyond);
             decimal(power.clamp(-99, 99))
         }
     }

@@ -6,6 +6,7 @@ use crate::{
     cli::fetch::{self, Connection, ReadError, Scope},
     observe::{
         cluster::{Cluster, KindError, ScaleKind, Targets},
+        nodes::Nodes,
         pods::Pods,
     },
 };
@@ -114,6 +115,7 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         scaled_objects: scaled.map(|(resource, objects)| dynamic_store(resource, objects)),
         secrets: store(Vec::new()),
         pods: Pods::none(),
+        nodes: Nodes::none(),
         targets: Arc::new(allowed.into_iter().map(with_objects).collect()),
     };
     let vertical = vertical.iter().filter_map(vertical_target).collect();

@@ -1,6 +1,6 @@
 //! The pods in memory, found by owner, and what they take of each node.
 
-use super::wire::{PodWire, SetWire};
+use crate::observe::wire::{PodWire, SetWire, instant};
 use flyball_core::{
     decide::{Pod, PodPhase, PodReady, Requests},
     policy::Resource,
@@ -138,7 +138,7 @@ impl Index {
                 .metadata
                 .creation_timestamp
                 .as_ref()
-                .map(super::wire::instant)
+                .map(instant)
                 .unwrap_or_default(),
             ready: seen.ready(),
             started_at: seen.started_at(),

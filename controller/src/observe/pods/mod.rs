@@ -5,51 +5,26 @@
 //! numerous objects of a cluster, so they are not kept as objects but as what is read of them.
 
 mod index;
-mod wire;
 
 pub use index::{Held, Placed};
-pub use wire::{NodeWire, PodWire, SetWire, TaintWire};
 
-use super::cluster::within;
+use super::{
+    cluster::within,
+    keep::{Progress, keep},
+    wire::{PodWire, SetWire},
+};
 use flyball_core::decide;
-use futures::StreamExt;
 use index::{Index, Uid};
-use kube::{
-    Api, Client, Resource,
-    api::ListParams,
-    runtime::{WatchStreamExt, watcher},
-};
-use serde::de::DeserializeOwned;
+use kube::{Client, runtime::watcher};
 use serde_json::Value;
-use std::{
-    fmt::Debug,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
-    time::Duration,
-};
-use tokio::{pin, sync::watch, time::sleep};
-use tracing::{info, warn};
-
-/// How many objects of the first list are asked for at once. Each answer is held as a whole.
-pub(super) const PAGE: u32 = 200;
-/// How soon it is asked again whether a right was given.
-const AGAIN: Duration = Duration::from_secs(30);
-
-/// How far a watch has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// The first list is not in.
-    Listing,
-    /// Everything is there.
-    In,
-    /// It may not be read, or is not.
-    Out,
-}
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::watch;
 
 /// The pods, as far as they may be read. Copies are the same pods.
 #[derive(Clone)]
 pub struct Pods {
     index: Arc<RwLock<Index>>,
-    pods: watch::Receiver<Progress>,
+    progress: watch::Receiver<Progress>,
     sets: watch::Receiver<Progress>,
     scope: Option<Arc<str>>,
 }
@@ -58,7 +33,7 @@ impl Pods {
     /// Watches the pods and ReplicaSets of a namespace, or of all.
     pub fn watch(client: &Client, scope: Option<&str>) -> Self {
         let index: Arc<RwLock<Index>> = Arc::default();
-        let pods = keep(within::<PodWire>(client, scope), "pods are not counted", {
+        let progress = keep(within::<PodWire>(client, scope), "pods are not counted", {
             let index = Arc::clone(&index);
             move |event| apply(&index, event)
         });
@@ -68,7 +43,7 @@ impl Pods {
         });
         Self {
             index,
-            pods,
+            progress,
             sets,
             scope: scope.map(Into::into),
         }
@@ -78,7 +53,7 @@ impl Pods {
     pub fn none() -> Self {
         Self {
             index: Arc::default(),
-            pods: watch::channel(Progress::Out).1,
+            progress: watch::channel(Progress::Out).1,
             sets: watch::channel(Progress::Out).1,
             scope: None,
         }
@@ -87,11 +62,15 @@ impl Pods {
     /// These pods and ReplicaSets, once and for all.
     pub fn fixed(pods: &[PodWire], sets: &[SetWire]) -> Self {
         let mut index = Index::default();
-        sets.iter().for_each(|set| index.put_set(set));
-        pods.iter().for_each(|pod| index.put(pod));
+        for set in sets {
+            index.put_set(set);
+        }
+        for pod in pods {
+            index.put(pod);
+        }
         Self {
             index: Arc::new(RwLock::new(index)),
-            pods: watch::channel(Progress::In).1,
+            progress: watch::channel(Progress::In).1,
             sets: watch::channel(Progress::In).1,
             scope: None,
         }
@@ -99,7 +78,7 @@ impl Pods {
 
     /// Waits until both first lists are in, or may not be read.
     pub async fn settled(&self) {
-        for progress in [&self.pods, &self.sets] {
+        for progress in [&self.progress, &self.sets] {
             // A watch that ended has nothing more to wait for.
             drop(
                 progress
@@ -112,7 +91,7 @@ impl Pods {
 
     /// Whether pods are known.
     pub fn known(&self) -> bool {
-        *self.pods.borrow() == Progress::In && *self.sets.borrow() == Progress::In
+        *self.progress.borrow() == Progress::In && *self.sets.borrow() == Progress::In
     }
 
     /// The one namespace that is looked at, if it is not all of them.
@@ -180,87 +159,6 @@ fn apply_set(index: &RwLock<Index>, event: &watcher::Event<SetWire>) {
         watcher::Event::Delete(set) => index.remove_set(set),
         watcher::Event::Init => index.begin_sets(),
         watcher::Event::InitDone => index.end_sets(),
-    }
-}
-
-/// Watches and passes every event on. Where the right is missing, that is said once, and asked for again
-/// now and then: it may be given while we run.
-pub(super) fn keep<K>(
-    api: Api<K>,
-    without: &'static str,
-    on_event: impl Fn(&watcher::Event<K>) + Send + Sync + 'static,
-) -> watch::Receiver<Progress>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let (progress, seen) = watch::channel(Progress::Listing);
-    tokio::spawn(async move {
-        let (kind, mut told) = (K::plural(&()).into_owned(), false);
-        loop {
-            // Asked before it is watched: the watch itself logs every refusal.
-            if let Err(error) = api.list(&ListParams::default().limit(1)).await
-                && forbidden(&error)
-            {
-                progress.send_replace(Progress::Out);
-                if !told {
-                    warn!(kind, "no right to list and watch them: {without}; see flyball doctor");
-                    told = true;
-                }
-                sleep(AGAIN).await;
-                continue;
-            }
-            if told {
-                info!(kind, "may be read now");
-                told = false;
-            }
-            until_refused(api.clone(), &kind, &progress, &on_event).await;
-            progress.send_replace(Progress::Out);
-            sleep(AGAIN).await;
-        }
-    });
-    seen
-}
-
-/// Watches until the server says that it is not allowed.
-async fn until_refused<K>(
-    api: Api<K>,
-    kind: &str,
-    progress: &watch::Sender<Progress>,
-    on_event: &(impl Fn(&watcher::Event<K>) + Send + Sync),
-) where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
-{
-    let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
-    pin!(events);
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(event) => {
-                on_event(&event);
-                if matches!(event, watcher::Event::InitDone) {
-                    progress.send_replace(Progress::In);
-                }
-            }
-            Err(error) => {
-                warn!(%error, kind, "a watch failed; trying again");
-                if refused(&error) {
-                    return;
-                }
-            }
-        }
-    }
-}
-
-fn forbidden(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 403)
-}
-
-fn refused(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::InitialListFailed(error)
-        | watcher::Error::WatchStartFailed(error)
-        | watcher::Error::WatchFailed(error) => forbidden(error),
-        watcher::Error::WatchError(status) => status.code == 403,
-        watcher::Error::NoResourceVersion => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Pods by owner, and what is kept of them.
 
 use super::*;
-use crate::{clock, observe::pods::wire::key};
+use crate::{clock, observe::wire::key};
 use flyball_core::{
     decide::{PodPhase, PodReady},
     policy::{Resource, ResourceOf},

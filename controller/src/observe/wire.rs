@@ -1,4 +1,4 @@
-//! Pods, ReplicaSets and Nodes as far as they are read. What is not named here is skipped while the
+//! Pods, ReplicaSets and Nodes as far as the watches read them. What is not named here is skipped while the
 //! answer is parsed, so a large first list needs little memory.
 
 use crate::observe::quantity::milli;
@@ -222,22 +222,26 @@ impl PodWire {
 
     fn containers_hold(&self, resource: Resource) -> i64 {
         let request = |container: &ContainerWire| container.request(resource).unwrap_or(0);
-        let (mut sidecars, mut starting) = (0_i64, 0_i64);
-        for init in &self.spec.init_containers {
-            if init.is_sidecar() {
-                sidecars = sidecars.saturating_add(request(init));
-                starting = starting.max(sidecars);
-            } else {
-                starting = starting.max(sidecars.saturating_add(request(init)));
-            }
-        }
-        let running = self
-            .spec
-            .containers
-            .iter()
-            .fold(sidecars, |sum, container| sum.saturating_add(request(container)));
-        running.max(starting)
+        let inits = self.spec.init_containers.iter();
+        together(
+            inits.map(|init| (init.is_sidecar(), request(init))),
+            self.spec.containers.iter().map(request),
+        )
     }
+}
+
+/// What containers take together: all that run at the end, or more where an init container needs more.
+/// Init containers come in their order, with whether they go on running beside the others.
+pub fn together(inits: impl Iterator<Item = (bool, i64)>, containers: impl Iterator<Item = i64>) -> i64 {
+    let (mut sidecars, mut starting) = (0_i64, 0_i64);
+    for (is_sidecar, amount) in inits {
+        let beside = sidecars.saturating_add(amount);
+        starting = starting.max(beside);
+        if is_sidecar {
+            sidecars = beside;
+        }
+    }
+    containers.fold(sidecars, i64::saturating_add).max(starting)
 }
 
 /// A ReplicaSet.
