@@ -58,6 +58,8 @@ reasons! {
     SourceNotAllowed,
     /// The MetricSource's server could not be asked or answered with an error.
     SourceUnavailable,
+    /// The MetricSource's server failed several times in a row and is left alone for a pause.
+    CircuitOpen,
     /// A Secret or one of its keys is missing.
     SecretNotFound,
     /// The target does not exist.

@@ -129,6 +129,11 @@ pub const METRICS: &[Doc] = &[
         "Queries without a usable answer",
     ),
     gauge(
+        "flyball_source_circuit_state",
+        &["source", "state"],
+        "1 for the state of a source's circuit breaker, closed, open or half_open; the other states are absent",
+    ),
+    gauge(
         "flyball_replicas_desired",
         &["namespace", "policy", "action"],
         "The replicas that an action asks for",

@@ -123,6 +123,7 @@ async fn readings(
                     let reading = source.read(&query, max_age, now).await;
                     let failed = (reading.quality() == Quality::Error).then_some("error");
                     metrics.queried(source.name(), began.elapsed(), failed);
+                    metrics.circuit(source.name(), source.stage());
                     reading
                 }
                 Err(problem) => Reading::failed(now, problem.to_string()),

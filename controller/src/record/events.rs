@@ -266,6 +266,7 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::SourceNotFound
         | Reason::SourceNotAllowed
         | Reason::SourceUnavailable
+        | Reason::CircuitOpen
         | Reason::SecretNotFound
         | Reason::TargetNotFound
         | Reason::NoScaleSubresource

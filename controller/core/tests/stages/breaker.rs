@@ -50,8 +50,15 @@ fn failed(seconds: Option<u64>) -> Outcome {
     (35, Fail(1), Stage::Open), (74, Refused, Stage::Open),     // 40 s
     (75, Fail(1), Stage::Open), (134, Refused, Stage::Open),    // 60 s, not 80
     (135, Fail(1), Stage::Open), (194, Refused, Stage::Open),
-    (195, Answer, Stage::Closed),
-    (196, Fail(5), Stage::Open), (200, Refused, Stage::Open), (201, Answer, Stage::Closed), // 5 s again
+])]
+#[case::an_answer_after_the_probes_ends_the_outage(&[
+    (0, Fail(5), Stage::Open), (5, Answer, Stage::Closed), (5, Answer, Stage::Closed),
+    (6, Fail(5), Stage::Open), (10, Refused, Stage::Open), (11, Answer, Stage::Closed),
+])]
+#[case::pauses_go_on_growing_while_only_probes_are_answered(&[
+    (0, Fail(5), Stage::Open), (5, Answer, Stage::Closed),
+    (6, Fail(4), Stage::Closed), (6, Fail(1), Stage::Open), (15, Refused, Stage::Open), // 10 s
+    (16, Answer, Stage::Closed), (17, Fail(5), Stage::Open), (36, Refused, Stage::Open), (37, Answer, Stage::Closed),
 ])]
 #[case::a_lost_probe_lets_the_next_go(&[(0, Fail(5), Stage::Open), (5, Leave, Stage::Open), (5, Ask, Stage::HalfOpen)])]
 #[case::what_is_left_counts_nothing(&[(0, Fail(4), Stage::Closed), (0, Leave, Stage::Closed), (0, Fail(1), Stage::Open)])]
@@ -71,7 +78,9 @@ fn a_breaker_goes(#[case] steps: &[(i64, Do, Stage)]) {
         let now = at(*second);
         let context = format!("step {step}: {what:?} at {second} s");
         let mut once = |outcome| {
-            let permit = breaker.ask(now).unwrap_or_else(|outage| panic!("{context}: {outage:?}"));
+            let permit = breaker
+                .ask(now)
+                .unwrap_or_else(|outage| panic!("{context}: {outage:?}"));
             breaker.report(permit, outcome, now);
         };
         match *what {
@@ -106,6 +115,13 @@ fn an_outage_tells_since_when_and_the_last_reason() {
     }
     assert_eq!(fail(4, "reset"), Some((at(4), "reset".to_owned())));
     assert_eq!(fail(9, "no answer"), Some((at(4), "no answer".to_owned())));
+    let permit = breaker.ask(at(19)).unwrap();
+    assert!(permit.is_probe());
+    breaker.report(permit, Outcome::Answered, at(19));
+    let permit = breaker.ask(at(19)).unwrap();
+    assert!(!permit.is_probe());
+    breaker.report(permit, failed(Some(9)), at(20));
+    assert_eq!(breaker.outage().unwrap().since, at(4), "it is the same outage");
 }
 
 proptest! {
