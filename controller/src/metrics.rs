@@ -289,13 +289,13 @@ impl Metrics {
 
     /// The state of a source's circuit breaker.
     pub fn circuit(&self, source: &str, stage: Stage) {
-        let state = match stage {
+        let name = match stage {
             Stage::Closed => "closed",
             Stage::Open => "open",
             Stage::HalfOpen => "half_open",
         };
         self.source_circuit
-            .keep_only(&[("source", source)], ("state", state))
+            .keep_only(&[("source", source)], ("state", name))
             .set(1);
     }
 

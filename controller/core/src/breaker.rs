@@ -144,8 +144,8 @@ impl Breaker {
 
     /// Takes a permit back. One from before the last change of state changes nothing: a query that was sent
     /// before an outage may end long into it.
-    pub fn report(&mut self, permit: Permit, outcome: Outcome, now: Timestamp) {
-        if permit.epoch != self.epoch {
+    pub fn report(&mut self, Permit { epoch, .. }: Permit, outcome: Outcome, now: Timestamp) {
+        if epoch != self.epoch {
             return;
         }
         match (self.state.clone(), outcome) {

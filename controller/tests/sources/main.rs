@@ -6,3 +6,6 @@
 
 mod build;
 mod gate;
+mod rotation;
+mod tls;
+mod token;
