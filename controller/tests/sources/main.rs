@@ -7,5 +7,6 @@
 mod build;
 mod gate;
 mod rotation;
+mod settings;
 mod tls;
 mod token;
