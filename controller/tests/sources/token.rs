@@ -327,12 +327,12 @@ async fn a_silent_token_endpoint_and_a_closed_port_are_told_apart() {
         .local_addr()
         .unwrap()
         .to_string();
-    for (host, part) in [
-        (silent, "no token from 127.0.0.1:"),
-        (closed, "no connection to the token endpoint 127.0.0.1:"),
+    for (host, timeout, part) in [
+        (silent, "50ms", "no token from 127.0.0.1:"),
+        (closed, "60s", "no connection to the token endpoint 127.0.0.1:"),
     ] {
         let spec = MetricSourceSpec {
-            timeout: Some(Duration::new("50ms")),
+            timeout: Some(Duration::new(timeout)),
             ..asks("http://127.0.0.1:9", oauth2(format!("http://{host}/private")))
         };
         let source = source(&spec, &secrets(&[("secret", SECRET)]), &Hands::new());
