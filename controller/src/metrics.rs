@@ -10,7 +10,7 @@ mod table;
 pub use table::{Doc, Kind, METRICS};
 
 use crate::client::CallKind;
-use flyball_core::{check::Check, signal::Quality};
+use flyball_core::{breaker::Stage, check::Check, signal::Quality};
 use flyball_crds::{Direction, Mode, Phase};
 use prometheus_client::{
     encoding::text,
@@ -100,6 +100,7 @@ pub struct Metrics {
     apply_lag: Histogram,
     query_duration: Series<Histogram>,
     query_errors: Series<Counter>,
+    source_circuit: Series<Gauge>,
     replicas_desired: Series<Gauge>,
     replicas_current: Series<Gauge>,
     api_requests: Series<Counter>,
@@ -146,6 +147,7 @@ impl Metrics {
             apply_lag: register(r, "flyball_apply_lag_seconds", seconds()),
             query_duration: register(r, "flyball_query_duration_seconds", Series::new(seconds)),
             query_errors: register(r, "flyball_query_errors_total", Series::new(Counter::default)),
+            source_circuit: register(r, "flyball_source_circuit_state", Series::new(Gauge::default)),
             replicas_desired: register(r, "flyball_replicas_desired", Series::new(Gauge::default)),
             replicas_current: register(r, "flyball_replicas_current", Series::new(Gauge::default)),
             api_requests: register(r, "flyball_api_requests_total", Series::new(Counter::default)),
@@ -285,6 +287,18 @@ impl Metrics {
         }
     }
 
+    /// The state of a source's circuit breaker.
+    pub fn circuit(&self, source: &str, stage: Stage) {
+        let name = match stage {
+            Stage::Closed => "closed",
+            Stage::Open => "open",
+            Stage::HalfOpen => "half_open",
+        };
+        self.source_circuit
+            .keep_only(&[("source", source)], ("state", name))
+            .set(1);
+    }
+
     /// How many replicas an action's target has, and how many the action asks for.
     pub fn replicas(&self, policy: PolicyName<'_>, action: &str, current: i32, desired: i32) {
         let labels = policy.and([("action", action)]);
@@ -340,6 +354,7 @@ impl Metrics {
     pub fn remove_source(&self, source: &str) {
         self.query_duration.remove(&[("source", source)]);
         self.query_errors.remove(&[("source", source)]);
+        self.source_circuit.remove(&[("source", source)]);
     }
 }
 

@@ -152,6 +152,7 @@ async fn readings(
                         _ => None,
                     };
                     metrics.queried(source.name(), began.elapsed(), failed);
+                    metrics.circuit(source.name(), source.stage());
                     reading
                 }
                 Err(problem) => Reading::failed(now, problem.to_string()),

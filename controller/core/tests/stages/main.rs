@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test says no by panicking.
 
+mod breaker;
 mod build;
 mod check;
 mod decide;
