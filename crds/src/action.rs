@@ -102,4 +102,3 @@ pub struct Demand {
     #[schemars(range(min = 1, max = 100))]
     pub tolerance_percent: Option<i32>,
 }
-

@@ -11,6 +11,7 @@ mod metric_source;
 mod policy;
 mod reason;
 mod replicas;
+mod request;
 mod shared;
 mod status;
 
@@ -19,8 +20,9 @@ pub use change::*;
 pub use duration::Duration;
 pub use metric_source::*;
 pub use policy::*;
-pub use replicas::*;
 pub use reason::{ConditionType, Reason};
+pub use replicas::*;
+pub use request::*;
 pub use shared::*;
 pub use status::*;
 
@@ -36,6 +38,11 @@ pub const VERSION: &str = "v1alpha1";
 pub const STAMP_ANNOTATION: &str = "flyball.dev/stamp";
 /// The annotation with which a person pauses Flyball on one target; any value but `false` pauses.
 pub const PAUSE_ANNOTATION: &str = "flyball.dev/paused";
+/// The annotation on a policy that holds the autoscaler from which the field was taken, as the manifest
+/// with which `flyball release` makes it again.
+pub const TAKEN_FROM_ANNOTATION: &str = "flyball.dev/taken-from";
+/// The ConfigMap in the controller's own namespace that freezes the installation while it is there.
+pub const FREEZE_NAME: &str = "flyball-freeze";
 /// The label on a Change that names its policy.
 pub const POLICY_LABEL: &str = "flyball.dev/policy";
 /// The label on a Change that holds its target's UID.

@@ -184,4 +184,3 @@ pub struct PrometheusRuleRef {
     #[schemars(length(max = 32))]
     pub alerts: Vec<String>,
 }
-

@@ -345,4 +345,3 @@ pub enum ScalingPolicyType {
     /// A percentage of the number at the period's start.
     Percent,
 }
-

@@ -1,13 +1,16 @@
 //! The command line.
 
+pub mod args;
 pub mod check;
 mod crds;
 pub mod doctor;
 pub mod explain;
 pub mod fetch;
+pub mod freeze;
 pub mod get;
 mod run;
 pub mod screen;
+pub mod write;
 
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -40,6 +43,16 @@ enum Command {
     Doctor(doctor::Args),
     /// Validate policies and sources offline.
     Check(check::CheckArgs),
+    /// Stop every change in the cluster at once, roll-backs excepted.
+    ///
+    /// Makes the ConfigMap flyball-freeze in the controller's namespace, with your name, the time and
+    /// the reason. Changes under way are still judged, and taken back where they do harm. Needs the
+    /// right to create configmaps there (Role flyball-freeze).
+    Freeze(freeze::FreezeArgs),
+    /// Let changes be made again.
+    ///
+    /// Deletes the ConfigMap flyball-freeze. Needs the right to get and delete it (Role flyball-freeze).
+    Unfreeze(args::ControllerArgs),
 }
 
 impl Cli {
@@ -61,6 +74,12 @@ impl Cli {
                 .await
                 .map_err(|error| error.to_string()),
             Command::Doctor(args) => doctor::run(args, kubeconfig.as_deref(), context)
+                .await
+                .map_err(|error| error.to_string()),
+            Command::Freeze(args) => freeze::freeze(args, kubeconfig.as_deref(), context)
+                .await
+                .map_err(|error| error.to_string()),
+            Command::Unfreeze(args) => freeze::unfreeze(args, kubeconfig.as_deref(), context)
                 .await
                 .map_err(|error| error.to_string()),
             Command::Crds => crds::print(&mut std::io::stdout().lock())

@@ -3,7 +3,7 @@
 //! Passes read only from here, so a quiet minute costs no request. A copy may be old; that is safe,
 //! because every write carries the version that it was decided on.
 
-use super::target;
+use super::{freeze::Freeze, target};
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
 use futures::{StreamExt, future};
 use k8s_openapi::{
@@ -92,6 +92,8 @@ pub struct Cluster {
     pub scaled_objects: Option<Store<DynamicObject>>,
     /// The Secrets in the controller's own namespace.
     pub secrets: Store<Secret>,
+    /// The red button.
+    pub freeze: Freeze,
     /// The targets, by allowed kind.
     pub targets: Arc<BTreeMap<ScaleKind, Result<Targets, KindError>>>,
 }
@@ -101,7 +103,7 @@ const QUEUE: usize = 1024;
 
 impl Cluster {
     /// Starts all watches. Policies, Changes, autoscalers and targets are those of `scope`, or of all
-    /// namespaces; a MetricSource has none, and Secrets are those of `own_namespace`.
+    /// namespaces; a MetricSource has none, and Secrets and the red button are those of `own_namespace`.
     pub async fn watch(
         client: &Client,
         own_namespace: &str,
@@ -126,6 +128,7 @@ impl Cluster {
             autoscalers: watch(within(client, scope)),
             scaled_objects,
             secrets: watch(Api::namespaced(client.clone(), own_namespace)),
+            freeze: Freeze::watch(client, own_namespace),
             targets: Arc::new(targets),
         };
         (cluster, woken)
@@ -138,6 +141,7 @@ impl Cluster {
         self.changes.wait_until_ready().await?;
         self.autoscalers.wait_until_ready().await?;
         self.secrets.wait_until_ready().await?;
+        self.freeze.ready().await;
         if let Some(scaled) = &self.scaled_objects {
             scaled.wait_until_ready().await?;
         }

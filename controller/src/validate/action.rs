@@ -2,8 +2,8 @@ use super::{Errors, Names, is_label, verification};
 use crate::promql::shorten;
 use flyball_core::{
     policy::{
-        Amount, Behavior, Bounds, Law, Measure, Metric, Metrics, Number, RateLimit, Replicas, ReplicasAction, SelectPolicy,
-        Step, StepDown, TotalTarget,
+        Amount, Behavior, Bounds, Law, Measure, Metric, Metrics, Number, RateLimit, Replicas, ReplicasAction,
+        SelectPolicy, Step, StepDown, TotalTarget,
     },
     signal::Finite,
     time::Span,

@@ -148,6 +148,8 @@ fn not_below_the_signals(
             format!("to {floor} instead of {to}: {reason}, which asks for {desired} now; max is {max}"),
         )
     } else {
-        Finding::Refuse(format!("{reason}, which asks for {desired} replicas now, so the {from} are held"))
+        Finding::Refuse(format!(
+            "{reason}, which asks for {desired} replicas now, so the {from} are held"
+        ))
     }
 }

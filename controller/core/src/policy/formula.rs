@@ -14,7 +14,9 @@ pub const MAX_LENGTH: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormulaError {
     /// It is longer than [`MAX_LENGTH`], or nested too deeply.
-    #[error("is too long or nested too deeply: at most {MAX_LENGTH} bytes and 32 brackets within each other; make it simpler")]
+    #[error(
+        "is too long or nested too deeply: at most {MAX_LENGTH} bytes and 32 brackets within each other; make it simpler"
+    )]
     TooLarge,
     /// It does not parse.
     #[error("is not a CEL expression: {0}; write for example max(rps / 100.0, queue / 30.0)")]
@@ -26,7 +28,9 @@ pub enum FormulaError {
     #[error("could not be computed: {0}")]
     Evaluation(String),
     /// Its value is no number, or not a finite one.
-    #[error("gives {0}, not a finite number; write numbers as 1.0 and guard divisions, for example x > 0.0 ? y / x : 0.0")]
+    #[error(
+        "gives {0}, not a finite number; write numbers as 1.0 and guard divisions, for example x > 0.0 ? y / x : 0.0"
+    )]
     NotANumber(String),
 }
 
@@ -42,7 +46,12 @@ impl Formula {
     /// Parses `text`. `known` holds the names of the policy's signals that are one number each.
     pub fn parse(text: &str, known: &BTreeSet<String>) -> Result<Self, FormulaError> {
         let program = cel::Program::compile(text).map_err(|error| FormulaError::Syntax(error.to_string()))?;
-        let names: BTreeSet<String> = program.references().variables().into_iter().map(ToOwned::to_owned).collect();
+        let names: BTreeSet<String> = program
+            .references()
+            .variables()
+            .into_iter()
+            .map(ToOwned::to_owned)
+            .collect();
         if let Some(unknown) = names.iter().find(|name| !known.contains(*name)) {
             return Err(FormulaError::Unknown(unknown.clone()));
         }

@@ -369,4 +369,3 @@ pub struct ReplicasAction {
     /// Whether each change waits for somebody's approval.
     pub approval: bool,
 }
-

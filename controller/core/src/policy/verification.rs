@@ -52,4 +52,3 @@ pub struct Verification {
     /// How long an ineffective change of this kind is not repeated while demand and signal stay.
     pub latch: Span,
 }
-

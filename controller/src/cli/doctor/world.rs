@@ -4,7 +4,10 @@
 use super::finding::{Finding, Mark};
 use crate::{
     cli::fetch::{self, Connection, ReadError, Scope},
-    observe::cluster::{Cluster, KindError, ScaleKind, Targets},
+    observe::{
+        cluster::{Cluster, KindError, ScaleKind, Targets},
+        freeze::{Freeze, State},
+    },
 };
 use flyball_crds::{Change, FeedbackPolicy, TargetRef};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -110,6 +113,8 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         autoscalers: store(autoscalers),
         scaled_objects: scaled.map(|(resource, objects)| dynamic_store(resource, objects)),
         secrets: store(Vec::new()),
+        // The report says apart whether the installation is frozen.
+        freeze: Freeze::known(State::Unknown),
         targets: Arc::new(allowed.into_iter().map(with_objects).collect()),
     };
     let vertical = vertical.iter().filter_map(vertical_target).collect();
