@@ -12,6 +12,7 @@ pub mod observe;
 pub mod promql;
 pub mod reconcile;
 pub mod record;
+pub mod schedule;
 pub mod server;
 pub mod text;
 pub mod validate;

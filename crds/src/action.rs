@@ -12,7 +12,7 @@ pub struct Action {
     pub name: String,
     /// The rules that drive it, by `alert`. Any one that fires is enough.
     #[serde(default)]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
     pub when: Vec<String>,
     /// Moves the number of replicas through the scale subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]

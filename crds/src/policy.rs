@@ -109,6 +109,7 @@ pub struct AlertingRule {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(has(self.onError) && self.onError == 'Substitute') == has(self.substitute)").message("substitute goes with onError: Substitute, and onError: Substitute needs it"))]
+#[x_kube(validation = Rule::new("!has(self.perPod) || !self.perPod || !has(self.substitute)").message("a substitute is one number; a perPod signal has one for each pod"))]
 pub struct Signal {
     /// The name by which actions refer to it.
     #[schemars(length(min = 1, max = 63))]
@@ -181,6 +182,6 @@ pub struct PrometheusRuleRef {
     pub group: Option<String>,
     /// The alerts that are taken. Default: all alerting rules.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
     pub alerts: Vec<String>,
 }

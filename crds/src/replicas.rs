@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("(has(self.step) ? 1 : 0) + (has(self.ratio) ? 1 : 0) + (has(self.metrics) ? 1 : 0) == 1").message("replicas takes exactly one of step, ratio and metrics"))]
 #[x_kube(validation = Rule::new("(self.min == 0) == has(self.zero)").message("replicas.min 0 needs replicas.zero, which says when there is anything to do, and replicas.zero needs min 0"))]
 #[x_kube(validation = Rule::new("!has(self.zero) || !has(self.step)").message("replicas.zero goes with ratio or metrics; a step knows no load to come back by"))]
+#[x_kube(validation = Rule::new("!has(self.warmUp) || !has(self.step)").message("replicas.warmUp goes with ratio or metrics; a step counts no pods"))]
+#[x_kube(validation = Rule::new("!has(self.schedules) || self.schedules.all(s, s.replicas <= self.max)").message("schedules[].replicas must not be above replicas.max"))]
+#[x_kube(validation = Rule::new("!has(self.fallback) || self.fallback.replicas <= self.max").message("fallback.replicas must not be above replicas.max"))]
 #[serde(rename_all = "camelCase")]
 pub struct Replicas {
     /// The smallest number. 0 needs `zero`.
@@ -85,7 +88,7 @@ pub struct StepDown {
     pub after: Duration,
     /// Rules of which one must fire too, such as one that says the load is low. Empty: quiet is enough.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32))]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
     pub when: Vec<String>,
 }
 
@@ -122,6 +125,8 @@ pub struct Metrics {
 /// One metric with its target.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[x_kube(validation = Rule::new("(has(self.signal) ? 1 : 0) + (has(self.formula) ? 1 : 0) + (has(self.resource) ? 1 : 0) == 1").message("a metric takes exactly one of signal, formula and resource"))]
+#[x_kube(validation = Rule::new("!has(self.formula) || !has(self.target.utilization)").message("a formula is one number and takes value or averageValue"))]
+#[x_kube(validation = Rule::new("!has(self.resource) || (!has(self.target.value) && !has(self.target.request))").message("a resource takes utilization or averageValue, and no request: it names it already"))]
 pub struct Metric {
     /// Its name within the action.
     #[schemars(length(min = 1, max = 63))]
@@ -130,8 +135,9 @@ pub struct Metric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub signal: Option<String>,
-    /// A CEL expression over signals, such as `max(rps / 100.0, queue / 30.0)`. Numbers are doubles:
-    /// write `1.0`.
+    /// A CEL expression over signals that are one number each, such as `max(rps / 100, queue / 30)`:
+    /// `+ - * /`, comparisons, `&& || !`, `condition ? a : b` and the functions min, max, clamp, ceil,
+    /// floor and abs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub formula: Option<String>,
@@ -168,13 +174,16 @@ pub enum ResourceName {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(has(self.value) ? 1 : 0) + (has(self.averageValue) ? 1 : 0) + (has(self.utilization) ? 1 : 0) == 1").message("a target takes exactly one of value, averageValue and utilization"))]
+#[x_kube(validation = Rule::new("!has(self.request) || has(self.utilization)").message("request is what utilization is a percentage of, and goes with it"))]
 pub struct MetricTarget {
     /// The number is a level: desired = ceil(ready pods * number / value). Above 0. Not with numbers for
     /// each pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = true, "minimum" = 0.0))]
     pub value: Option<f64>,
     /// The number is a total, or one for each pod: desired = ceil(total / averageValue). Above 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("exclusiveMinimum" = true, "minimum" = 0.0))]
     pub average_value: Option<f64>,
     /// Percent of what the containers request, for `resource` and for `perPod` signals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,6 +203,7 @@ pub struct Zero {
     pub signal: String,
     /// Above this the workload is active. Default 0.
     #[serde(default)]
+    #[schemars(range(min = 0.0))]
     pub activation: f64,
     /// How long it must have been inactive, on fresh data, before the last replica goes. Default 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,12 +224,14 @@ pub struct Spike {
 
 /// A time at which the smallest number is higher.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.start != self.end").message("start and end must not be the same time"))]
 #[serde(rename_all = "camelCase")]
 pub struct Schedule {
     /// Its name within the action.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// When it begins: five fields of cron (minute, hour, day of month, month, day of week).
+    /// When it begins: five fields of cron (minute, hour, day of month, month, day of week). A time that
+    /// the clock skips counts when it goes on, one that comes twice counts the first time.
     #[schemars(length(min = 9, max = 128))]
     pub start: String,
     /// When it ends, likewise.

@@ -11,6 +11,8 @@ mod definitions;
 mod policies;
 #[path = "admission/process.rs"]
 mod process;
+#[path = "admission/replicas.rs"]
+mod replicas;
 #[path = "admission/rights.rs"]
 mod rights;
 #[path = "admission/server.rs"]

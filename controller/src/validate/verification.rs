@@ -1,4 +1,4 @@
-use super::{Errors, Names, change};
+use super::{Errors, change, names::Names};
 use crate::promql::{self, MAX_BYTES};
 use flyball_core::{
     policy::{Demand, OnInconclusive, OnIneffective, Verification},
@@ -50,10 +50,10 @@ pub(super) fn read(
     let demand = match &written.demand {
         Some(demand) => {
             let path = format!("{path}.demand");
-            names.signal(&format!("{path}.signal"), &demand.signal, errors);
+            let known = names.number(&format!("{path}.signal"), &demand.signal, errors);
             let percent = demand.tolerance_percent.unwrap_or(DEFAULT_DEMAND_TOLERANCE);
             let tolerance = tolerance(&format!("{path}.tolerancePercent"), percent, errors);
-            tolerance.map(|tolerance| {
+            known.and(tolerance).map(|tolerance| {
                 Some(Demand {
                     signal: demand.signal.clone(),
                     tolerance,

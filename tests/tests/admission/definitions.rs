@@ -2,6 +2,7 @@
 
 use super::{
     policies::{POLICIES, policy},
+    replicas::REPLICAS,
     server::{Server, apply, documents, said},
     sources::{SOURCES, source},
 };
@@ -68,6 +69,7 @@ async fn policies_are_accepted_and_refused_with_these_words() {
     let Some(server) = Server::connect().await else { return };
     let api: Api<FeedbackPolicy> = Api::namespaced(server.admin.clone(), &server.namespace);
     check(&api, policy, POLICIES).await;
+    check(&api, policy, REPLICAS).await;
     server.done().await;
 }
 

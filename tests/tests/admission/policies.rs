@@ -105,12 +105,12 @@ pub const POLICIES: &[Case] = &[
     (
         "min 0",
         &[("/spec/actions/0/replicas/min", || json!(0))],
-        Some("spec.actions[0].replicas.min in body should be greater than or equal to 1"),
+        Some("replicas.min 0 needs replicas.zero, which says when there is anything to do"),
     ),
     (
         "a negative min",
         &[("/spec/actions/0/replicas/min", || json!(-1))],
-        Some("spec.actions[0].replicas.min in body should be greater than or equal to 1"),
+        Some("spec.actions[0].replicas.min in body should be greater than or equal to 0"),
     ),
     (
         "max above 10,000",
@@ -128,12 +128,12 @@ pub const POLICIES: &[Case] = &[
             "/spec/actions/0/replicas/ratio",
             || json!({"signal": "rps", "target": 1.0}),
         )],
-        Some("replicas takes exactly one of step and ratio"),
+        Some("replicas takes exactly one of step, ratio and metrics"),
     ),
     (
         "neither step nor ratio",
         &[("/spec/actions/0/replicas/step", || json!(null))],
-        Some("replicas takes exactly one of step and ratio"),
+        Some("replicas takes exactly one of step, ratio and metrics"),
     ),
     (
         "pods and percent",

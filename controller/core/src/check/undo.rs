@@ -2,7 +2,7 @@
 
 use super::{Candidate, Check, Finding, Refused, Review, World, bounds, open, ownership, quality};
 use crate::{
-    decide::{Direction, Facts, Inputs, Proposal, asked},
+    decide::{Asked, Direction, Facts, Inputs, Proposal, asked},
     decimal::plain,
     policy::{Bounds, Law, Replicas, ReplicasAction},
     signal::Finite,
@@ -134,11 +134,11 @@ fn not_below_the_signals(
 ) -> Finding {
     let asked = match &action.law {
         Law::Step(_) => None,
-        Law::Metrics(law) => asked(law, inputs, facts, now).ok(),
+        Law::Metrics(law) => asked(action, law, inputs, facts, now).ok(),
     };
     let Undo { from, to, .. } = undo;
     let Bounds { min, max } = action.bounds;
-    let Some((desired, reason, _)) = asked.filter(|(desired, ..)| (*desired).min(max) > to.max(min)) else {
+    let Some(Asked { desired, reason, .. }) = asked.filter(|asked| asked.desired.min(max) > to.max(min)) else {
         return bounds::bounds(from, to, Direction::Down, action.bounds);
     };
     let floor = desired.min(max);

@@ -14,8 +14,8 @@ mod stabilize;
 
 pub use latch::SIGNAL_MOVED;
 pub(crate) use latch::moved_since;
-pub(crate) use metrics::asked;
-pub use pods::{Pod, PodPhase, PodReady, PodUsage, Pods, Requests};
+pub(crate) use metrics::{Asked, NoNumber, asked};
+pub use pods::{Pod, PodPhase, PodReady, PodUsage, Pods, RequestError, Requests};
 
 use crate::{
     evaluate::{Alert, RuleState},
@@ -247,6 +247,11 @@ struct Wish {
     reason: String,
     arithmetic: Vec<String>,
     alerts: Vec<Alert>,
+    /// Whether all that it rests on is known. Where it isn't, `desired` is not less than the present
+    /// number, and nothing else may be taken away on the strength of it either.
+    may_decrease: bool,
+    /// Whether any of it was measured, and not substituted.
+    measured: bool,
 }
 
 /// What `action` wants, and its history with this pass in it: the new recommendation is appended,
@@ -265,12 +270,12 @@ pub fn decide(action: &ReplicasAction, inputs: &Inputs<'_>, facts: &Facts, now: 
                 stabilize::record(&mut history, wish.desired, now, action);
                 settle(action, inputs, facts.current, to, wish, note)
             }
-            Err(reason) => {
+            Err(no_number) => {
                 // Staying is what was recommended meanwhile. After an outage the windows of PromQL
                 // are half empty and read low, and a decrease then has to wait for a whole window.
                 stabilize::record(&mut history, facts.current, now, action);
                 Decision::Stay {
-                    reason,
+                    reason: no_number.to_string(),
                     arithmetic: Vec::new(),
                 }
             }
@@ -304,6 +309,8 @@ fn outside(action: &ReplicasAction, inputs: &Inputs<'_>, current: Replicas) -> O
         reason,
         arithmetic: Vec::new(),
         alerts: Vec::new(),
+        may_decrease: true,
+        measured: true,
     };
     Some(settle(action, inputs, current, to, wish, None))
 }
@@ -322,6 +329,7 @@ fn settle(
         mut reason,
         mut arithmetic,
         alerts,
+        ..
     } = wish;
     arithmetic.extend(note.clone());
     let direction = match Direction::between(from, to) {

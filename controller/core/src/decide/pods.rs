@@ -51,19 +51,63 @@ pub struct Pod {
     pub requests: Requests,
 }
 
+/// Why it can't be said what a pod requests.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// A container that counts requests nothing.
+    #[error(
+        "container {container} of pod {pod} requests no {resource}, so there is no percentage of it; set resources.requests.{resource}, or use an AverageValue target"
+    )]
+    Missing {
+        /// The pod.
+        pod: String,
+        /// The container.
+        container: String,
+        /// The resource.
+        resource: Resource,
+    },
+    /// The pod has no such container.
+    #[error("pod {pod} has no container {container}; correct the metric's container")]
+    NoContainer {
+        /// The pod.
+        pod: String,
+        /// The container.
+        container: String,
+    },
+}
+
 impl Pod {
-    /// What is requested, in thousandths; `None` where a container that counts requests nothing.
-    pub fn request(&self, of: &ResourceOf) -> Option<i64> {
-        let counted = self
-            .requests
-            .iter()
-            .filter(|(name, _)| of.container.as_ref().is_none_or(|container| container == *name));
-        let mut sum = None;
-        for (_, requests) in counted {
-            let request = *requests.get(&of.resource)?;
-            sum = Some(sum.unwrap_or(0_i64).saturating_add(request));
+    /// What is requested, in thousandths: by one container, or by all of them together.
+    pub fn request(&self, of: &ResourceOf) -> Result<i64, RequestError> {
+        let missing = |container: &String| RequestError::Missing {
+            pod: self.name.clone(),
+            container: container.clone(),
+            resource: of.resource,
+        };
+        if let Some(name) = &of.container {
+            let requests = self.requests.get(name).ok_or_else(|| RequestError::NoContainer {
+                pod: self.name.clone(),
+                container: name.clone(),
+            })?;
+            return requests.get(&of.resource).copied().ok_or_else(|| missing(name));
         }
-        sum
+        self.requests.iter().try_fold(0_i64, |sum, (name, requests)| {
+            let request = requests.get(&of.resource).ok_or_else(|| missing(name))?;
+            Ok(sum.saturating_add(*request))
+        })
+    }
+
+    /// Whether it is in service: running, and its `Ready` condition is `True`.
+    pub fn is_ready(&self) -> bool {
+        self.phase == PodPhase::Running && self.ready.is_some_and(|condition| condition.ready)
+    }
+
+    /// Whether its `Ready` condition has been `True` for so long; always where no time is asked for.
+    pub(crate) fn is_warm(&self, warm_up: Span, now: Timestamp) -> bool {
+        warm_up.is_zero()
+            || self
+                .ready
+                .is_some_and(|condition| condition.ready && now.since(condition.since) >= warm_up)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The two laws: from rules and signals to a number of replicas.
 
-use super::{EVIDENCE_CAP, Facts, Inputs, Wish, metrics};
+use super::{EVIDENCE_CAP, Facts, Inputs, NoNumber, Wish, metrics};
 use crate::{
     evaluate::{Alert, RuleState},
     policy::{Comparator, Condition, Law, Replicas, ReplicasAction, Step, StepDown},
@@ -13,7 +13,7 @@ pub(super) fn wish(
     inputs: &Inputs<'_>,
     facts: &Facts,
     now: Timestamp,
-) -> Result<Wish, String> {
+) -> Result<Wish, NoNumber> {
     match &action.law {
         Law::Step(step) => Ok(step_wish(action, step, inputs, facts, now)),
         Law::Metrics(law) => metrics::wish(action, law, inputs, facts, now),
@@ -30,6 +30,8 @@ fn step_wish(action: &ReplicasAction, step: &Step, inputs: &Inputs<'_>, facts: &
         reason,
         arithmetic: Vec::new(),
         alerts: Vec::new(),
+        may_decrease: true,
+        measured: true,
     };
     let firing: Vec<&String> = action
         .when
@@ -47,6 +49,8 @@ fn step_wish(action: &ReplicasAction, step: &Step, inputs: &Inputs<'_>, facts: &
             reason: format!("{} fires", join(&answered)),
             arithmetic: vec![format!("{current} + {} = {current} + {added} = {desired}", step.up)],
             alerts: evidence(&answered, inputs),
+            may_decrease: true,
+            measured: true,
         };
     }
     if !unanswered.is_empty() {
@@ -85,6 +89,8 @@ fn step_wish(action: &ReplicasAction, step: &Step, inputs: &Inputs<'_>, facts: &
         },
         arithmetic: vec![format!("{current} - {} = {current} - {taken} = {desired}", down.by)],
         alerts: evidence(&wanting, inputs),
+        may_decrease: true,
+        measured: true,
     }
 }
 

@@ -184,7 +184,7 @@ pub enum Measure {
         /// Its target.
         target: TotalTarget,
     },
-    /// A number for each pod (HPA's Pods, Resource and ContainerResource).
+    /// A number for each pod (HPA's Pods, Resource and `ContainerResource`).
     Pods {
         /// The numbers.
         of: PodNumbers,

@@ -1,12 +1,13 @@
 //! Short words for the types that the tests need.
 
 use flyball_core::{
-    check::{OpenChange, Target, World},
-    decide::{Facts, History, Inputs, Recommendation, ScaleEvent},
+    check::{Approval, Budget, Coverage, OpenChange, Paused, Target, World},
+    decide::{Facts, History, Inputs, Recommendation, ScaleEvent, Usage},
     evaluate::{Alert, AlertPhase, RuleState, parse},
     policy::{
-        Amount, Behavior, Bounds, Comparator, Comparison, Condition, Demand, Law, OnInconclusive, OnIneffective, Query,
-        RateLimit, Ratio, RatioKind, Replicas, ReplicasAction, Rule, SelectPolicy, Step, StepDown, Verification,
+        Amount, Behavior, Bounds, Comparator, Comparison, Condition, Demand, Law, Measure, Metric, Metrics, Number,
+        OnError, OnInconclusive, OnIneffective, Query, RateLimit, Replicas, ReplicasAction, ResourceOf, Rule,
+        SelectPolicy, Shape, Signal, Step, StepDown, TotalTarget, Verification,
     },
     signal::{Finite, Labels, Quality, Reading, Sample},
     time::{Span, Timestamp},
@@ -159,13 +160,37 @@ pub fn step(up: Amount, down: Amount) -> ReplicasAction {
     action(Law::Step(Step { up, down: Some(down) }), &["Slow"])
 }
 
+/// The target of a total.
+pub fn average(target: f64) -> TotalTarget {
+    TotalTarget::AverageValue(finite(target))
+}
+
+/// The target of a level.
+pub fn value(target: f64) -> TotalTarget {
+    TotalTarget::Value(finite(target))
+}
+
 /// By the signal `load`, with HPA's tolerance of 0.1; from 2 to 20 replicas.
-pub fn ratio(kind: RatioKind, target: f64) -> ReplicasAction {
+pub fn ratio(target: TotalTarget) -> ReplicasAction {
+    let measure = Measure::Total {
+        of: Number::Signal("load".to_owned()),
+        target,
+    };
+    metrics(vec![metric("load", measure)])
+}
+
+pub fn metric(name: &str, measure: Measure) -> Metric {
+    Metric {
+        name: name.to_owned(),
+        measure,
+    }
+}
+
+/// By these metrics, with HPA's tolerance of 0.1; from 2 to 20 replicas.
+pub fn metrics(list: Vec<Metric>) -> ReplicasAction {
     let tolerance = finite(0.1);
-    let law = Law::Ratio(Ratio {
-        signal: "load".to_owned(),
-        target: finite(target),
-        kind,
+    let law = Law::Metrics(Metrics {
+        list,
         tolerance_up: tolerance,
         tolerance_down: tolerance,
     });
@@ -181,6 +206,25 @@ fn action(law: Law, when: &[&str]) -> ReplicasAction {
         up: behavior(),
         down: behavior(),
         verification: None,
+        zero: None,
+        warm_up: Span::ZERO,
+        spike: None,
+        schedules: Vec::new(),
+        fallback: None,
+        inhibit: Vec::new(),
+        hold_down_while: Vec::new(),
+        approval: false,
+    }
+}
+
+/// A signal that is one number.
+pub fn signal(name: &str, on_error: OnError) -> Signal {
+    Signal {
+        name: name.to_owned(),
+        query: query(name),
+        shape: Shape::Number,
+        max_age: secs(60),
+        on_error,
     }
 }
 
@@ -209,6 +253,9 @@ pub struct Observed {
     pub readings: BTreeMap<String, Reading>,
     pub signals: BTreeMap<String, Reading>,
     pub verification: Option<Reading>,
+    pub signal_definitions: BTreeMap<String, Signal>,
+    pub usage: BTreeMap<ResourceOf, Usage>,
+    pub vetoes: BTreeMap<String, Reading>,
 }
 
 impl Observed {
@@ -225,13 +272,32 @@ impl Observed {
         self
     }
 
+    /// A signal that is one number, with the default `onError`, unless it was defined otherwise.
     pub fn signal(mut self, name: &str, reading: Reading) -> Self {
+        self.signal_definitions
+            .entry(name.to_owned())
+            .or_insert_with(|| signal(name, OnError::HoldDown));
         self.signals.insert(name.to_owned(), reading);
         self
     }
 
     pub fn verification(mut self, reading: Reading) -> Self {
         self.verification = Some(reading);
+        self
+    }
+
+    pub fn define(mut self, signal: Signal) -> Self {
+        self.signal_definitions.insert(signal.name.clone(), signal);
+        self
+    }
+
+    pub fn usage(mut self, of: ResourceOf, usage: Usage) -> Self {
+        self.usage.insert(of, usage);
+        self
+    }
+
+    pub fn veto(mut self, name: &str, reading: Reading) -> Self {
+        self.vetoes.insert(name.to_owned(), reading);
         self
     }
 
@@ -242,6 +308,9 @@ impl Observed {
             readings: &self.readings,
             signals: &self.signals,
             verification: self.verification.as_ref(),
+            signal_definitions: &self.signal_definitions,
+            usage: &self.usage,
+            vetoes: &self.vetoes,
         }
     }
 }
@@ -250,6 +319,9 @@ impl Observed {
 pub fn facts(current: i64) -> Facts {
     Facts {
         current: n(current),
+        observed: None,
+        pods: None,
+        rollout: None,
         history: History::new(at(0)),
     }
 }
@@ -279,5 +351,10 @@ pub fn world() -> World {
         target: Target::Present { paused: None },
         owners: Vec::new(),
         open: OpenChange::None,
+        paused: Paused::default(),
+        coverage: Coverage::NotNeeded,
+        headroom: Vec::new(),
+        budget: Budget::default(),
+        approval: Approval::NotNeeded,
     }
 }

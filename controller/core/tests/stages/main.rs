@@ -8,6 +8,7 @@ mod build;
 mod check;
 mod decide;
 mod evaluate;
+mod formula;
 mod laws;
 mod template;
 mod undo;

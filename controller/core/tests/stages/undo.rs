@@ -1,5 +1,7 @@
 use crate::{
-    build::{Observed, facts, finite, n, number, quiet, ratio, step, unusable, verification, with_events, world},
+    build::{
+        Observed, at, average, facts, finite, n, number, quiet, ratio, step, unusable, verification, with_events, world,
+    },
     check::said,
 };
 use flyball_core::{
@@ -8,7 +10,7 @@ use flyball_core::{
         undo_increase,
     },
     decide::{Direction, Facts, Latch},
-    policy::{Amount, Demand, RatioKind, ReplicasAction, SelectPolicy, Verification},
+    policy::{Amount, Demand, ReplicasAction, SelectPolicy, Verification},
     time::Timestamp,
 };
 use rstest::rstest;
@@ -67,6 +69,7 @@ impl Case {
             &self.observed.inputs(),
             &self.facts,
             &self.world,
+            at(3600),
         )
     }
 
@@ -184,7 +187,7 @@ fn an_increase_is_not_undone_below_what_the_signals_ask_for(
         signal: "requests".to_owned(),
         tolerance: finite(0.1),
     });
-    case.action = ratio(RatioKind::AverageValue, 100.0);
+    case.action = ratio(average(100.0));
     case.action.verification = Some(Verification {
         demand,
         ..verification()
@@ -192,7 +195,7 @@ fn an_increase_is_not_undone_below_what_the_signals_ask_for(
     match expect {
         Some(expect) if expect == to => case.goes(to, Check::Bounds, Verdict::Passed, &[]),
         Some(expect) => case.goes(expect, Check::Bounds, Verdict::Clamped, &[]),
-        None => case.refused(Check::Bounds, &["signal load asks for", "held"]),
+        None => case.refused(Check::Bounds, &["signal load is", "which asks for", "held"]),
     }
 }
 
@@ -207,9 +210,9 @@ fn what_the_signals_ask_for_ends_at_max() {
     case.observed = observed().signal("load", number(3600, 2200.0));
     case.action = ReplicasAction {
         verification: Some(verification()),
-        ..ratio(RatioKind::AverageValue, 100.0)
+        ..ratio(average(100.0))
     };
-    case.goes(20, Check::Bounds, Verdict::Clamped, &["asks for 22 now, max is 20"]);
+    case.goes(20, Check::Bounds, Verdict::Clamped, &["asks for 22 now; max is 20"]);
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! Bounds and references are left to `validate`, whose messages say more.
 
 use super::yaml::{Entry, Kind, Node, Plain};
+pub(super) use crate::text::nearest;
+
 use crate::promql::shorten;
 use serde_json::{Map, Value};
 
@@ -44,6 +46,12 @@ pub(super) fn read(node: &Node, schema: &Value, path: &str, mistakes: &mut Vec<M
                 .flatten()
                 .filter_map(Value::as_str)
                 .collect();
+            if schema["format"] == "date-time" && text.parse::<jiff::Timestamp>().is_err() {
+                return wrong(format!(
+                    "{} is not a time with its offset; write for example 2026-12-01T08:00:00Z",
+                    shorten(text)
+                ));
+            }
             if choices.is_empty() || choices.contains(&text.as_str()) {
                 return Some(Value::String(text.clone()));
             }
@@ -164,17 +172,6 @@ fn indent(kind: &str) -> &'static str {
         "array" => "begin each entry with a dash",
         _ => "write it behind the colon",
     }
-}
-
-/// The name that was probably meant.
-pub(super) fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // A long word needs no comparison with names of at most some dozen letters.
-    let written: String = written.chars().take(64).collect::<String>().to_lowercase();
-    names
-        .map(|name| (strsim::osa_distance(&written, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4 && *distance < name.len())
-        .min()
-        .map(|(_, name)| name)
 }
 
 pub(super) fn did_you_mean(nearest: Option<&str>) -> String {

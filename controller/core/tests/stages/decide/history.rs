@@ -1,17 +1,18 @@
 use super::{HALF, check};
 use crate::build::{
-    Observed, at, facts, finite, n, number, quiet, ratio, reading, secs, step, with_events, with_recommendations,
+    Observed, at, average, facts, finite, n, number, quiet, ratio, reading, secs, step, with_events,
+    with_recommendations,
 };
 use flyball_core::{
     decide::{Decision, Facts, HISTORY_CAP, History, Latch, decide},
     decide::{Direction, Recommendation},
-    policy::{RatioKind, ReplicasAction},
+    policy::ReplicasAction,
     signal::Quality,
 };
 
 #[test]
 fn windows_hold_back_what_changes_too_soon() {
-    let mut action = ratio(RatioKind::AverageValue, 100.0);
+    let mut action = ratio(average(100.0));
     (action.up.stabilization, action.down.stabilization) = (secs(180), secs(300));
     let check = |former: &[(i64, i64)], signal: f64, expect: &str, part: &str| {
         let facts = with_recommendations(facts(10), former);
@@ -55,7 +56,7 @@ fn windows_hold_back_what_changes_too_soon() {
 
 #[test]
 fn after_a_restart_decreases_wait_one_window() {
-    let mut action = ratio(RatioKind::AverageValue, 100.0);
+    let mut action = ratio(average(100.0));
     action.down.stabilization = secs(300);
     let started = |seconds: i64| {
         let mut facts = facts(10);
@@ -99,9 +100,9 @@ fn after_a_restart_decreases_wait_one_window() {
 
 /// The recommendations after one more of `replicas` at 3600 s, with a down window of 300 s.
 fn recorded(former: &[(i64, i64)], replicas: f64) -> Vec<(i64, u32)> {
-    let mut action = ratio(RatioKind::AverageValue, 1.0);
+    let mut action = ratio(average(1.0));
     action.down.stabilization = secs(300);
-    (action.law, action.bounds.max) = (ratio(RatioKind::AverageValue, 1.0).law, n(10_000));
+    (action.law, action.bounds.max) = (ratio(average(1.0)).law, n(10_000));
     let observed = Observed::default().signal("load", number(3600, replicas));
     let facts = with_recommendations(facts(1000), former);
     let (_, history) = decide(&action, &observed.inputs(), &facts, at(3600));
@@ -143,14 +144,11 @@ fn what_does_not_fit_is_merged_to_the_careful_side() {
 
 #[test]
 fn staying_without_data_is_remembered_as_a_recommendation() {
-    let mut action = ratio(RatioKind::AverageValue, 100.0);
+    let mut action = ratio(average(100.0));
     action.down.stabilization = secs(300);
     let outage = Observed::default().signal("load", reading(Quality::Error, 3600, &[]));
     let (_, history) = decide(&action, &outage.inputs(), &facts(10), at(3600));
-    let after = Facts {
-        current: n(10),
-        history,
-    };
+    let after = Facts { history, ..facts(10) };
     let low = Observed::default().signal("load", number(3700, 500.0));
     let Decision::Stay { reason, .. } = decide(&action, &low.inputs(), &after, at(3700)).0 else {
         panic!("too soon")

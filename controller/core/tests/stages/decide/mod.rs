@@ -2,11 +2,11 @@ mod history;
 mod ratio;
 mod step;
 
-use crate::build::{Observed, at, facts, finite, firing, number, quiet, ratio, reading, rule, step};
+use crate::build::{Observed, at, facts, finite, firing, number, quiet, ratio, reading, rule, step, value};
 use flyball_core::{
     decide::Direction,
     decide::{Decision, Facts, Inputs, decide},
-    policy::{Amount, Comparator, Condition, RatioKind, ReplicasAction},
+    policy::{Amount, Comparator, Condition, ReplicasAction},
     signal::Quality,
 };
 
@@ -39,7 +39,7 @@ fn check(action: &ReplicasAction, observed: &Observed, facts: &Facts, expect: &s
 #[test]
 fn outside_of_the_bounds_no_law_is_asked() {
     // With neither a rule nor a signal.
-    for action in [step(HALF, HALF), ratio(RatioKind::Value, 1.0)] {
+    for action in [step(HALF, HALF), ratio(value(1.0))] {
         let none = Observed::default();
         check(&action, &none, &facts(25), "20", &["25 replicas are more than max 20"]);
         check(&action, &none, &facts(1), "2", &["1 replicas are fewer than min 2"]);

@@ -1,10 +1,10 @@
 use super::{NOW, action, amount, observed, proposal, some_facts};
-use crate::build::{Observed, at, facts, finite, limit, n, number, quiet, ratio, secs, step, world};
+use crate::build::{Observed, at, facts, finite, limit, n, number, quiet, ratio, secs, step, value, world};
 use flyball_core::{
     check::{DryRun, Undo, shape, undo_decrease, undo_increase},
     decide::{Decision, Direction, ScaleEvent, decide},
     evaluate::RuleState,
-    policy::{Amount, Law, RatioKind},
+    policy::{Amount, Law},
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -49,7 +49,7 @@ proptest! {
         used.extend(&observed.verification);
         used.push(match action.law {
             Law::Step(_) => &observed.readings["Slow"],
-            Law::Ratio(_) => &observed.signals["load"],
+            Law::Metrics(_) => &observed.signals["load"],
         });
         if used.iter().all(|reading| reading.is_fresh()) {
             return Ok(());
@@ -65,7 +65,7 @@ proptest! {
             prop_assert!(direction == Direction::Up || shaped.is_err());
         }
         let undo = Undo { from: facts.current, to: n(to), demand: Some(finite(100.0)) };
-        prop_assert!(undo_increase(&action, undo, &inputs, &facts, &world()).is_err());
+        prop_assert!(undo_increase(&action, undo, &inputs, &facts, &world(), at(NOW)).is_err());
     }
 
     /// No window of a limit's period ever holds more than the limit allows from the number at its
@@ -122,7 +122,7 @@ proptest! {
     /// A ratio of whole numbers is that of integers, bounds of the tolerance included.
     #[test]
     fn a_ratio_is_exact(signal in 0..1_000_000u32, target in 1..10_000u32, current in 1..500u32) {
-        let mut action = ratio(RatioKind::Value, f64::from(target));
+        let mut action = ratio(value(f64::from(target)));
         (action.bounds.min, action.bounds.max) = (n(0), n(10_000));
         let observed = Observed::default().signal("load", number(NOW, f64::from(signal)));
         let to = match decide(&action, &observed.inputs(), &facts(i64::from(current)), at(NOW)).0 {
@@ -143,7 +143,7 @@ proptest! {
         let undo = Undo { from: n(from), to: n(to), demand: Some(finite(demand)) };
         let inputs = observed.inputs();
         for (undone, direction) in [
-            (undo_increase(&action, undo, &inputs, &facts(from), &world()), Direction::Down),
+            (undo_increase(&action, undo, &inputs, &facts(from), &world(), at(NOW)), Direction::Down),
             (undo_decrease(&action, undo, &facts(from), &world()), Direction::Up),
         ] {
             let Ok(candidate) = undone else { continue };
@@ -151,8 +151,8 @@ proptest! {
             prop_assert_eq!(Direction::between(n(from), candidate.to()), Some(direction));
             prop_assert!(action.bounds.min <= candidate.to() && candidate.to() <= action.bounds.max);
         }
-        if let Ok(candidate) = undo_increase(&action, undo, &inputs, &facts(from), &world()) {
-            let Law::Ratio(_) = action.law else { return Ok(()) };
+        if let Ok(candidate) = undo_increase(&action, undo, &inputs, &facts(from), &world(), at(NOW)) {
+            let Law::Metrics(_) = action.law else { return Ok(()) };
             // Without windows and bounds, what the law wants now.
             let mut free = action.clone();
             free.down.stabilization = secs(0);

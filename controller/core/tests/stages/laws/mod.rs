@@ -6,11 +6,11 @@ mod stabilise;
 mod text;
 mod time;
 
-use crate::build::{Observed, at, facts, limit, n, quiet, ratio, reading, secs, step, verification};
+use crate::build::{Observed, at, average, facts, limit, n, quiet, ratio, reading, secs, step, value, verification};
 use flyball_core::{
     decide::{Facts, Proposal, Recommendation, ScaleEvent},
     evaluate::RuleState,
-    policy::{Amount, RateLimit, RatioKind, ReplicasAction, SelectPolicy},
+    policy::{Amount, RateLimit, ReplicasAction, SelectPolicy},
     signal::{Quality, Reading},
 };
 use proptest::{collection::vec, prelude::*};
@@ -59,8 +59,8 @@ pub fn select() -> impl Strategy<Value = SelectPolicy> {
 pub fn action() -> impl Strategy<Value = ReplicasAction> {
     let law = prop_oneof![
         (amount(), amount()).prop_map(|(up, down)| step(up, down)),
-        (1.0..200.0f64).prop_map(|target| ratio(RatioKind::AverageValue, target)),
-        (1.0..200.0f64).prop_map(|target| ratio(RatioKind::Value, target)),
+        (1.0..200.0f64).prop_map(|target| ratio(average(target))),
+        (1.0..200.0f64).prop_map(|target| ratio(value(target))),
     ];
     (
         law,

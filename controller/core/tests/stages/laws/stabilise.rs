@@ -1,8 +1,8 @@
 use super::NOW;
-use crate::build::{Observed, at, finite, n, number, ratio, secs};
+use crate::build::{Observed, at, average, facts, finite, n, number, ratio, secs};
 use flyball_core::{
     decide::{Decision, Facts, History, decide},
-    policy::{Law, RatioKind},
+    policy::Law,
     time::Timestamp,
 };
 use proptest::{collection::vec, prelude::*};
@@ -22,8 +22,8 @@ fn naive(current: i64, desired: i64, past: &[(i64, i64)], now: i64, up: i64, dow
 /// Decides for each `(pause, current, desired)` in turn, and gives what came of it and what was
 /// naively expected.
 fn stabilised(up: u64, down: u64, passes: &[(i64, i64, i64)]) -> Vec<(i64, i64, i64)> {
-    let mut action = ratio(RatioKind::AverageValue, 1.0);
-    let Law::Ratio(law) = &mut action.law else {
+    let mut action = ratio(average(1.0));
+    let Law::Metrics(law) = &mut action.law else {
         return Vec::new();
     };
     (law.tolerance_up, law.tolerance_down) = (finite(0.0), finite(0.0));
@@ -36,8 +36,8 @@ fn stabilised(up: u64, down: u64, passes: &[(i64, i64, i64)]) -> Vec<(i64, i64, 
         #[allow(clippy::cast_precision_loss)] // Small numbers.
         let observed = Observed::default().signal("load", number(now, *desired as f64));
         let facts = Facts {
-            current: n(*current),
             history,
+            ..facts(*current)
         };
         let (decision, next) = decide(&action, &observed.inputs(), &facts, at(now));
         let to = match decision {

@@ -1,0 +1,136 @@
+//! Names, and what they refer to.
+
+use super::Errors;
+use crate::promql::shorten;
+use flyball_core::policy::Shape;
+use flyball_crds::FeedbackPolicySpec;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a policy's actions may refer to.
+pub(super) struct Names<'a> {
+    rules: BTreeSet<&'a str>,
+    signals: BTreeMap<&'a str, Shape>,
+    /// Whether rules of a PrometheusRule object may have any name.
+    open: bool,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn of(spec: &'a FeedbackPolicySpec) -> Self {
+        let listed = spec.prometheus_rule_refs.iter().flat_map(|object| &object.alerts);
+        let own = spec.rules.iter().map(|rule| &rule.alert);
+        Self {
+            rules: own.chain(listed).map(String::as_str).collect(),
+            signals: spec
+                .signals
+                .iter()
+                .map(|signal| {
+                    let shape = if signal.per_pod { Shape::PerPod } else { Shape::Number };
+                    (signal.name.as_str(), shape)
+                })
+                .collect(),
+            open: spec.prometheus_rule_refs.iter().any(|object| object.alerts.is_empty()),
+        }
+    }
+
+    /// A rule. Which rules a PrometheusRule object has is known only once it was read.
+    pub(super) fn rule(&self, path: &str, name: &str, errors: &mut Errors) {
+        if !self.open && !self.rules.contains(name) {
+            unknown(path, "rule", name, self.rules.iter().copied(), errors);
+        }
+    }
+
+    /// A signal of any shape.
+    pub(super) fn signal(&self, path: &str, name: &str, errors: &mut Errors) -> Option<Shape> {
+        let shape = self.signals.get(name).copied();
+        if shape.is_none() {
+            unknown(path, "signal", name, self.signals.keys().copied(), errors);
+        }
+        shape
+    }
+
+    /// A signal that is one number.
+    pub(super) fn number(&self, path: &str, name: &str, errors: &mut Errors) -> Option<()> {
+        match self.signal(path, name, errors)? {
+            Shape::Number => Some(()),
+            Shape::PerPod => {
+                errors.add(
+                    path,
+                    format!(
+                        "signal {} has one number for each pod (perPod), and one number is needed here; name a signal that adds them up, such as sum(...)",
+                        shorten(name)
+                    ),
+                );
+                None
+            }
+        }
+    }
+
+    /// The signals that are one number each.
+    pub(super) fn numbers(&self) -> BTreeSet<String> {
+        let numbers = self.signals.iter().filter(|(_, shape)| **shape == Shape::Number);
+        numbers.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// Whether there is a signal with numbers for each pod of this name.
+    pub(super) fn is_per_pod(&self, name: &str) -> bool {
+        self.signals.get(name) == Some(&Shape::PerPod)
+    }
+}
+
+fn unknown<'n>(path: &str, what: &str, name: &str, names: impl Iterator<Item = &'n str>, errors: &mut Errors) {
+    let others: Vec<String> = names.take(8).map(shorten).collect();
+    let way_out = match others.as_slice() {
+        [] => format!("define it under spec.{what}s"),
+        _ => format!("define it under spec.{what}s or use one of {}", others.join(", ")),
+    };
+    errors.add(path, format!("there is no {what} {}; {way_out}", shorten(name)));
+}
+
+/// A name of 1 to 63 characters, for the record.
+pub(super) fn plain(path: String, name: &str, example: &str, errors: &mut Errors) {
+    if name.is_empty() || name.len() > 63 || name.contains(char::is_control) {
+        errors.add(
+            path,
+            format!(
+                "{} is not a name of 1 to 63 characters; write for example {example}",
+                shorten(name)
+            ),
+        );
+    }
+}
+
+/// Says where one of several names of a list stands a second time.
+pub(super) fn unique<'n>(
+    field: impl Fn(usize) -> String,
+    what: &str,
+    names: impl Iterator<Item = &'n str>,
+    errors: &mut Errors,
+) {
+    let mut seen = BTreeSet::new();
+    for (index, name) in names.enumerate() {
+        if !seen.insert(name) {
+            errors.add(
+                field(index),
+                format!("{} is the name of two {what}; rename one", shorten(name)),
+            );
+        }
+    }
+}
+
+/// Whether `text` is a DNS label: lower-case letters, digits and dashes, 1 to 63 of them.
+pub(super) fn is_label(text: &str) -> bool {
+    !text.is_empty() && text.len() <= 63 && is_label_of_any_length(text)
+}
+
+/// Whether `text` is a name as Kubernetes' objects have it: labels joined with dots.
+pub(crate) fn is_subdomain(text: &str) -> bool {
+    text.len() <= 253
+        && text
+            .split('.')
+            .all(|part| !part.is_empty() && is_label_of_any_length(part))
+}
+
+fn is_label_of_any_length(text: &str) -> bool {
+    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.chars().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
