@@ -8,6 +8,7 @@ pub mod explain;
 pub mod fetch;
 pub mod freeze;
 pub mod get;
+pub mod import;
 pub mod pause;
 mod run;
 pub mod screen;
@@ -45,6 +46,12 @@ enum Command {
     Doctor(doctor::Args),
     /// Validate policies and sources offline.
     Check(check::CheckArgs),
+    /// Print the policy that does the same as an autoscaler.
+    ///
+    /// Reads a HorizontalPodAutoscaler or a ScaledObject, from the cluster or a file, and prints a
+    /// FeedbackPolicy in mode Recommend. What has no equivalent or needs a decision stands in its
+    /// comments. Nothing is written to the cluster.
+    Import(import::Args),
     /// Let a policy write nothing until it is resumed, roll-backs excepted.
     ///
     /// Sets spec.suspend. A Change that is under way is cut short: what it wrote stays, unverified.
@@ -88,6 +95,7 @@ impl Cli {
             Command::Get(args) => said(get::run(args, kubeconfig, context).await),
             Command::Explain(args) => said(explain::run(args, kubeconfig, context).await),
             Command::Doctor(args) => said(doctor::run(args, kubeconfig, context).await),
+            Command::Import(args) => said(import::run(args, kubeconfig, context).await),
             Command::Suspend(args) => said(suspend::suspend(args, kubeconfig, context).await),
             Command::Resume(args) => said(suspend::resume(args, kubeconfig, context).await),
             Command::Pause(args) => said(pause::pause(args, kubeconfig, context).await),

@@ -1,4 +1,5 @@
-//! The writing commands, against an API server made by hand that keeps what it is given.
+//! The writing commands, against an API server made by hand that keeps what it is given; and what is
+//! imported.
 
 // Helpers outside #[test] may fail loudly too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -6,4 +7,5 @@
 mod api;
 mod build;
 mod freeze;
+mod import;
 mod pause;
