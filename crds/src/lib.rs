@@ -11,6 +11,7 @@ mod metric_source;
 mod policy;
 mod reason;
 mod replicas;
+mod request;
 mod shared;
 mod status;
 
@@ -21,6 +22,7 @@ pub use metric_source::*;
 pub use policy::*;
 pub use reason::{ConditionType, Reason};
 pub use replicas::*;
+pub use request::*;
 pub use shared::*;
 pub use status::*;
 
@@ -42,6 +44,11 @@ pub const APPROVED_BY_ANNOTATION: &str = "flyball.dev/approved-by";
 pub const REQUEST_ANNOTATION: &str = "flyball.dev/request";
 /// Who asked.
 pub const REQUESTED_BY_ANNOTATION: &str = "flyball.dev/requested-by";
+/// The annotation on a policy that holds the autoscaler from which the field was taken, as the manifest
+/// with which `flyball release` makes it again.
+pub const TAKEN_FROM_ANNOTATION: &str = "flyball.dev/taken-from";
+/// The ConfigMap in the controller's own namespace that freezes the installation while it is there.
+pub const FREEZE_NAME: &str = "flyball-freeze";
 /// The label on a Change that names its policy.
 pub const POLICY_LABEL: &str = "flyball.dev/policy";
 /// The label on a Change that holds its target's UID.

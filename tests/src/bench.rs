@@ -155,7 +155,10 @@ async fn until(api: &Api<DynamicObject>, name: &str, wanted: i64) -> f64 {
         if replicas == Some(wanted) {
             return began.elapsed().as_secs_f64();
         }
-        assert!(began.elapsed() < Duration::from_secs(30), "{name} never got {wanted} replicas");
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{name} never got {wanted} replicas"
+        );
         sleep(Duration::from_millis(5)).await;
     }
 }
@@ -195,7 +198,11 @@ fn print(ours: &Ours, theirs: &[f64]) {
     let mib = |kib: u64| f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) / 1024.0;
     println!("from a total that can be read to an accepted scale write, {CHANGES} changes, both looking every second");
     println!("            median      longest");
-    println!("  flyball   {:>6.2} s    {:>6.2} s", median(&ours.reactions), most(&ours.reactions));
+    println!(
+        "  flyball   {:>6.2} s    {:>6.2} s",
+        median(&ours.reactions),
+        most(&ours.reactions)
+    );
     println!("  HPA       {:>6.2} s    {:>6.2} s", median(theirs), most(theirs));
     println!(
         "  ratio     {:>6.2}      {:>6.2}      (below 1: flyball is faster)",
@@ -207,7 +214,11 @@ fn print(ours: &Ours, theirs: &[f64]) {
         .iter()
         .map(|(count, _)| f64::from(u32::try_from(*count).unwrap_or(u32::MAX)))
         .collect();
-    println!("API requests of a committed change: median {}, most {}", median(&all), most(&all));
+    println!(
+        "API requests of a committed change: median {}, most {}",
+        median(&all),
+        most(&all)
+    );
     if let Some((_, labels)) = ours.requests.iter().min_by_key(|(count, _)| *count) {
         println!("  the fewest: {labels:?}");
     }

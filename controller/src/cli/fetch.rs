@@ -4,12 +4,13 @@
 use crate::{
     client::{self, CallError, CallKind, ClientError, Clients, READ_LIMIT, START_LIMIT, within},
     clock,
+    observe::freeze::Frozen,
     validate::is_subdomain,
 };
 use flyball_core::time::{Span, Timestamp};
-use flyball_crds::{Change, FeedbackPolicy, POLICY_LABEL};
+use flyball_crds::{Change, FREEZE_NAME, FeedbackPolicy, POLICY_LABEL};
 use http::header::DATE;
-use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::ConfigMap};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, ListParams},
@@ -204,7 +205,7 @@ pub async fn get(
     }
 }
 
-fn refused(error: &CallError, verb: &'static str, resource: &ApiResource, scope: Scope<'_>) -> ReadError {
+pub(super) fn refused(error: &CallError, verb: &'static str, resource: &ApiResource, scope: Scope<'_>) -> ReadError {
     let flags = scope.flags();
     let what = format!("{verb} {}{}", resource.plural, scope.words());
     match error.kind() {
@@ -340,6 +341,22 @@ pub fn controller(lease: Option<&Lease>, now: Timestamp) -> Controller {
             renewed: at.map_or(Span::MAX, |at| now.since(at)),
         },
     }
+}
+
+/// Whether the installation whose controller runs in `namespace` is frozen.
+pub async fn freeze(client: &Client, namespace: &str) -> Result<Option<Frozen>, ReadError> {
+    let map = get(
+        client,
+        Scope::Namespace(namespace),
+        &resource::<ConfigMap>(),
+        FREEZE_NAME,
+    )
+    .await?;
+    // Whatever is in it, it is there.
+    Ok(map.map(|map| {
+        map.try_parse()
+            .map_or_else(|_| Frozen::default(), |map| Frozen::of(&map))
+    }))
 }
 
 /// The lease of the controller in `namespace`.

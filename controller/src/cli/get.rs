@@ -5,7 +5,9 @@ pub mod tree;
 mod watch;
 
 use super::{
+    args::ControllerArgs,
     fetch::{self, Connection, ReadError, Scope},
+    freeze,
     screen::{Style, show},
 };
 use flyball_crds::{Change, FeedbackPolicy};
@@ -37,6 +39,9 @@ pub struct Args {
     /// Draw with ASCII, whatever LANG says.
     #[arg(long)]
     ascii: bool,
+    // Whether the installation is frozen is read there.
+    #[command(flatten)]
+    controller: ControllerArgs,
 }
 
 /// The form of what is shown.
@@ -57,6 +62,8 @@ struct Asked<'a> {
     name: Option<&'a str>,
     output: Output,
     shown: Shown,
+    /// The controller's namespace.
+    controllers: &'a str,
 }
 
 impl<'a> Asked<'a> {
@@ -84,6 +91,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
             all: args.all,
             namespaces: args.all_namespaces,
         },
+        controllers: &args.controller.namespace_of_controller,
     };
     let style = Style::of_stdout(args.ascii);
     let (policies, changes) = objects(&connection, &asked).await?;
@@ -94,7 +102,11 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         };
     }
     let text = match asked.output {
-        Output::Table => drawn(&policies, &changes, &asked, style, connection.now()),
+        Output::Table => {
+            let frozen = freeze::seen(&connection, asked.controllers).await;
+            let banner = frozen.map(|frozen| freeze::banner(&frozen, asked.controllers, style));
+            banner.unwrap_or_default() + &drawn(&policies, &changes, &asked, style, connection.now())
+        }
         output => listed([policies, changes].concat(), output),
     };
     show(&text)?;

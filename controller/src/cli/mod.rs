@@ -1,13 +1,19 @@
 //! The command line.
 
+pub mod args;
 pub mod check;
 mod crds;
 pub mod doctor;
 pub mod explain;
 pub mod fetch;
+pub mod freeze;
 pub mod get;
+pub mod import;
+pub mod pause;
 mod run;
 pub mod screen;
+pub mod suspend;
+pub mod write;
 
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
@@ -40,6 +46,39 @@ enum Command {
     Doctor(doctor::Args),
     /// Validate policies and sources offline.
     Check(check::CheckArgs),
+    /// Print the policy that does the same as an autoscaler.
+    ///
+    /// Reads a HorizontalPodAutoscaler or a ScaledObject, from the cluster or a file, and prints a
+    /// FeedbackPolicy in mode Recommend. What has no equivalent or needs a decision stands in its
+    /// comments. Nothing is written to the cluster.
+    Import(import::Args),
+    /// Let a policy write nothing until it is resumed, roll-backs excepted.
+    ///
+    /// Sets spec.suspend. A Change that is under way is cut short: what it wrote stays, unverified.
+    /// Needs the right to get and patch feedbackpolicies.
+    Suspend(args::PolicyArgs),
+    /// Let a suspended policy go on.
+    ///
+    /// Takes spec.suspend out. Needs the right to get and patch feedbackpolicies.
+    Resume(args::PolicyArgs),
+    /// Let a policy make no increases or no decreases for a time.
+    ///
+    /// Sets spec.pause. Taking a change back goes on. Needs the right to get and patch feedbackpolicies.
+    Pause(pause::PauseArgs),
+    /// Take a pause out before its time is over.
+    ///
+    /// Needs the right to get and patch feedbackpolicies.
+    Unpause(pause::UnpauseArgs),
+    /// Stop every change in the cluster at once, roll-backs excepted.
+    ///
+    /// Makes the ConfigMap flyball-freeze in the controller's namespace, with your name, the time and
+    /// the reason. Changes under way are still judged, and taken back where they do harm. Needs the
+    /// right to create configmaps there (Role flyball-freeze).
+    Freeze(freeze::FreezeArgs),
+    /// Let changes be made again.
+    ///
+    /// Deletes the ConfigMap flyball-freeze. Needs the right to get and delete it (Role flyball-freeze).
+    Unfreeze(args::ControllerArgs),
 }
 
 impl Cli {
@@ -50,29 +89,33 @@ impl Cli {
             kubeconfig,
             context,
         } = self;
+        let kubeconfig = kubeconfig.as_deref();
         let done = match command {
-            Command::Run(args) => run::run(args, kubeconfig.as_deref(), context)
-                .await
-                .map_err(|error| error.to_string()),
-            Command::Get(args) => get::run(args, kubeconfig.as_deref(), context)
-                .await
-                .map_err(|error| error.to_string()),
-            Command::Explain(args) => explain::run(args, kubeconfig.as_deref(), context)
-                .await
-                .map_err(|error| error.to_string()),
-            Command::Doctor(args) => doctor::run(args, kubeconfig.as_deref(), context)
-                .await
-                .map_err(|error| error.to_string()),
-            Command::Crds => crds::print(&mut std::io::stdout().lock())
-                .map(|()| ExitCode::SUCCESS)
-                .map_err(|error| error.to_string()),
-            Command::Check(args) => check::run(&args.files, &mut std::io::stdout().lock())
-                .map(|summary| ExitCode::from(summary.exit_code()))
-                .map_err(|error| error.to_string()),
+            Command::Run(args) => said(run::run(args, kubeconfig, context).await),
+            Command::Get(args) => said(get::run(args, kubeconfig, context).await),
+            Command::Explain(args) => said(explain::run(args, kubeconfig, context).await),
+            Command::Doctor(args) => said(doctor::run(args, kubeconfig, context).await),
+            Command::Import(args) => said(import::run(args, kubeconfig, context).await),
+            Command::Suspend(args) => said(suspend::suspend(args, kubeconfig, context).await),
+            Command::Resume(args) => said(suspend::resume(args, kubeconfig, context).await),
+            Command::Pause(args) => said(pause::pause(args, kubeconfig, context).await),
+            Command::Unpause(args) => said(pause::unpause(args, kubeconfig, context).await),
+            Command::Freeze(args) => said(freeze::freeze(args, kubeconfig, context).await),
+            Command::Unfreeze(args) => said(freeze::unfreeze(args, kubeconfig, context).await),
+            Command::Crds => said(crds::print(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)),
+            Command::Check(args) => {
+                let summary = check::run(&args.files, &mut std::io::stdout().lock());
+                said(summary.map(|summary| ExitCode::from(summary.exit_code())))
+            }
         };
         done.unwrap_or_else(|error| {
             eprintln!("flyball: {error}");
             ExitCode::from(2)
         })
     }
+}
+
+/// An error as the one line that is said of it.
+fn said(done: Result<ExitCode, impl std::fmt::Display>) -> Result<ExitCode, String> {
+    done.map_err(|error| error.to_string())
 }

@@ -3,7 +3,7 @@
 //! Passes read only from here, so a quiet minute costs no request. A copy may be old; that is safe,
 //! because every write carries the version that it was decided on.
 
-use super::{nodes::Nodes, pods::Pods, target};
+use super::{freeze::Freeze, nodes::Nodes, pods::Pods, target};
 use crate::client::chain;
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
 use futures::{StreamExt, future};
@@ -97,6 +97,8 @@ pub struct Cluster {
     pub pods: Pods,
     /// The nodes, where all namespaces are looked at.
     pub nodes: Nodes,
+    /// The red button.
+    pub freeze: Freeze,
     /// The targets, by allowed kind.
     pub targets: Arc<BTreeMap<ScaleKind, Result<Targets, KindError>>>,
 }
@@ -106,7 +108,7 @@ const QUEUE: usize = 1024;
 
 impl Cluster {
     /// Starts all watches. Policies, Changes, autoscalers and targets are those of `scope`, or of all
-    /// namespaces; a MetricSource has none, and Secrets are those of `own_namespace`.
+    /// namespaces; a MetricSource has none, and Secrets and the red button are those of `own_namespace`.
     pub async fn watch(
         client: &Client,
         own_namespace: &str,
@@ -134,6 +136,7 @@ impl Cluster {
             pods: Pods::watch(client, scope),
             // Nodes have no namespace, and say nothing where the pods of others are not known.
             nodes: scope.map_or_else(|| Nodes::watch(client), |_| Nodes::none()),
+            freeze: Freeze::watch(client, own_namespace),
             targets: Arc::new(targets),
         };
         (cluster, woken)
@@ -146,6 +149,7 @@ impl Cluster {
         self.changes.wait_until_ready().await?;
         self.autoscalers.wait_until_ready().await?;
         self.secrets.wait_until_ready().await?;
+        self.freeze.ready().await;
         if let Some(scaled) = &self.scaled_objects {
             scaled.wait_until_ready().await?;
         }

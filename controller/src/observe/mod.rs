@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod credentials;
 pub mod envelope;
+pub mod freeze;
 pub mod headroom;
 mod keep;
 pub mod nodes;

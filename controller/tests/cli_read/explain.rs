@@ -125,7 +125,7 @@ What next
   A Change is under way. To follow it, or to keep the number as it is and decide
   nothing more:
       flyball get checkout -n shop --watch
-      kubectl patch feedbackpolicy checkout -n shop --type merge -p '{\"spec\":{\"suspend\":true}}'
+      flyball suspend checkout -n shop
 "
     );
 }
@@ -284,6 +284,28 @@ fn steps(more: Value, changes: Vec<Change>) -> (String, Vec<String>) {
 #[case::data("DataQuality", "", "until the readings are fresh", "flyball doctor -n shop")]
 #[case::ownership("Ownership", "", "Somebody else sets the number", "kubectl get hpa -n shop")]
 #[case::open("OpenChange", "", "waits for it", "flyball get checkout -n shop --watch")]
+#[case::frozen("Pause", "", "The installation is frozen", "flyball unfreeze")]
+#[case::coverage("Coverage", "", "until the queries' ranges are filled", "flyball doctor -n shop")]
+#[case::rollout(
+    "Rollout",
+    "",
+    "Wait for the rollout",
+    "kubectl rollout status deployment.apps checkout -n shop"
+)]
+#[case::veto(
+    "Veto",
+    "",
+    "spec.actions[0].inhibit watches",
+    "kubectl edit feedbackpolicy checkout -n shop"
+)]
+#[case::headroom(
+    "Headroom",
+    "",
+    "lower spec.actions[0].replicas.max",
+    "kubectl describe resourcequota,limitrange -n shop"
+)]
+#[case::budget("Budget", "", "Wait a minute", "flyball get -A")]
+#[case::approval("Approval", "", "waits for approval", "flyball get checkout -n shop --watch")]
 #[case::dry_run(
     "DryRun",
     "",
@@ -302,6 +324,32 @@ fn each_refusal_has_its_way_out(#[case] check: &str, #[case] message: &str, #[ca
         said.contains(why) && commands.iter().any(|known| known == command),
         "{said}\n{commands:?}"
     );
+}
+
+#[test]
+fn a_pause_of_the_policys_own_is_told_from_a_freeze() {
+    let paused = |pause: Value| {
+        let mut more = action(json!({"lastDecision": decision("Refused", "Pause", "")}));
+        crate::build::merge(&mut more, json!({"spec": {"pause": pause}}));
+        steps(more, Vec::new())
+    };
+    let (said, commands) = paused(json!({"up": {"until": ago(-3600), "reason": "a migration"}}));
+    assert!(said.contains("Increases are paused until 04:04:05Z (in 1h)"), "{said}");
+    assert_eq!(commands, ["flyball unpause checkout -n shop --up"]);
+    for other in [json!({"down": {}}), json!({"up": {"until": ago(1)}})] {
+        let (said, commands) = paused(other);
+        assert!(said.contains("frozen"), "{said}");
+        assert_eq!(commands, ["flyball freeze --status", "flyball unfreeze"]);
+    }
+}
+
+#[test]
+fn a_decision_that_waits_for_approval_names_its_record() {
+    let mut waits = decision("Refused", "Approval", "");
+    crate::build::merge(&mut waits, json!({"change": "checkout-1-more-replicas-record-4"}));
+    let (said, commands) = steps(action(json!({"lastDecision": waits})), Vec::new());
+    assert!(said.contains("The change from 2 to 3 waits for approval"), "{said}");
+    assert_eq!(commands, ["flyball approve checkout-1-more-replicas-record-4 -n shop"]);
 }
 
 #[rstest]
@@ -349,7 +397,7 @@ fn a_recommendation_says_how_to_enforce_it() {
 
 #[rstest]
 #[case::observe(json!({"spec": {"mode": "Observe"}}), "'{\"spec\":{\"mode\":\"Recommend\"}}'")]
-#[case::suspended(json!({"spec": {"suspend": true}}), "'{\"spec\":{\"suspend\":false}}'")]
+#[case::suspended(json!({"spec": {"suspend": true}}), "flyball resume checkout -n shop")]
 fn what_holds_everything_back_says_how_to_go_on(#[case] more: Value, #[case] patch: &str) {
     let (_, commands) = steps(more, Vec::new());
     assert!(commands.iter().any(|command| command.ends_with(patch)), "{commands:?}");

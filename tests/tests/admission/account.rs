@@ -251,7 +251,10 @@ async fn a_stamp_is_conditional_on_the_version_and_on_the_object() {
         let patch = json!({"metadata": {
             "uid": uid, "resourceVersion": version, "annotations": {STAMP_ANNOTATION: "x"},
         }});
-        match admin.patch("checkout", &PatchParams::default(), &Patch::Merge(&patch)).await {
+        match admin
+            .patch("checkout", &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+        {
             Ok(written) => Ok(written.annotations().get(STAMP_ANNOTATION).cloned()),
             Err(kube::Error::Api(status)) => Err(status.code),
             other => panic!("{other:?}"),
@@ -268,6 +271,10 @@ async fn a_stamp_is_conditional_on_the_version_and_on_the_object() {
         }
     };
     assert!(fresh("another").await.is_err(), "another object is never stamped");
-    assert_eq!(fresh(&uid).await, Ok(Some("x".to_owned())), "annotations need not be there before");
+    assert_eq!(
+        fresh(&uid).await,
+        Ok(Some("x".to_owned())),
+        "annotations need not be there before"
+    );
     server.done().await;
 }

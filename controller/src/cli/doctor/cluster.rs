@@ -4,9 +4,12 @@ use super::{
     finding::{Finding, Mark, Section},
     schema::{Difference, differences, in_one_line},
 };
-use crate::cli::{
-    fetch::{self, Connection, Controller, ReadError, Scope},
-    screen::{plain, span},
+use crate::{
+    cli::{
+        fetch::{self, Connection, Controller, ReadError, Scope},
+        screen::{plain, span},
+    },
+    observe::freeze::Frozen,
 };
 use flyball_core::time::Span;
 use k8s_openapi::{
@@ -175,6 +178,23 @@ pub fn lease(seen: &Lease, name: &str) -> Finding {
     }
 }
 
+/// Judges whether changes are made at all.
+pub fn freeze(seen: &Result<Option<Frozen>, ReadError>) -> Finding {
+    match seen {
+        Ok(None) => Finding::ok("freeze", "not frozen"),
+        Ok(Some(frozen)) => Finding::new(
+            Mark::Warn,
+            "freeze",
+            format!(
+                "frozen {}; nothing is written but roll-backs",
+                plain(&frozen.to_string())
+            ),
+            "let changes be made again: flyball unfreeze",
+        ),
+        Err(error) => Finding::unread("freeze", error),
+    }
+}
+
 /// Reads the definitions.
 async fn installed(connection: &Connection, ours: &CustomResourceDefinition) -> Installed {
     let kind = fetch::resource::<CustomResourceDefinition>();
@@ -237,8 +257,11 @@ pub async fn examine(connection: &Connection) -> Section {
 
 /// Looks at the controller.
 pub async fn examine_controller(connection: &Connection, namespace: &str, name: &str) -> Section {
-    let seen = look(connection, namespace, name).await;
-    let findings = vec![lease(&seen, &format!("{namespace}/{name}"))];
+    let (seen, frozen) = tokio::join!(
+        look(connection, namespace, name),
+        fetch::freeze(&connection.clients.read, namespace),
+    );
+    let findings = vec![lease(&seen, &format!("{namespace}/{name}")), freeze(&frozen)];
     Section {
         title: "Controller".to_owned(),
         findings,

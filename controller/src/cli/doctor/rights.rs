@@ -6,6 +6,7 @@ pub use ask::{Installation, examine, installation};
 
 use super::finding::{Finding, Mark};
 use crate::observe::cluster::ScaleKind;
+use flyball_crds::FREEZE_NAME;
 
 /// Where a right is needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +94,13 @@ pub fn of_the_report(namespace: Option<&str>, controllers: &str, kinds: &[ScaleK
         own,
         "it is not known whether a controller runs",
     );
+    rights.add_named(
+        &["get"],
+        ("", "configmaps"),
+        FREEZE_NAME,
+        own,
+        "it is not known whether the installation is frozen",
+    );
     rights.add(&["get"], ("", "secrets"), own, "sources with credentials are not asked");
     let autoscalers = ("autoscaling", "horizontalpodautoscalers");
     rights.add(&["list"], autoscalers, scope, "other owners of a target may be missed");
@@ -173,6 +181,13 @@ pub fn of_the_controller(
         ("", "secrets"),
         own,
         "sources with credentials can't be asked",
+    );
+    rights.add_named(
+        &["list", "watch"],
+        ("", "configmaps"),
+        FREEZE_NAME,
+        own,
+        "it can't see whether the installation is frozen, so it makes no change",
     );
     let leases = ("coordination.k8s.io", "leases");
     rights.add_named(

@@ -8,6 +8,7 @@ use crate::{
         cluster::{Cluster, KindError, ScaleKind, Targets},
         nodes::Nodes,
         pods::Pods,
+        freeze::{Freeze, State},
     },
 };
 use flyball_crds::{Change, FeedbackPolicy, TargetRef};
@@ -116,6 +117,8 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         secrets: store(Vec::new()),
         pods: Pods::none(),
         nodes: Nodes::none(),
+        // The report says apart whether the installation is frozen.
+        freeze: Freeze::known(State::Unknown),
         targets: Arc::new(allowed.into_iter().map(with_objects).collect()),
     };
     let vertical = vertical.iter().filter_map(vertical_target).collect();

@@ -195,46 +195,30 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
             [doctor(facts)],
         ),
         Check::Ownership => owners(facts),
-        Check::Pause => {
-            let name = facts.on_command_line();
-            step(
-                "Changes of this direction are stopped on purpose. The check Pause says by what; to let them go on:",
-                [format!("flyball unpause {name}"), "flyball unfreeze".to_owned()],
-            )
-        }
+        // The condition Ready, and the latch, have said it.
+        Check::Target | Check::Ineffective => return None,
+        Check::Pause => paused(facts, up),
         Check::Coverage => step(
-            "Nothing is taken away until the ranges of the queries are filled again, as after an outage of the source. To see the source:",
+            "Wait until the queries' ranges are filled again; a Prometheus that was away reads low. To see since when it answers:",
             [doctor(facts)],
         ),
         Check::Rollout => step(
-            "Nothing is taken away while a rollout is under way. To follow it:",
+            "Wait for the rollout; its pods would be counted as load or as spare ones:",
             [format!("kubectl rollout status {}", target(facts))],
         ),
-        Check::Veto => step(
-            format!("A condition of {path}.inhibit or {path}.holdDownWhile holds; the check Veto names it. To change it:"),
-            [edit(facts)],
-        ),
-        Check::Headroom => step(
-            "There is no room for more; the check Headroom says whose limit that is:",
-            [format!(
-                "kubectl describe resourcequota,limitrange,poddisruptionbudget -n {}",
-                facts.policy.namespace().unwrap_or_default()
-            )],
-        ),
-        Check::Budget => step(
-            "All policies together have taken away as many replicas as they may within a minute. Wait, or raise --max-removed-per-minute of the controller:",
-            [doctor(facts)],
-        ),
-        Check::Approval => {
-            let change = decision.change.as_deref().unwrap_or("CHANGE");
-            let namespace = facts.policy.namespace().unwrap_or_default();
+        Check::Veto => {
+            let field = if up { "inhibit" } else { "holdDownWhile" };
             step(
-                "The change waits for approval:",
-                [format!("flyball approve {change} -n {namespace}")],
+                format!("See to what {path}.{field} watches, or correct it if it is not what you mean:"),
+                [edit(facts)],
             )
         }
-        // The condition Ready, and the latch, have said it.
-        Check::Target | Check::Ineffective => return None,
+        Check::Headroom => room(facts, &path, up),
+        Check::Budget => step(
+            "Wait a minute: all policies together may take away only so many replicas in that time. To see what else goes down:",
+            ["flyball get -A".to_owned()],
+        ),
+        Check::Approval => awaited(facts, decision),
         Check::OpenChange => {
             let follow = format!("flyball get {} --watch", facts.on_command_line());
             step("A Change is under way, and this one waits for it:", [follow])
@@ -253,6 +237,64 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
             )
         }
     })
+}
+
+/// The red button, or a pause of the policy's own.
+fn paused(facts: &Facts, up: bool) -> Step {
+    let pause = facts.policy.spec.pause.as_ref();
+    let own = pause.and_then(|pause| if up { pause.up.as_ref() } else { pause.down.as_ref() });
+    let until = own.and_then(|pause| pause.until.as_ref()).map(from_micro_time);
+    let in_force = own.is_some() && until.is_none_or(|until| until > facts.now);
+    if !in_force {
+        let commands = ["flyball freeze --status".to_owned(), "flyball unfreeze".to_owned()];
+        return step("The installation is frozen. To see by whom, and to go on:", commands);
+    }
+    let (what, flag) = if up {
+        ("Increases", "--up")
+    } else {
+        ("Decreases", "--down")
+    };
+    let over = until.map_or_else(String::new, |until| format!(" until {}", when(until, facts.now)));
+    step(
+        format!("{what} are paused{over}. To go on before that:"),
+        [format!("flyball unpause {} {flag}", facts.on_command_line())],
+    )
+}
+
+/// Who limits is said by the check itself.
+fn room(facts: &Facts, path: &str, up: bool) -> Step {
+    let namespace = facts.policy.namespace().unwrap_or_default();
+    if up {
+        let quota = format!("kubectl describe resourcequota,limitrange -n {namespace}");
+        return step(
+            format!(
+                "There is no room for more; the check Headroom says by whom. Make room, or lower {path}.replicas.max:"
+            ),
+            [quota, "kubectl top nodes".to_owned()],
+        );
+    }
+    step(
+        "A disruption budget keeps the replicas; see which:",
+        [format!("kubectl get poddisruptionbudgets -n {namespace}")],
+    )
+}
+
+/// A decision that waits for a person.
+fn awaited(facts: &Facts, decision: &DecisionStatus) -> Step {
+    let namespace = facts.policy.namespace().unwrap_or_default();
+    match &decision.change {
+        Some(change) => step(
+            format!(
+                "The change from {} to {} waits for approval. To let it be made:",
+                decision.current, decision.desired
+            ),
+            [format!("flyball approve {} -n {namespace}", quoted(change))],
+        ),
+        None => step(
+            "The change waits for approval, and its record is not there yet. To see it:",
+            [format!("flyball get {} --watch", facts.on_command_line())],
+        ),
+    }
 }
 
 /// A target at zero was put there by a person, and is left there.
@@ -278,8 +320,8 @@ fn of_change(facts: &Facts, change: &Change) -> Option<Step> {
     let name = facts.on_command_line();
     let phase = change.status.as_ref().map(|status| status.phase).unwrap_or_default();
     if crate::observe::is_open(change) {
-        let suspend = patch(facts, &serde_json::json!({"suspend": true}));
         let why = "A Change is under way. To follow it, or to keep the number as it is and decide nothing more:";
+        let suspend = format!("flyball suspend {name}");
         return Some(step(why, [format!("flyball get {name} --watch"), suspend]));
     }
     match phase {

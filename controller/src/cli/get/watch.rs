@@ -1,9 +1,13 @@
 //! `flyball get --watch`: what the watch streams tell, as it happens.
 
 use super::{Output, lines, tree};
-use crate::cli::{
-    fetch::{self, Connection, ReadError, Scope},
-    screen::{Style, cut, plain, redraws, show, size},
+use crate::{
+    cli::{
+        fetch::{self, Connection, ReadError, Scope},
+        freeze::banner,
+        screen::{Style, cut, plain, redraws, show, size},
+    },
+    observe::freeze::{Freeze, Frozen, State},
 };
 use flyball_core::time::Timestamp;
 use flyball_crds::{Change, FeedbackPolicy};
@@ -24,6 +28,13 @@ use tokio::{
 const BURST: Duration = Duration::from_millis(100);
 /// How often the ages on the screen are looked at again.
 const AGES: Duration = Duration::from_secs(5);
+
+/// Lines that may go to a file.
+const PLAIN: Style = Style {
+    colour: false,
+    unicode: false,
+    width: None,
+};
 
 type Key = (String, String);
 
@@ -153,7 +164,9 @@ pub(super) async fn follow(connection: &Connection, asked: &super::Asked<'_>, st
         changes: Known::new(),
         trouble: None,
         drawn: String::new(),
+        frozen: None,
     };
+    let mut freeze = Freeze::watch(&connection.clients.read, asked.controllers);
     let mut events = std::pin::pin!(events(connection, asked));
     let mut resized = signal(SignalKind::window_change())?;
     let mut ages = interval(AGES);
@@ -169,6 +182,14 @@ pub(super) async fn follow(connection: &Connection, asked: &super::Asked<'_>, st
                     due = due.or_else(|| Some(Instant::now() + BURST));
                 } else if !lines.is_empty() {
                     emit(&lines)?;
+                }
+            }
+            () = freeze.changed() => {
+                let line = view.freeze(freeze.state(), asked);
+                if screen {
+                    due = due.or_else(|| Some(Instant::now() + BURST));
+                } else if asked.output == Output::Table && !line.is_empty() {
+                    emit(&line)?;
                 }
             }
             () = sleep_until(burst), if due.is_some() => {
@@ -196,9 +217,27 @@ struct View {
     changes: Known<Change>,
     trouble: Option<String>,
     drawn: String,
+    /// Who froze the installation, if that may be read.
+    frozen: Option<Frozen>,
 }
 
 impl View {
+    /// Takes in whether the installation is frozen; returns a line if that is news.
+    fn freeze(&mut self, state: State, asked: &super::Asked<'_>) -> String {
+        let before = self.frozen.take();
+        self.frozen = match state {
+            State::Frozen(frozen) => Some(frozen),
+            State::Free | State::Unknown => None,
+        };
+        match (&before, &self.frozen) {
+            (_, Some(frozen)) if before.as_ref() != Some(frozen) => {
+                banner(frozen, asked.controllers, PLAIN).trim_end().to_owned() + "\n"
+            }
+            (Some(_), None) => "not frozen any more\n".to_owned(),
+            _ => String::new(),
+        }
+    }
+
     /// Takes an event in; returns what it has to say in lines.
     fn take(&mut self, told: Told, asked: &super::Asked<'_>, now: Timestamp) -> String {
         match told {
@@ -257,6 +296,9 @@ impl View {
         } else {
             tree::tree(&policies, &changes, &[], asked.shown, style, now)
         };
+        if let Some(frozen) = &self.frozen {
+            text.insert_str(0, &banner(frozen, asked.controllers, style));
+        }
         if let Some(trouble) = &self.trouble {
             text.push_str(trouble);
             text.push('\n');

@@ -231,7 +231,7 @@ fn rights_are_judged_by_what_can_not_be_done() {
     };
     assert_eq!(
         said(answers(|_| Ok(true))),
-        [(Mark::Ok, "may do all that is needed (25 rights)".to_owned())]
+        [(Mark::Ok, "may do all that is needed (27 rights)".to_owned())]
     );
     assert_eq!(
         said(answers(|right| Ok(right.group != "coordination.k8s.io" && !right.resource.ends_with("/scale")))),

@@ -2,7 +2,7 @@
 
 use super::{
     Facts, Step,
-    commands::{doctor, edit, patch, target},
+    commands::{doctor, edit, target},
     step,
 };
 use crate::cli::screen::quoted;
@@ -13,7 +13,7 @@ use kube::ResourceExt;
 pub(super) fn readiness(facts: &Facts) -> Option<Step> {
     let policy = &facts.policy;
     if policy.spec.suspend {
-        let resume = patch(facts, &serde_json::json!({"suspend": false}));
+        let resume = format!("flyball resume {}", facts.on_command_line());
         return Some(step(
             "The policy is suspended, so nothing is written. To go on:",
             [resume],
