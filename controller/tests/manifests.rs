@@ -246,7 +246,7 @@ fn the_examples_are_right() {
     let report = String::from_utf8(report).unwrap();
     assert_eq!(
         (summary.policies, summary.sources, summary.errors),
-        (4, 2, 0),
+        (7, 2, 0),
         "{report}"
     );
     // Only the documentation's own rule, which has no matchers, is warned of.
