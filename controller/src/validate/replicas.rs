@@ -40,7 +40,7 @@ pub(super) fn read(
         zero_of(path, written, zero, names, errors)
     });
     let warm_up = errors.span(format!("{path}.warmUp"), written.warm_up.as_ref(), Span::ZERO);
-    if written.warm_up.is_some() && written.step.is_some() {
+    if written.warm_up.is_some() && is_step(written) {
         errors.add(
             format!("{path}.warmUp"),
             "tells metrics which pods count, and a step counts none; remove it, or use ratio or metrics",
@@ -81,6 +81,11 @@ pub(super) fn read(
         hold_down_while,
         approval: action.approval.unwrap_or_default() == ApprovalMode::Required,
     })
+}
+
+/// Whether the law is a step; of several laws none is.
+fn is_step(replicas: &crds::Replicas) -> bool {
+    replicas.step.is_some() && replicas.ratio.is_none() && replicas.metrics.is_none()
 }
 
 /// `Some(None)` where nothing is written, `None` where it is wrong.
@@ -214,7 +219,7 @@ fn zero_of(
             ),
         );
     }
-    if replicas.step.is_some() {
+    if is_step(replicas) {
         errors.add(
             &path,
             "goes with ratio or metrics, a step knows no load to come back by; use one of them or remove zero",
