@@ -40,7 +40,8 @@ pub struct MetricSourceSpec {
     /// How the server is verified and, for mutual TLS, how we show ourselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// Credentials. They are sent to this URL only, and never along a redirect.
+    /// Credentials. They are sent to this URL only, a client's secret to its token endpoint only, and never along
+    /// a redirect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
     /// Headers sent with each query, such as `X-Scope-OrgID` for a tenant.

@@ -2,7 +2,7 @@
 //!
 //! Each query is one request with one deadline: no retries, no redirects, a bounded body. The loop
 //! asks again with its next pass; a retry would only answer for a time that has passed. The one exception is a
-//! token that expired early: see [`token`].
+//! token that was revoked, see `token.rs`.
 
 mod error;
 mod gate;
@@ -40,7 +40,7 @@ use reqwest::{
 };
 use settings::Settings;
 use std::{
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{BuildHasher, RandomState},
     sync::Arc,
     time::Duration,
 };
@@ -335,11 +335,10 @@ pub fn check(spec: &MetricSourceSpec) -> Vec<SourceError> {
     errors
 }
 
-/// By how much this source's pauses differ from another's.
+/// By how much this source's pauses differ from those of others, in other clusters too, where it may have the same
+/// name.
 fn spread(name: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
+    RandomState::new().hash_one(name)
 }
 
 /// The age in an age query's answer; `None` where no selector has a sample.
