@@ -17,7 +17,8 @@
 //! the bounds are the policy author's word on what is safe, the rest are habits within. What lies
 //! outside of the author's power stays: a quota has no more room because `min` is higher, and the budget
 //! over all policies is the operator's word. Then it goes as far towards the bound as they let it, so a
-//! number that is approved can lie short of the bound it came from, never beyond the other.
+//! number that is approved can lie short of the bound it came from, never beyond the other. From zero
+//! there is no latch and no cooldown either: while nobody serves, waiting is an outage.
 //!
 //! The bounds are those of the pass: a schedule raises the lower one, and where an action may go to
 //! zero, the last replica is a bound until there has been nothing to do for long enough.
@@ -222,6 +223,13 @@ pub fn shape(
         review.note(Check::Cooldown, spike.unwrap_or_else(|| Finding::Skip(why.clone())));
         review.note(Check::Rate, Finding::Skip(why));
         review.limit(bound);
+    } else if from.get() == 0 && action.zero.is_some() {
+        // That an earlier increase did not help says nothing while nobody serves, and each moment of
+        // waiting is one without service.
+        for check in [Check::Ineffective, Check::Cooldown] {
+            review.note(check, Finding::Skip("to leave zero waits for nothing".to_owned()));
+        }
+        review.of_number(Check::Rate, |to| rate::rate(from, to, direction, action, history, now));
     } else {
         review.note(
             Check::Ineffective,
@@ -236,7 +244,7 @@ pub fn shape(
     review.of_number(Check::Budget, |to| budget::budget(from, to, direction, &world.budget));
     let room = room(from, direction, world);
     review.of_number(Check::Bounds, |to| bounds::bounds(from, to, direction, &limits, room));
-    review.open(|to| open::supersede(direction, to, &world.open));
+    review.open(|to| open::supersede(from, direction, to, &world.open));
     review.of_number(Check::Approval, |to| approval::approval(&world.approval, to));
     review.shaped()
 }

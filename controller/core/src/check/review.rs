@@ -183,16 +183,13 @@ impl Review {
 
     /// Notes the open Change, if there is still a number to compare it with.
     pub(super) fn open(&mut self, open: impl FnOnce(Replicas) -> (Finding, Option<String>)) {
-        match self.nothing_left() {
-            Some(before) => {
-                let why = format!("{before} leaves nothing to open a Change for");
-                self.note(Check::OpenChange, Finding::Skip(why));
-            }
-            None => {
-                let (finding, supersedes) = open(self.0.to);
-                self.note(Check::OpenChange, finding);
-                self.0.supersedes = supersedes;
-            }
+        if let Some(before) = self.nothing_left() {
+            let why = format!("{before} leaves nothing to open a Change for");
+            self.note(Check::OpenChange, Finding::Skip(why));
+        } else {
+            let (finding, supersedes) = open(self.0.to);
+            self.note(Check::OpenChange, finding);
+            self.0.supersedes = supersedes;
         }
     }
 

@@ -66,7 +66,8 @@ pub struct History {
     pub spike_until: Option<Timestamp>,
     /// Since when no metric could be used.
     pub no_data_since: Option<Timestamp>,
-    /// Since when the signal of [`Zero`](crate::policy::Zero) is at or below its activation, on fresh data.
+    /// Since when the signal of [`Zero`](crate::policy::Zero) is at or below its activation, on fresh data
+    /// and with at least one replica.
     pub idle_since: Option<Timestamp>,
     /// The rollout under way, as it was when it was first seen.
     pub rollout: Option<RolloutStart>,

@@ -23,7 +23,7 @@ impl Pass<'_> {
     pub(super) fn decide(&self, history: &mut History) -> Decision {
         let current = self.facts.current;
         match &self.action.zero {
-            Some(zero) if current.get() == 0 => self.from_zero(zero, history),
+            Some(zero) if current.get() == 0 => self.at_zero(zero, history),
             _ if current.get() == 0 && self.action.bounds.min.get() > 0 => {
                 // Whoever hands it back should not find that a fallback is overdue.
                 fallback::note(history, false, self.now);
@@ -113,30 +113,30 @@ impl Pass<'_> {
     }
 
     /// At zero, with a signal that says when there is anything to do.
-    fn from_zero(&self, zero: &Zero, history: &mut History) -> Decision {
+    fn at_zero(&self, zero: &Zero, history: &mut History) -> Decision {
         match zero::activity(zero, self.inputs) {
-            Activity::Active(why) => self.wake(why, history),
+            Activity::Active(why) => self.wake(&why, history),
             Activity::Idle(why) => {
                 // That metrics of pods are missing where there are no pods is in order.
                 fallback::note(history, false, self.now);
                 self.stay_or_rise(why, history)
             }
             Activity::Unknown(why) => {
-                let law = self.law();
-                if !matches!(law, Err(NoNumber::Held(_))) {
-                    fallback::note(history, !law.is_ok_and(|wish| wish.measured), self.now);
+                let reason = format!("at zero, and whether there is anything to do is not known: {why}");
+                match self.law() {
+                    Err(held @ NoNumber::Held(_)) if self.outside().is_none() => self.without_number(&held, history),
+                    law => {
+                        fallback::note(history, !law.is_ok_and(|wish| wish.measured), self.now);
+                        self.stay_or_rise(reason, history)
+                    }
                 }
-                self.stay_or_rise(
-                    format!("at zero, and whether there is anything to do is not known: {why}"),
-                    history,
-                )
             }
         }
     }
 
     /// From zero to at least 1, at once: that there is something to do is reason enough. What the
     /// metrics ask for beyond that goes through the windows like any increase.
-    fn wake(&self, why: String, history: &mut History) -> Decision {
+    fn wake(&self, why: &str, history: &mut History) -> Decision {
         fallback::note(history, false, self.now);
         let least = Replicas::nearest(1)
             .max(self.limits.bounds.min)

@@ -241,3 +241,30 @@ fn from_zero_nothing_is_out_of_bounds() {
     };
     wake.goes(3, Check::Bounds, Verdict::Passed, &["3 by schedule office"]);
 }
+
+#[test]
+fn to_leave_zero_waits_for_neither_cooldown_nor_latch() {
+    let mut wake = idle(0, 5, None, 1.0);
+    wake.action.up.cooldown = crate::build::secs(600);
+    wake.facts.history.events = crate::build::with_events(facts(0), &[(3599, 0, 1)]).history.events;
+    wake.facts.history.latch = Some(flyball_core::decide::Latch {
+        direction: flyball_core::decide::Direction::Up,
+        demand: None,
+        signal: None,
+        until: at(9999),
+    });
+    wake.action.verification = Some(crate::build::verification());
+    wake.goes(
+        5,
+        Check::Cooldown,
+        Verdict::Skipped,
+        &["to leave zero waits for nothing"],
+    );
+    wake.goes(5, Check::Ineffective, Verdict::Skipped, &[]);
+    // From 1 on they count.
+    wake.from = 1;
+    wake.facts.current = n(1);
+    let Err(refused) = wake.run() else { panic!("passed") };
+    said(&refused.checks, Check::Cooldown, Verdict::Refused, &[]);
+    said(&refused.checks, Check::Ineffective, Verdict::Refused, &[]);
+}

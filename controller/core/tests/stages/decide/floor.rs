@@ -87,7 +87,7 @@ fn a_floor_is_none_of_a_fallback_s_business() {
     let outage = Observed::default().signal("load", reading(Quality::Error, 3600, &[]));
     let since = |seconds: i64| {
         with_history(facts(8), |history| {
-            history.no_data_since = Some(crate::build::at(seconds))
+            history.no_data_since = Some(crate::build::at(seconds));
         })
     };
     check(&action, &outage, &since(3001), "-", &["without data for 9m59s"]);

@@ -135,7 +135,7 @@ fn after_the_cooldown_the_last_replica_goes(
     #[case] expect: &str,
 ) {
     let facts = with_history(idle(from, since), |history| {
-        history.observing_since = at(observed_since)
+        history.observing_since = at(observed_since);
     });
     check(&to_zero(), &seen(0.0, load), &facts, expect, &[]);
 }

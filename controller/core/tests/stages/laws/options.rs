@@ -172,7 +172,7 @@ fn around() -> impl Strategy<Value = World> {
 /// The number after a pass, with whatever is decided carried out.
 fn after(action: &ReplicasAction, observed: &Observed, facts: &Facts) -> i64 {
     let (to, ..) = pass(action, observed, facts, NOW);
-    to.unwrap_or(i64::from(facts.current.get()))
+    to.unwrap_or_else(|| i64::from(facts.current.get()))
 }
 
 fn floor(schedules: &[Schedule]) -> i64 {
