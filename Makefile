@@ -18,7 +18,7 @@ CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
 # Real servers for the tests of the protocol; VictoriaMetrics takes about a minute to build.
 VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
 
-.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop clean tools
+.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-decision clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ fmt: ## Format everything
 
 generate: ## Write what is generated from the types
 	UPDATE=1 $(CARGO) test --locked -p flyball-crds
+
+bench-decision: ## Print what one decision costs, and ten thousand
+	$(CARGO) bench --locked -p flyball-core --bench decision
 
 clean: testbed-down ## Remove what was built
 	$(CARGO) clean
