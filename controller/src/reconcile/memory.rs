@@ -47,6 +47,9 @@ pub struct Memory {
     pub actions: BTreeMap<String, ActionMemory>,
     /// The status as it was last written or read.
     pub written: crds::FeedbackPolicyStatus,
+    /// The sequence of the open Change, and the demand as first read with its range filled since that was
+    /// proposed. Forgotten by a restart, after which a surge has to be larger.
+    pub filled: Option<(u64, Finite)>,
     /// The sequence of the Change whose write was learned of last.
     pub recalled: Option<u64>,
     /// The sequence of the Change whose end was learned from last.
@@ -73,6 +76,7 @@ impl Memory {
                 .map(|action| (action.name.clone(), restored(action, now)))
                 .collect(),
             written: status,
+            filled: None,
             recalled: None,
             learned: None,
             observing_since: now,

@@ -239,7 +239,7 @@ impl Pass<'_> {
             })
         };
         Paused {
-            frozen: None,
+            frozen: self.ctx.cluster.freeze.frozen(),
             up: why(self.policy.pause_up, written.and_then(|pause| pause.up.as_ref()), "spec.pause.up"),
             down: why(
                 self.policy.pause_down,

@@ -14,12 +14,12 @@ use crate::{
     validate,
 };
 use flyball_core::{
-    check::{Approved, Check, CheckResult, OpenChange, Refused, shape},
+    check::{Approved, Check, CheckResult, OpenChange, OpenStep, Refused, shape},
     decide::{Decision, Direction, Proposal, decide},
     policy::{Law, Mode, Replicas, ReplicasAction},
     signal::Finite,
     transaction::{Abort, Cause, Outcome, Phase as Step, Tx},
-    verify::{Baseline, moved},
+    verify::Baseline,
 };
 use flyball_crds::{
     self as crds, ChangeField, ChangeSpec, ChangeTarget, DecisionOutcome, Evidence, POLICY_LABEL, Phase, PolicyRef,
@@ -80,6 +80,7 @@ struct Wanted<'a> {
 
 /// Decides for every action, takes the one that matters, checks it and begins its Change.
 pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>) -> Option<Proposed> {
+    fill(pass, memory, carried);
     let proposed = decided(pass, memory, carried).await;
     for action in pass.policy.actions.iter().filter(|action| action.approval) {
         let (keep, why) = match &proposed {
@@ -272,7 +273,7 @@ async fn checked(
     carried: Option<&Carried>,
 ) -> Result<Approved, Refused> {
     let Wanted { action, proposal } = wanted;
-    let world = pass.world(memory, action, open_change(pass, action, carried));
+    let world = pass.world(memory, action, open_change(pass, memory, action, carried));
     let facts = pass.facts(memory, action, current);
     let inputs = pass.inputs(memory, &action.name);
     let candidate = shape(proposal.clone(), action, &inputs, &facts, &world, pass.seen.now)?;
@@ -280,13 +281,13 @@ async fn checked(
     candidate.admit(dry_run)
 }
 
-fn open_change(pass: &Pass<'_>, action: &ReplicasAction, carried: Option<&Carried>) -> OpenChange {
+fn open_change(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carried: Option<&Carried>) -> OpenChange {
     if let Some(carried) = carried.filter(|carried| carried.is_open()) {
         return OpenChange::Ours {
             name: carried.change.name_any(),
             direction: memory::direction(carried.change.spec.direction),
             to: carried.tx.journal.after,
-            superseding_allowed: carried.tx.journal.phase == Step::Verifying && surges(pass, action, carried),
+            superseding_allowed: carried.tx.journal.phase == Step::Verifying && surges(pass, memory, action, carried),
         };
     }
     let uid = pass.object.uid().unwrap_or_default();
@@ -299,39 +300,63 @@ fn open_change(pass: &Pass<'_>, action: &ReplicasAction, carried: Option<&Carrie
 
 /// Whether more is asked for than when the open Change was proposed.
 ///
-/// A ratio computes how much the demand needs, so a larger number is reason enough. A step asks for
+/// A metric computes how much the demand needs, so a larger number is reason enough. A step asks for
 /// one more as long as its rule fires, which it does until the first step has taken effect: without
 /// a demand that grew since, every pass would add a step, up to max.
-fn surges(pass: &Pass<'_>, action: &ReplicasAction, carried: &Carried) -> bool {
+fn surges(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carried: &Carried) -> bool {
     if matches!(action.law, Law::Metrics(_)) {
         return true;
     }
-    let Some(demand) = action
-        .verification
-        .as_ref()
-        .and_then(|verification| verification.demand.as_ref())
-    else {
-        return false;
-    };
-    // The baseline may be inherited; what was read at this Change's own proposal is its evidence.
-    let evidence = carried
-        .change
-        .spec
-        .evidence
-        .signals
-        .iter()
-        .find(|signal| signal.name == demand.signal);
-    let before = evidence
-        .and_then(|signal| signal.value.parse().ok())
-        .and_then(Finite::new);
-    let now = pass
-        .seen
-        .signals
-        .get(&demand.signal)
-        .and_then(|reading| reading.number().ok());
-    match (before, now) {
-        (Some(before), Some(now)) => now > before && moved(before, now, demand.tolerance),
+    let now = demand_now(pass, action);
+    match (open_step(pass, memory, action, carried), now) {
+        (Some(step), Some(now)) => step.surge(now, pass.seen.now).is_ok(),
         _ => false,
+    }
+}
+
+fn demand_now(pass: &Pass<'_>, action: &ReplicasAction) -> Option<Finite> {
+    let demand = action.verification.as_ref()?.demand.as_ref()?;
+    pass.seen.signals.get(&demand.signal)?.number().ok()
+}
+
+/// The open Change as far as its demand goes.
+fn open_step(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carried: &Carried) -> Option<OpenStep> {
+    let demand = action.verification.as_ref()?.demand.as_ref()?;
+    let spec = &carried.change.spec;
+    // The baseline may be inherited; what was read at this Change's own proposal is its evidence.
+    let evidence = spec.evidence.signals.iter().find(|signal| signal.name == demand.signal)?;
+    let journal = &carried.tx.journal;
+    Some(OpenStep {
+        proposed_at: journal.proposed_at,
+        from: journal.before,
+        to: journal.after,
+        demand: Finite::new(evidence.value.parse().ok()?)?,
+        filled: memory
+            .filled
+            .filter(|(sequence, _)| *sequence == journal.sequence)
+            .map(|(_, demand)| demand),
+        range: pass.policy.signals.get(&demand.signal)?.query.longest_range,
+        tolerance: demand.tolerance,
+    })
+}
+
+/// Keeps the demand as it is first read with its range filled since the open Change was proposed.
+fn fill(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>) {
+    let Some(carried) = carried.filter(|carried| carried.is_open()) else {
+        return;
+    };
+    let sequence = carried.tx.journal.sequence;
+    if memory.filled.is_some_and(|(known, _)| known == sequence) {
+        return;
+    }
+    let name = &carried.change.spec.action;
+    let Some(action) = pass.policy.actions.iter().find(|action| action.name == *name) else {
+        return;
+    };
+    if let (Some(step), Some(now)) = (open_step(pass, memory, action, carried), demand_now(pass, action))
+        && pass.seen.now >= step.filled_at()
+    {
+        memory.filled = Some((sequence, now));
     }
 }
 
@@ -427,7 +452,8 @@ async fn begin(
         target_name,
         &snapshot.uid,
         pass.authority,
-    );
+    )
+    .unless(&ctx.cluster.freeze);
     let tx = drive(
         Tx::begin(before.clone()),
         Some(target),

@@ -45,7 +45,7 @@ mod world;
 pub use coverage::LEAST_COVERAGE;
 pub use review::{Approved, Candidate, Refused};
 pub use surge::OpenStep;
-pub use undo::{Undo, undo_decrease, undo_increase};
+pub use undo::{Undo, undo_decrease, undo_increase, undo_requested};
 pub use world::{Approval, Budget, Coverage, Headroom, OpenChange, Owner, Paused, Target, World};
 
 use crate::{

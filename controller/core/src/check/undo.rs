@@ -83,7 +83,49 @@ pub fn undo_increase(
 /// latch keep it back, nor anything else that forbids increases, only a target that is gone or is
 /// somebody else's, and max. Where a schedule asks for more by now, the next pass goes there.
 pub fn undo_decrease(action: &ReplicasAction, undo: Undo, facts: &Facts, world: &World) -> Result<Candidate, Refused> {
-    let mut review = Review::of(proposal(action, undo, Direction::Up, None));
+    let proposal = proposal(action, undo, Direction::Up, None);
+    at_once(
+        action,
+        undo,
+        proposal,
+        "giving back what was taken waits for nothing",
+        facts,
+        world,
+    )
+}
+
+/// Undoing a change of `direction` because a person asked for it: whoever asks has looked, and answers for
+/// data and demand. What is checked all the same is what is not theirs to decide: whether the field is
+/// still ours, and the bounds.
+pub fn undo_requested(
+    action: &ReplicasAction,
+    undo: Undo,
+    direction: Direction,
+    facts: &Facts,
+    world: &World,
+) -> Result<Candidate, Refused> {
+    let back = match direction {
+        Direction::Up => Direction::Down,
+        Direction::Down => Direction::Up,
+    };
+    let proposal = Proposal {
+        reason: "somebody asked for the roll-back".to_owned(),
+        ..proposal(action, undo, back, None)
+    };
+    at_once(action, undo, proposal, "somebody asked for this roll-back", facts, world)
+}
+
+/// An undoing that waits for nothing, for this reason.
+fn at_once(
+    action: &ReplicasAction,
+    undo: Undo,
+    proposal: Proposal,
+    why: &str,
+    facts: &Facts,
+    world: &World,
+) -> Result<Candidate, Refused> {
+    let direction = proposal.direction;
+    let mut review = Review::of(proposal);
     if let Some(why) = review.target(ownership::target_of_undoing(&world.target)) {
         return review.skip_rest(&why);
     }
@@ -91,7 +133,7 @@ pub fn undo_decrease(action: &ReplicasAction, undo: Undo, facts: &Facts, world: 
         Check::Ownership,
         ownership::still_ours(&world.owners, undo.from, facts.current),
     );
-    let waits_for_nothing = || Finding::Skip("giving back what was taken waits for nothing".to_owned());
+    let waits_for_nothing = || Finding::Skip(why.to_owned());
     for check in [
         Check::Pause,
         Check::DataQuality,
@@ -107,9 +149,7 @@ pub fn undo_decrease(action: &ReplicasAction, undo: Undo, facts: &Facts, world: 
         review.note(check, waits_for_nothing());
     }
     let limits = Limits::unraised(action);
-    review.of_number(Check::Bounds, |to| {
-        bounds::bounds(undo.from, to, Direction::Up, &limits, None)
-    });
+    review.of_number(Check::Bounds, |to| bounds::bounds(undo.from, to, direction, &limits, None));
     review.open(|_| (open::own(&world.open), None));
     review.note(Check::Approval, waits_for_nothing());
     review.shaped()
