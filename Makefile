@@ -15,7 +15,7 @@ include tests/testbed.mk
 CLUSTER_FILES := $(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs)
 CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
 
-.PHONY: help build test test-unit test-go test-cluster lint fmt generate bench-loop clean tools
+.PHONY: help build test test-unit test-go test-cluster lint fmt generate bench-loop bench-decision clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ fmt: ## Format everything
 
 generate: ## Write what is generated from the types
 	UPDATE=1 $(CARGO) test --locked -p flyball-crds
+
+bench-decision: ## Print what one decision costs, and ten thousand
+	$(CARGO) bench --locked -p flyball-core --bench decision
 
 clean: testbed-down ## Remove what was built
 	$(CARGO) clean

@@ -57,10 +57,12 @@ pub(super) fn ask(
     };
     if let PodTarget::Utilization { of, .. } = target {
         // Every pod that may come to count must say what it requests.
-        for pod in groups.all() {
+        for pod in groups.others() {
             pod.request(of).map_err(|error| error.to_string())?;
         }
-        tally.request = requests(groups.ready.iter().map(|(pod, _)| *pod), of);
+        for (pod, _) in &groups.ready {
+            tally.request += i128::from(pod.request(of).map_err(|error| error.to_string())?);
+        }
     }
     let first = tally.ratio(&mut lines)?;
     let reason = tally.reason(first);

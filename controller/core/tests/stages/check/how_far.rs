@@ -144,6 +144,19 @@ fn the_rates_are_those_of_hpa(
     }
 }
 
+/// HPA's floats come to 111, 29, 0 and 1.
+#[rstest]
+#[case(100, Amount::Percent(10), 200, 110)]
+#[case(25, Amount::Percent(12), 200, 28)]
+#[case(10, Amount::Percent(90), 0, 1)]
+#[case(10, Amount::Percent(80), 0, 2)]
+fn a_percentage_is_exact(#[case] from: i64, #[case] amount: Amount, #[case] to: i64, #[case] expect: i64) {
+    let mut case = case(from, to);
+    (case.action.bounds.min, case.action.bounds.max) = (crate::build::n(0), crate::build::n(200));
+    (case.action.up.limits, case.action.down.limits) = (vec![limit(amount, 60)], vec![limit(amount, 60)]);
+    case.goes(expect, Check::Rate, Verdict::Clamped, &[&format!("{expect} allowed")]);
+}
+
 #[test]
 fn a_select_policy_chooses_among_the_limits() {
     let limits = vec![limit(ONE, 60), limit(Amount::Pods(3), 60)];

@@ -2,6 +2,7 @@
 //! calculate in integers.
 
 mod change;
+mod metrics;
 mod options;
 mod stabilise;
 mod text;
