@@ -95,7 +95,8 @@ impl Pass<'_> {
                     to = Replicas::nearest(1);
                     note = Some(format!("the last replica stays: {why}"));
                 }
-                _ => to = to.max(Replicas::nearest(1)),
+                // What asks for more than one ends above it.
+                _ => {}
             }
         }
         self.settle(to, wish, note, history)

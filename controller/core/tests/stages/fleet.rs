@@ -2,7 +2,7 @@
 
 use crate::build::{Observed, at, facts, finite, labels, metric, metrics, secs, signal};
 use flyball_core::{
-    decide::{Facts, Pod, PodPhase, PodReady, PodUsage, Pods, Usage},
+    decide::{Facts, Pod, PodPhase, PodReady, PodUsage, Pods},
     policy::{Measure, OnError, PodNumbers, PodTarget, ReplicasAction, Resource, ResourceOf, Shape, Signal},
     signal::{Reading, Sample},
 };
@@ -69,10 +69,7 @@ pub fn pod(name: &str) -> Pod {
         name: name.to_owned(),
         phase: PodPhase::Running,
         terminating: false,
-        ready: Some(PodReady {
-            ready: true,
-            since: at(10),
-        }),
+        ready: Some(ready(true, 10)),
         started_at: Some(at(0)),
         requests: BTreeMap::from([("app".to_owned(), requests(1000, 1_000_000))]),
     }
@@ -126,12 +123,12 @@ impl Fleet {
 
     /// Not `Ready` since this time.
     pub fn unready(self, count: usize, number: f64, since: i64) -> Self {
-        self.with(count, Some(number), |pod| pod.ready = ready(false, since))
+        self.with(count, Some(number), |pod| pod.ready = Some(ready(false, since)))
     }
 
     /// `Ready` since this time.
     pub fn since(self, count: usize, number: f64, since: i64) -> Self {
-        self.with(count, Some(number), |pod| pod.ready = ready(true, since))
+        self.with(count, Some(number), |pod| pod.ready = Some(ready(true, since)))
     }
 
     pub fn facts(&self, current: i64) -> Facts {
@@ -152,7 +149,7 @@ impl Fleet {
     }
 
     /// The numbers in thousandths, as usage that was measured over 30 s up to then.
-    pub fn usage(&self, seconds: i64) -> Usage {
+    pub fn usage(&self, seconds: i64) -> BTreeMap<String, PodUsage> {
         #[allow(clippy::cast_possible_truncation)] // Small numbers.
         let usage = |(pod, value): &(String, f64)| {
             let usage = PodUsage {
@@ -162,7 +159,7 @@ impl Fleet {
             };
             (pod.clone(), usage)
         };
-        Ok(self.numbers.iter().map(usage).collect())
+        self.numbers.iter().map(usage).collect()
     }
 
     /// Observed at this time as the signal `load`, and as the usage of a resource.
@@ -170,13 +167,13 @@ impl Fleet {
         Observed::default()
             .define(per_pod_signal("load", OnError::HoldDown))
             .signal("load", self.reading(seconds))
-            .usage(of, self.usage(seconds))
+            .usage(of, Ok(self.usage(seconds)))
     }
 }
 
-pub fn ready(ready: bool, since: i64) -> Option<PodReady> {
-    Some(PodReady {
+pub fn ready(ready: bool, since: i64) -> PodReady {
+    PodReady {
         ready,
         since: at(since),
-    })
+    }
 }

@@ -181,7 +181,7 @@ proptest! {
             let mut facts = fleet.facts(current);
             if let Some(pods) = &mut facts.pods {
                 // Some have been ready for a moment only.
-                pods.0.iter_mut().step_by(3).for_each(|pod| pod.ready = crate::fleet::ready(true, NOW - 59));
+                pods.0.iter_mut().step_by(3).for_each(|pod| pod.ready = Some(crate::fleet::ready(true, NOW - 59)));
             }
             prop_assert!(wanted(&action, &less, &facts) <= wanted(&action, &more, &facts));
         }

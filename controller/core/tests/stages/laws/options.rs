@@ -1,6 +1,6 @@
 use super::{NOW, action, events, one_reading, proposal, quality, rule_state};
 use crate::{
-    build::{Observed, at, facts, finite, firing, n, reading, secs, signal, world},
+    build::{Observed, at, facts, finite, firing, n, number, quiet, reading, secs, signal, world},
     options::{fallback, headroom, pass, pods, schedule, spike, to_zero, veto, with_history},
 };
 use flyball_core::{
@@ -272,6 +272,14 @@ proptest! {
     fn the_last_replica_goes_only_for_good_reason(
         action in whole(), observed in seen(), facts in known(), other in (0..60i64, 0..60i64),
     ) {
+        // Whatever else there is speaks for it.
+        let observed = observed
+            .rule("Slow", quiet(0))
+            .signal("load", number(NOW, 0.0))
+            .signal("requests", number(NOW, 100.0))
+            .verification(number(NOW, 0.1))
+            .veto("upstream", number(NOW, 0.1));
+        let facts = with_history(Facts { rollout: None, ..facts }, |history| history.spike_until = None);
         let jobs = &observed.signals["jobs"];
         let idle = jobs.number().is_ok_and(|jobs| jobs.get() <= 0.0);
         let old = |when: flyball_core::time::Timestamp| at(NOW).since(when) >= secs(300);

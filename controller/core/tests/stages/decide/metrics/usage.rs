@@ -255,7 +255,7 @@ fn usage_that_is_old_is_missing() {
         &["2 measure nothing"],
     );
     // One of two: 900 of 2000 = 45 %, which is within.
-    let mut usage = fleet.usage(3600).unwrap();
+    let mut usage = fleet.usage(3600);
     usage.insert(
         "web-000".to_owned(),
         PodUsage {
@@ -305,7 +305,7 @@ fn a_pod_that_starts_does_not_count(
 ) {
     let change = |pod: &mut Pod| {
         pod.started_at = started.map(at);
-        pod.ready = condition.and_then(|(is_ready, since)| ready(is_ready, since));
+        pod.ready = condition.map(|(is_ready, since)| ready(is_ready, since));
     };
     assert_eq!(counts(&by_usage(cpu(), percent(50, cpu())), change), expect);
     assert_eq!(counts(&by_usage(cpu(), mean(0.5)), change), expect);
