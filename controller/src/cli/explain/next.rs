@@ -196,8 +196,9 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
         ),
         Check::Ownership => owners(facts),
         // The condition Ready, and the latch, have said it.
-        Check::Target | Check::Ineffective => return None,
-        Check::Pause
+        Check::Target
+        | Check::Ineffective
+        | Check::Pause
         | Check::Coverage
         | Check::Rollout
         | Check::Veto
