@@ -72,11 +72,11 @@ pub(super) fn read(
         up: up?,
         down: down?,
         verification,
-        zero: zero?,
+        zero: zero.ok()?,
         warm_up: warm_up?,
-        spike: spike?,
+        spike: spike.ok()?,
         schedules: schedules?,
-        fallback: fallback?,
+        fallback: fallback.ok()?,
         inhibit,
         hold_down_while,
         approval: action.approval.unwrap_or_default() == ApprovalMode::Required,
@@ -88,9 +88,12 @@ fn is_step(replicas: &crds::Replicas) -> bool {
     replicas.step.is_some() && replicas.ratio.is_none() && replicas.metrics.is_none()
 }
 
-/// `Some(None)` where nothing is written, `None` where it is wrong.
-fn optional<W, T>(written: Option<W>, read: impl FnOnce(W) -> Option<T>) -> Option<Option<T>> {
-    written.map_or(Some(None), |written| read(written).map(Some))
+/// What was written is wrong, and that was said.
+struct Wrong;
+
+/// Reads what may be absent.
+fn optional<W, T>(written: Option<W>, read: impl FnOnce(W) -> Option<T>) -> Result<Option<T>, Wrong> {
+    written.map(|written| read(written).ok_or(Wrong)).transpose()
 }
 
 fn bounds(path: &str, replicas: &crds::Replicas, errors: &mut Errors) -> Option<Bounds> {

@@ -33,7 +33,7 @@ fn defaults() -> (Behavior, Behavior) {
 }
 
 /// Both directions of an action with this law and behavior.
-fn read(law: (&str, Value), behavior: Value) -> (Behavior, Behavior) {
+fn read(law: (&str, Value), behavior: &Value) -> (Behavior, Behavior) {
     let mut whole = policy::whole();
     let mut replicas = json!({"min": 1, "max": 100, "behavior": behavior});
     replicas[law.0] = law.1;
@@ -58,7 +58,7 @@ fn filled(behavior: &Value, change: impl Fn(&mut Behavior, &mut Behavior)) {
     let (mut up, mut down) = defaults();
     change(&mut up, &mut down);
     for law in [ratio(), metrics()] {
-        assert_eq!(read(law, behavior.clone()), (up.clone(), down.clone()), "{behavior}");
+        assert_eq!(read(law, behavior), (up.clone(), down.clone()), "{behavior}");
     }
 }
 
@@ -76,7 +76,7 @@ fn what_is_absent_is_filled_up() {
         down.stabilization = Span::ZERO;
     });
     filled(&json!({"scaleUp": {"selectPolicy": "Min"}}), |up, _| {
-        up.select = SelectPolicy::Min
+        up.select = SelectPolicy::Min;
     });
     filled(&json!({"scaleDown": {"selectPolicy": "Disabled"}}), |_, down| {
         down.select = SelectPolicy::Disabled;
@@ -108,7 +108,7 @@ fn a_step_is_limited_by_its_bounds_alone() {
     };
     let step = || ("step", json!({"pods": 1}));
     let (up, down) = (none(Span::ZERO), none(Span::from_secs(60)));
-    assert_eq!(read(step(), Value::Null), (up.clone(), down.clone()));
+    assert_eq!(read(step(), &Value::Null), (up.clone(), down.clone()));
     let written = json!({"scaleUp": {"selectPolicy": "Min"}, "scaleDown": {"stabilizationWindowSeconds": 10}});
     let up = Behavior {
         select: SelectPolicy::Min,
@@ -118,5 +118,5 @@ fn a_step_is_limited_by_its_bounds_alone() {
         stabilization: Span::from_secs(10),
         ..down
     };
-    assert_eq!(read(step(), written), (up, down));
+    assert_eq!(read(step(), &written), (up, down));
 }
