@@ -7,6 +7,7 @@ use crate::{
     logging::{self, LogFormat, LoggingError},
     metrics::Metrics,
     observe::{
+        Asks,
         cluster::{Cluster, DEFAULT_KINDS, ScaleKind, within},
         source::install_crypto_provider,
         sources::Sources,
@@ -104,6 +105,8 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         clients: clients.clone(),
         cluster,
         sources: Sources::default(),
+        // Sent once, like a write: the next pass asks again, and this one would only wait.
+        asks: Asks::new(clients.write.clone()),
         recorder: recorder.clone(),
         now: clock::now,
     });

@@ -1,6 +1,7 @@
 //! Every read.
 
 pub mod cluster;
+pub mod coverage;
 pub mod credentials;
 pub mod envelope;
 pub mod headroom;
@@ -13,21 +14,24 @@ pub mod rollout;
 pub mod source;
 pub mod sources;
 pub mod target;
+pub mod usage;
 pub mod wire;
 
 use crate::metrics::Metrics;
 use cluster::{Cluster, KindError};
+use coverage::Distances;
 use flyball_core::{
     check,
-    decide::{Pods, Usage},
-    policy::{Policy, Query, ResourceOf},
+    decide::{Direction, Pods, Usage},
+    policy::{Policy, Query, ReplicasAction, ResourceOf},
     signal::{Quality, Reading},
     time::{Span, Timestamp},
 };
 use flyball_crds::{Change, FeedbackPolicy, TargetRef};
 use futures::{StreamExt, stream};
+use headroom::{Rooms, Workload};
 use kube::{
-    ResourceExt,
+    Client, ResourceExt,
     api::ApiResource,
     runtime::reflector::{ObjectRef, Store},
 };
@@ -52,6 +56,24 @@ pub struct Found {
     pub pods: Option<Pods>,
     /// Why a rollout is known to be under way.
     pub rollout: Option<String>,
+}
+
+/// What is read only when it is needed, with the answers that are used again.
+pub struct Asks {
+    client: Client,
+    rooms: Rooms,
+    distances: Distances,
+}
+
+impl Asks {
+    /// Reads through this client, which must not repeat what fails: a pass waits for it.
+    pub fn new(client: Client) -> Self {
+        Self {
+            rooms: Rooms::new(client.clone()),
+            distances: Distances::default(),
+            client,
+        }
+    }
 }
 
 /// Everything that one pass rests on, read once.
@@ -84,6 +106,7 @@ impl Observation {
         cluster: &Cluster,
         sources: &Sources,
         metrics: &Metrics,
+        asks: &Asks,
         object: &FeedbackPolicy,
         policy: &Policy,
         now: Timestamp,
@@ -103,10 +126,16 @@ impl Observation {
             let verification = action.verification.as_ref()?;
             Some((&action.name, &verification.condition.left, verification.max_age))
         });
-        let (rules, signals, verifications) = tokio::join!(
+        let selector = found
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.selector.as_deref());
+        let used = usage::asked(policy);
+        let (rules, signals, verifications, usage) = tokio::join!(
             readings(&source, metrics, rules.collect(), now),
             readings(&source, metrics, signals.collect(), now),
             readings(&source, metrics, verifications.collect(), now),
+            usage::of(&asks.client, &namespace, selector, found.pods.as_ref(), used),
         );
         let owners = owners::of(cluster, object, found.snapshot.as_ref());
         let open = open_changes(&cluster.changes, object, found.snapshot.as_ref());
@@ -119,8 +148,49 @@ impl Observation {
             signals,
             verifications,
             vetoes: BTreeMap::new(),
-            usage: BTreeMap::new(),
+            usage,
             open,
+        }
+    }
+
+    /// What limits a change of this direction, read now.
+    pub async fn headroom(
+        &self,
+        cluster: &Cluster,
+        asks: &Asks,
+        object: &FeedbackPolicy,
+        direction: Direction,
+    ) -> Vec<check::Headroom> {
+        let (Some(snapshot), Some(resource)) = (&self.found.snapshot, &self.found.resource) else {
+            return Vec::new();
+        };
+        let namespace = object.namespace().unwrap_or_default();
+        let workload = Workload {
+            namespace: &namespace,
+            name: &object.spec.target_ref.name,
+            uid: &snapshot.uid,
+            resource,
+            current: snapshot.target.value,
+        };
+        match direction {
+            Direction::Up => asks.rooms.for_increase(&cluster.pods, &cluster.nodes, &workload).await,
+            Direction::Down => asks.rooms.for_decrease(&cluster.pods, &workload).await,
+        }
+    }
+
+    /// How far the ranges are filled that a decrease of an action rests on, read now. `interval` is the
+    /// distance of samples that the source is known for.
+    pub async fn coverage(
+        &self,
+        asks: &Asks,
+        policy: &Policy,
+        action: &ReplicasAction,
+        interval: Option<Span>,
+    ) -> check::Coverage {
+        let queries = coverage::behind(policy, action);
+        match &self.source {
+            Ok(source) => coverage::of(source, &asks.distances, &queries, interval, self.now).await,
+            Err(problem) => check::Coverage::Unknown(problem.to_string()),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     client::Clients,
     clock::from_micro_time,
     metrics::Evaluation,
-    observe::{Observation, cluster::Cluster, sources::Sources},
+    observe::{Asks, Observation, cluster::Cluster, sources::Sources},
     record::{self, Recorder},
 };
 use flyball_core::{
@@ -41,6 +41,8 @@ pub struct Context {
     pub cluster: Cluster,
     /// The sources, built.
     pub sources: Sources,
+    /// What is read only when it is needed.
+    pub asks: Asks,
     /// Events and metrics of what happens.
     pub recorder: Recorder,
     /// The clock.
@@ -75,7 +77,8 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
             return;
         }
     };
-    let seen = Observation::read(&ctx.cluster, &ctx.sources, &ctx.recorder.metrics, object, &policy, now).await;
+    let metrics = &ctx.recorder.metrics;
+    let seen = Observation::read(&ctx.cluster, &ctx.sources, metrics, &ctx.asks, object, &policy, now).await;
     let pass = Pass {
         ctx,
         object,
