@@ -135,15 +135,15 @@ impl Rooms {
         floors.collect()
     }
 
-    /// The next pod: like the youngest there is, which shows what admission fills in, else from the
-    /// template.
+    /// The next pod: like the youngest there is, which shows what admission fills in; where that can't be
+    /// read, from the template.
     async fn prospect(&self, workload: &Workload<'_>, pods: Option<&[Placed]>) -> Result<Arc<Prospect>, String> {
         let youngest = pods.into_iter().flatten().filter(|placed| counts(placed));
         let youngest = youngest.max_by_key(|placed| placed.created);
         let youngest = youngest.map(|placed| placed.pod.name.clone());
         let read = async {
             if let Some(name) = youngest
-                && let Some(pod) = self.pod(workload.namespace, &name).await?
+                && let Some(pod) = self.pod(workload.namespace, &name).await
             {
                 return Ok(Prospect::like(pod));
             }
@@ -152,10 +152,10 @@ impl Rooms {
         self.prospects.get(workload.uid.to_owned(), read).await
     }
 
-    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, String> {
+    async fn pod(&self, namespace: &str, name: &str) -> Option<Pod> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let answer = Box::pin(within(Instant::now() + LIMIT, api.get_opt(name))).await;
-        answer.map_err(|error| failed("get", "pods", &error))
+        answer.ok().flatten()
     }
 
     async fn template(&self, workload: &Workload<'_>) -> Result<PodTemplateSpec, String> {
