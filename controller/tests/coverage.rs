@@ -21,7 +21,7 @@ use std::{
     fmt::Write as _,
     fs,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -194,7 +194,7 @@ fn prometheus(samples: &str) -> Prometheus {
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("samples"), samples).unwrap();
     fs::write(folder.join("prometheus.yml"), "global: {scrape_interval: 15s}\n").unwrap();
-    let promtool = program.parent().unwrap_or(Path::new("")).join("promtool");
+    let promtool = program.with_file_name("promtool");
     let made = Command::new(promtool)
         .args(["tsdb", "create-blocks-from", "openmetrics", "samples", "data"])
         .current_dir(&folder)

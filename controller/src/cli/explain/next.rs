@@ -195,10 +195,10 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
             [doctor(facts)],
         ),
         Check::Ownership => owners(facts),
-        // The condition Ready, and the latch, have said it.
-        Check::Target | Check::Ineffective => return None,
-        // Their own words say what they wait for.
-        Check::Pause
+        // The condition Ready, the latch, or their own words have said it.
+        Check::Target
+        | Check::Ineffective
+        | Check::Pause
         | Check::Coverage
         | Check::Rollout
         | Check::Veto
