@@ -52,11 +52,13 @@ async fn server(answers: Vec<(&str, u16, Value, u64)>) -> (MockServer, Client) {
             .mount(&server)
             .await;
     }
-    let client = Client::try_from(Config::new(server.uri().parse().unwrap())).unwrap();
+    let mut config = Config::new(server.uri().parse().unwrap());
+    config.default_retry = false;
+    let client = Client::try_from(config).unwrap();
     (server, client)
 }
 
-fn list(items: Value) -> Value {
+fn list(items: &Value) -> Value {
     json!({"metadata": {"resourceVersion": "1"}, "items": items})
 }
 
@@ -100,9 +102,9 @@ async fn room_is_read_once_and_used_again() {
         "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "web"}}},
     });
     let (_server, client) = server(vec![
-        (QUOTAS, 200, list(json!([quota])), 1),
-        (RANGES, 200, list(json!([range])), 1),
-        (BUDGETS, 200, list(json!([budget])), 1),
+        (QUOTAS, 200, list(&json!([quota])), 1),
+        (RANGES, 200, list(&json!([range])), 1),
+        (BUDGETS, 200, list(&json!([budget])), 1),
         (
             "/api/v1/namespaces/shop/pods/web-a",
             200,
@@ -141,7 +143,7 @@ async fn without_pods_the_template_tells_and_what_may_not_be_read_is_unknown() {
     });
     let (_server, client) = server(vec![
         (QUOTAS, 403, refused(), 1),
-        (RANGES, 200, list(json!([])), 1),
+        (RANGES, 200, list(&json!([])), 1),
         (BUDGETS, 403, refused(), 1),
         ("/apis/apps/v1/namespaces/shop/deployments/web", 200, object, 1),
     ])

@@ -7,6 +7,7 @@ use crate::{
     logging::{self, LogFormat, LoggingError},
     metrics::Metrics,
     observe::{
+        Asks,
         cluster::{Cluster, DEFAULT_KINDS, ScaleKind, within},
         source::install_crypto_provider,
         sources::Sources,
@@ -49,6 +50,9 @@ pub struct Args {
     /// The most replicas that all policies together may take away within a minute. Default: no limit.
     #[arg(long, value_name = "REPLICAS", value_parser = clap::value_parser!(u32).range(1..))]
     max_removed_per_minute: Option<u32>,
+    /// No autoscaler adds nodes: an increase is clamped to what fits on the present ones.
+    #[arg(long)]
+    fixed_nodes: bool,
     /// The kinds that may be moved, GROUP/VERSION/KIND; may be given several times.
     #[arg(long = "scale-kind", value_name = "GROUP/VERSION/KIND", default_values = DEFAULT_KINDS)]
     scale_kinds: Vec<ScaleKind>,
@@ -118,6 +122,8 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         clients: clients.clone(),
         cluster,
         sources: Sources::default(),
+        // Sent once, like a write: the next pass asks again, and this one would only wait.
+        asks: Asks::new(clients.write.clone(), args.fixed_nodes),
         recorder: recorder.clone(),
         budget: Budget::new(args.max_removed_per_minute),
         now: clock::now,

@@ -1,5 +1,6 @@
 //! A watch whose objects are kept in a form of our own, not as objects.
 
+use crate::client::chain;
 use futures::StreamExt;
 use kube::{
     Api, Resource,
@@ -85,7 +86,7 @@ async fn until_refused<K>(
                 }
             }
             Err(error) => {
-                warn!(%error, kind, "a watch failed; trying again");
+                warn!(error = chain(&error), kind, "a watch failed; trying again");
                 if refused(&error) {
                     return;
                 }

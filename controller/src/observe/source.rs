@@ -24,6 +24,7 @@ use super::{
     envelope::{self, Answer},
 };
 use crate::clock;
+use error::NO_TYPE;
 use flyball_core::{
     breaker::Stage,
     policy::Query,
@@ -32,7 +33,6 @@ use flyball_core::{
 };
 use flyball_crds::MetricSourceSpec;
 use gate::{Gate, Places};
-use error::NO_TYPE;
 use http::{ERROR_BYTES, cause, header, host};
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Url,

@@ -18,12 +18,12 @@ use crate::{
     client::Clients,
     clock::{from_micro_time, micro_time},
     metrics::Evaluation,
-    observe::{Observation, cluster::Cluster, sources::Sources},
+    observe::{Asks, Observation, cluster::Cluster, sources::Sources},
     record::{self, Recorder},
 };
 use flyball_core::{
     check::{Coverage, DryRun, OpenChange, Paused, World},
-    decide::{Facts, History, Inputs},
+    decide::{Direction, Facts, History, Inputs},
     evaluate::evaluate,
     policy::{Mode, Pause, Policy, Query, Replicas, ReplicasAction},
     signal::{Quality, Reading},
@@ -44,6 +44,8 @@ pub struct Context {
     pub cluster: Cluster,
     /// The sources, built.
     pub sources: Sources,
+    /// What is read only when it is needed.
+    pub asks: Asks,
     /// Events and metrics of what happens.
     pub recorder: Recorder,
     /// What all policies together may take away within a minute.
@@ -83,7 +85,8 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
             return;
         }
     };
-    let seen = Observation::read(&ctx.cluster, &ctx.sources, &ctx.recorder.metrics, object, &policy, now).await;
+    let metrics = &ctx.recorder.metrics;
+    let seen = Observation::read(&ctx.cluster, &ctx.sources, metrics, &ctx.asks, object, &policy, now).await;
     let pass = Pass {
         ctx,
         object,
@@ -223,6 +226,24 @@ impl Pass<'_> {
         }
     }
 
+    /// Reads what only a change of this direction needs to know.
+    pub(crate) async fn look_around(&self, action: &ReplicasAction, direction: Direction, world: &mut World) {
+        let ctx = self.ctx;
+        world.headroom = self
+            .seen
+            .headroom(&ctx.cluster, &ctx.asks, self.object, direction)
+            .await;
+        if direction == Direction::Down {
+            let interval = self
+                .seen
+                .source
+                .as_ref()
+                .ok()
+                .and_then(|source| source.scrape_interval());
+            world.coverage = self.seen.coverage(&ctx.asks, self.policy, action, interval).await;
+        }
+    }
+
     /// Why no change of a direction may be made now.
     fn paused(&self) -> Paused {
         let now = self.seen.now;
@@ -234,13 +255,21 @@ impl Pass<'_> {
                     Pause::Until(end) => format!(" until {}", micro_time(end).0),
                 };
                 let reason = written.map(|written| written.reason.as_str()).unwrap_or_default();
-                let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+                let reason = if reason.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({reason})")
+                };
                 format!("{field} is set{until}{reason}; take it out to go on")
             })
         };
         Paused {
             frozen: self.ctx.cluster.freeze.frozen(),
-            up: why(self.policy.pause_up, written.and_then(|pause| pause.up.as_ref()), "spec.pause.up"),
+            up: why(
+                self.policy.pause_up,
+                written.and_then(|pause| pause.up.as_ref()),
+                "spec.pause.up",
+            ),
             down: why(
                 self.policy.pause_down,
                 written.and_then(|pause| pause.down.as_ref()),

@@ -370,7 +370,10 @@ async fn undoing(
     inputs: &Inputs<'_>,
     change: &Change,
 ) -> Result<Approved, check::Refused> {
-    let (facts, world) = around(pass, memory, action, undo, direction, change);
+    let (facts, mut world) = around(pass, memory, action, undo, direction, change);
+    if direction == Direction::Up {
+        pass.look_around(action, Direction::Down, &mut world).await;
+    }
     let candidate = match direction {
         Direction::Up => undo_increase(action, undo, inputs, &facts, &world, pass.seen.now),
         Direction::Down => undo_decrease(action, undo, &facts, &world),

@@ -66,7 +66,10 @@ impl Proposed {
     pub fn wanted(&self) -> Option<Replicas> {
         match self {
             Self::Steady { .. } => None,
-            Self::Refused { to, .. } | Self::Awaiting { to, .. } | Self::Recommended { to, .. } | Self::Failed { to, .. } => Some(*to),
+            Self::Refused { to, .. }
+            | Self::Awaiting { to, .. }
+            | Self::Recommended { to, .. }
+            | Self::Failed { to, .. } => Some(*to),
             Self::Begun(begun) => Some(begun.tx.journal.after),
         }
     }
@@ -84,8 +87,13 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
     let proposed = decided(pass, memory, carried).await;
     for action in pass.policy.actions.iter().filter(|action| action.approval) {
         let (keep, why) = match &proposed {
-            Some(Proposed::Awaiting { from, to, .. }) => (Some((*from, *to)), "another number is wanted by now".to_owned()),
-            Some(Proposed::Begun(begun)) => (None, format!("approved, and carried out as {}", begun.change.name_any())),
+            Some(Proposed::Awaiting { from, to, .. }) => {
+                (Some((*from, *to)), "another number is wanted by now".to_owned())
+            }
+            Some(Proposed::Begun(begun)) => (
+                None,
+                format!("approved, and carried out as {}", begun.change.name_any()),
+            ),
             // What could not be begun is tried again, and what has only to wait may go on in the next pass.
             Some(Proposed::Failed { .. } | Proposed::Refused { .. }) => continue,
             _ => (None, "it is not wanted any more".to_owned()),
@@ -198,7 +206,11 @@ async fn decided(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>
                         &refused.proposal,
                         to,
                         &refused.checks,
-                        if awaits { Phase::AwaitingApproval } else { Phase::Refused },
+                        if awaits {
+                            Phase::AwaitingApproval
+                        } else {
+                            Phase::Refused
+                        },
                         message.clone(),
                     )
                     .await;
@@ -273,7 +285,8 @@ async fn checked(
     carried: Option<&Carried>,
 ) -> Result<Approved, Refused> {
     let Wanted { action, proposal } = wanted;
-    let world = pass.world(memory, action, open_change(pass, memory, action, carried));
+    let mut world = pass.world(memory, action, open_change(pass, memory, action, carried));
+    pass.look_around(action, proposal.direction, &mut world).await;
     let facts = pass.facts(memory, action, current);
     let inputs = pass.inputs(memory, &action.name);
     let candidate = shape(proposal.clone(), action, &inputs, &facts, &world, pass.seen.now)?;
@@ -324,7 +337,11 @@ fn open_step(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carried:
     let demand = action.verification.as_ref()?.demand.as_ref()?;
     let spec = &carried.change.spec;
     // The baseline may be inherited; what was read at this Change's own proposal is its evidence.
-    let evidence = spec.evidence.signals.iter().find(|signal| signal.name == demand.signal)?;
+    let evidence = spec
+        .evidence
+        .signals
+        .iter()
+        .find(|signal| signal.name == demand.signal)?;
     let journal = &carried.tx.journal;
     Some(OpenStep {
         proposed_at: journal.proposed_at,
@@ -372,7 +389,9 @@ async fn begin(
     let failed = |message: String| Proposed::Failed { from, to, message };
     let fewer = from.get().saturating_sub(to.get());
     if fewer > 0 && !pass.ctx.budget.take(fewer, pass.seen.now) {
-        return failed("another policy has used up what may be taken away this minute; the next pass decides again".to_owned());
+        return failed(
+            "another policy has used up what may be taken away this minute; the next pass decides again".to_owned(),
+        );
     }
     let (Some(resource), Some(snapshot)) = (&pass.seen.found.resource, &pass.seen.found.snapshot) else {
         return failed("the target is gone".to_owned());

@@ -112,7 +112,14 @@ pub fn undo_requested(
         reason: "somebody asked for the roll-back".to_owned(),
         ..proposal(action, undo, back, None)
     };
-    at_once(action, undo, proposal, "somebody asked for this roll-back", facts, world)
+    at_once(
+        action,
+        undo,
+        proposal,
+        "somebody asked for this roll-back",
+        facts,
+        world,
+    )
 }
 
 /// An undoing that waits for nothing, for this reason.
@@ -149,7 +156,9 @@ fn at_once(
         review.note(check, waits_for_nothing());
     }
     let limits = Limits::unraised(action);
-    review.of_number(Check::Bounds, |to| bounds::bounds(undo.from, to, direction, &limits, None));
+    review.of_number(Check::Bounds, |to| {
+        bounds::bounds(undo.from, to, direction, &limits, None)
+    });
     review.open(|_| (open::own(&world.open), None));
     review.note(Check::Approval, waits_for_nothing());
     review.shaped()

@@ -6,9 +6,9 @@ use crate::{
     cli::fetch::{self, Connection, ReadError, Scope},
     observe::{
         cluster::{Cluster, KindError, ScaleKind, Targets},
+        freeze::{Freeze, State},
         nodes::Nodes,
         pods::Pods,
-        freeze::{Freeze, State},
     },
 };
 use flyball_crds::{Change, FeedbackPolicy, TargetRef};

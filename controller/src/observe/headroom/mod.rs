@@ -49,6 +49,9 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// As many quotas, ranges or budgets of a namespace are looked at.
 const MOST: u32 = 500;
 
+/// By whom the room on nodes is limited.
+pub const NODES: &str = "node allocatable";
+
 /// A target of a change.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload<'a> {
@@ -135,15 +138,15 @@ impl Rooms {
         floors.collect()
     }
 
-    /// The next pod: like the youngest there is, which shows what admission fills in, else from the
-    /// template.
+    /// The next pod: like the youngest there is, which shows what admission fills in; where that can't be
+    /// read, from the template.
     async fn prospect(&self, workload: &Workload<'_>, pods: Option<&[Placed]>) -> Result<Arc<Prospect>, String> {
         let youngest = pods.into_iter().flatten().filter(|placed| counts(placed));
         let youngest = youngest.max_by_key(|placed| placed.created);
         let youngest = youngest.map(|placed| placed.pod.name.clone());
         let read = async {
             if let Some(name) = youngest
-                && let Some(pod) = self.pod(workload.namespace, &name).await?
+                && let Some(pod) = self.pod(workload.namespace, &name).await
             {
                 return Ok(Prospect::like(pod));
             }
@@ -152,10 +155,10 @@ impl Rooms {
         self.prospects.get(workload.uid.to_owned(), read).await
     }
 
-    async fn pod(&self, namespace: &str, name: &str) -> Result<Option<Pod>, String> {
+    async fn pod(&self, namespace: &str, name: &str) -> Option<Pod> {
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let answer = Box::pin(within(Instant::now() + LIMIT, api.get_opt(name))).await;
-        answer.map_err(|error| failed("get", "pods", &error))
+        answer.ok().flatten()
     }
 
     async fn template(&self, workload: &Workload<'_>) -> Result<PodTemplateSpec, String> {
@@ -203,7 +206,7 @@ fn within_limits(limits: &Limits, prospect: &Prospect, there: u32) -> Vec<Headro
 }
 
 fn on_nodes(pods: &Pods, nodes: &Nodes, prospect: &Prospect, placed: Option<&[Placed]>) -> Headroom {
-    let by = "node allocatable";
+    let by = NODES;
     if let Some(scope) = pods.scope() {
         return unknown(
             by,

@@ -15,7 +15,7 @@ const KARPENTER: &str = "karpenter.sh/nodepool";
 /// pods. Taints and the node selector count; affinity, topology spread and other pods that wait for a
 /// place do not, so there may be fewer places than this.
 pub fn room(nodes: &[(Arc<Node>, Held)], prospect: &Prospect, placed: u32) -> Headroom {
-    let by = "node allocatable".to_owned();
+    let by = super::NODES.to_owned();
     if nodes.iter().any(|(node, _)| node.labels.contains_key(KARPENTER)) {
         return Headroom {
             by,
