@@ -9,10 +9,13 @@ pub mod fetch;
 pub mod freeze;
 pub mod get;
 pub mod import;
+pub mod kept;
 pub mod pause;
+pub mod release;
 mod run;
 pub mod screen;
 pub mod suspend;
+pub mod takeover;
 pub mod write;
 
 use clap::{Parser, Subcommand};
@@ -52,6 +55,23 @@ enum Command {
     /// FeedbackPolicy in mode Recommend. What has no equivalent or needs a decision stands in its
     /// comments. Nothing is written to the cluster.
     Import(import::Args),
+    /// Hand a workload's replicas from a HorizontalPodAutoscaler or a ScaledObject to a policy.
+    ///
+    /// Keeps the other's manifest on the policy, deletes it, and sets mode Enforce; the replicas stay as
+    /// they are. A ScaledObject is paused first, so that KEDA lets go of them where they are. A takeover
+    /// that was cut short is finished by running it again. Needs the rights of the role flyball-operator:
+    /// to patch feedbackpolicies, to list and delete the autoscaler (and to patch a ScaledObject), to get
+    /// the target, and to get the controller's Lease.
+    Takeover(takeover::Args),
+    /// Give a workload's replicas back, also where no controller runs.
+    ///
+    /// Suspends the policy, waits until its open Change is closed, and makes the autoscaler again from
+    /// which the field was taken; the replicas stay as they are. Where no controller leads, the Change is
+    /// closed from here, behind a stamp on the target, so that no late write can land. Needs the rights of
+    /// the role flyball-operator: to get and patch feedbackpolicies, list changes, create the autoscaler,
+    /// and get the target and the controller's Lease; without a controller also those of flyball-recover:
+    /// to update the Lease and changes/status, and to patch the target.
+    Release(release::Args),
     /// Let a policy write nothing until it is resumed, roll-backs excepted.
     ///
     /// Sets spec.suspend. A Change that is under way is cut short: what it wrote stays, unverified.
@@ -96,6 +116,8 @@ impl Cli {
             Command::Explain(args) => said(explain::run(args, kubeconfig, context).await),
             Command::Doctor(args) => said(doctor::run(args, kubeconfig, context).await),
             Command::Import(args) => said(import::run(args, kubeconfig, context).await),
+            Command::Takeover(args) => said(takeover::run(args, kubeconfig, context).await),
+            Command::Release(args) => said(release::run(args, kubeconfig, context).await),
             Command::Suspend(args) => said(suspend::suspend(args, kubeconfig, context).await),
             Command::Resume(args) => said(suspend::resume(args, kubeconfig, context).await),
             Command::Pause(args) => said(pause::pause(args, kubeconfig, context).await),

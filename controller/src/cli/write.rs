@@ -2,7 +2,7 @@
 
 use super::{
     fetch::{self, Connection, ReadError, Scope, title},
-    screen::plain,
+    screen::{plain, show},
 };
 use crate::client::{CallError, CallKind, ClientError, WRITE_LIMIT, chain, within};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -12,7 +12,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::io;
+use std::io::{self, BufRead, IsTerminal};
 use tokio::time::Instant;
 
 /// The field manager of what people write through this program.
@@ -66,6 +66,18 @@ impl From<io::Error> for ActError {
 /// A refusal with its way out.
 pub fn refuse<T>(message: impl Into<String>) -> Result<T, ActError> {
     Err(ActError::Refused(message.into()))
+}
+
+/// Asks a question on the terminal. Where there is none, nobody can agree.
+pub fn confirmed(question: &str) -> Result<bool, ActError> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        return refuse("nothing was done: there is no terminal to ask on; run the command again with --yes");
+    }
+    show(&format!("{question} [y/N] "))?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_lowercase().as_str()))
 }
 
 /// Where an object is written.

@@ -60,7 +60,8 @@ fn comes_before(other: &FeedbackPolicy, policy: &FeedbackPolicy) -> bool {
     other.uid() != policy.uid() && writes(other) && (!writes(policy) || age(other) < age(policy))
 }
 
-fn scales(object: &DynamicObject, target: &TargetRef) -> bool {
+/// Whether a HorizontalPodAutoscaler or a ScaledObject moves this target.
+pub(crate) fn scales(object: &DynamicObject, target: &TargetRef) -> bool {
     let text = |path: &str| object.data.pointer(path).and_then(Value::as_str);
     text("/spec/scaleTargetRef/name").is_some_and(|name| {
         same_target(
@@ -74,7 +75,7 @@ fn scales(object: &DynamicObject, target: &TargetRef) -> bool {
 
 /// Absent version and kind mean a Deployment, as KEDA defaults them. The version within a group is
 /// the same object, so only groups are compared.
-fn same_target(target: &TargetRef, api_version: Option<&str>, kind: Option<&str>, name: &str) -> bool {
+pub(crate) fn same_target(target: &TargetRef, api_version: Option<&str>, kind: Option<&str>, name: &str) -> bool {
     let group = |version: &str| version.rsplit_once('/').map_or("", |(group, _)| group).to_owned();
     target.name == name
         && target.kind == kind.unwrap_or("Deployment")

@@ -50,3 +50,86 @@ pub fn condition(kind: &str, status: &str, reason: &str, message: &str) -> Value
         "observedGeneration": 1, "lastTransitionTime": ago(60),
     })
 }
+
+/// The target, with so many replicas.
+pub fn deployment(name: &str, replicas: i64, more: Value) -> Value {
+    let object = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "shop", "uid": format!("t-{name}")},
+        "spec": {"replicas": replicas},
+    });
+    merged(object, more)
+}
+
+/// An autoscaler of Kubernetes' own on `shop/checkout`, that wants three replicas.
+pub fn hpa(more: Value) -> Value {
+    let object = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {
+            "name": "web", "namespace": "shop", "labels": {"team": "shop"}, "generation": 3,
+            "annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}", "note": "ours"},
+        },
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "checkout"},
+            "minReplicas": 2, "maxReplicas": 20,
+        },
+        "status": {"currentReplicas": 3, "desiredReplicas": 3},
+    });
+    merged(object, more)
+}
+
+/// KEDA's object on `shop/checkout`.
+pub fn scaled_object(more: Value) -> Value {
+    let object = json!({
+        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+        "metadata": {"name": "worker", "namespace": "shop", "finalizers": ["finalizer.keda.sh"]},
+        "spec": {
+            "scaleTargetRef": {"name": "checkout"}, "minReplicaCount": 2, "maxReplicaCount": 20,
+            "triggers": [{"type": "prometheus", "metadata": {"query": "sum(x)", "threshold": "10"}}],
+        },
+    });
+    merged(object, more)
+}
+
+/// The autoscaler that KEDA makes of it.
+pub fn behind(more: Value) -> Value {
+    let owner = json!({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "worker", "uid": "s", "controller": true});
+    let object = hpa(json!({"metadata": {"name": "keda-hpa-worker", "ownerReferences": [owner]}}));
+    merged(object, more)
+}
+
+/// The controller's lease, held by `holder` and renewed so many seconds ago.
+pub fn lease(holder: &str, seconds: i64) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "flyball", "namespace": "flyball-system"},
+        "spec": {
+            "holderIdentity": holder, "renewTime": ago(seconds), "leaseDurationSeconds": 15, "leaseTransitions": 4,
+        },
+    })
+}
+
+/// The controller's namespace.
+pub fn namespace() -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "flyball-system"}})
+}
+
+/// A Change of `shop/checkout`.
+pub fn change(sequence: i64, before: i32, after: i32, more: Value) -> Value {
+    let object = json!({
+        "apiVersion": "flyball.dev/v1alpha1", "kind": "Change",
+        "metadata": {
+            "name": format!("checkout-1-replicas-{sequence}"), "namespace": "shop",
+            "labels": {"flyball.dev/policy": "checkout"},
+        },
+        "spec": {
+            "policy": {"name": "checkout", "uid": "p-1", "generation": 1},
+            "action": "more-replicas", "mode": "Enforce",
+            "target": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "checkout", "uid": "t-checkout"},
+            "field": "replicas", "direction": if after > before { "Up" } else { "Down" },
+            "sequence": sequence, "before": before, "after": after, "verified": before,
+            "proposedAt": ago(40), "reason": "HighRequestLatency fires", "evidence": {},
+        },
+    });
+    merged(object, more)
+}

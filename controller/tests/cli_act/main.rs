@@ -9,3 +9,5 @@ mod build;
 mod freeze;
 mod import;
 mod pause;
+mod release;
+mod takeover;

@@ -2,7 +2,7 @@
 //!
 //! One target, one journal at a time, two controllers that both drive the shipped
 //! [`flyball_core::transaction::step`]; writes that are delayed, reordered, lost before or after
-//! they land; crashes, lease flips, human edits, a policy's deletion, decisions that grow old.
+//! they land; crashes, lease flips, human edits, a policy's deletion, hand-overs, decisions that grow old.
 //! A controller that lost the lease goes on believing that it leads until it crashes: no lease is
 //! a fence.
 
@@ -30,6 +30,8 @@ pub struct Faults {
     pub status_writes: bool,
     /// Whether anything may happen between a pass's reading of the target and of the journal.
     pub skew: bool,
+    /// Whether a pass may hand the field to another writer, at any time.
+    pub hand_over: bool,
 }
 
 /// A part of the protocol that can be taken out, to see that it is needed.
@@ -59,6 +61,8 @@ pub enum Action {
     Glance(usize),
     /// It reads the journal and starts its pass.
     Begin(usize),
+    /// It reads the journal and starts a pass that hands the field over.
+    HandOver(usize),
     /// A request lands, and its sender hears of it if it still waits.
     Land(usize),
     /// The sender's deadline passes; the request stays under way, and may land later or never.
@@ -107,6 +111,9 @@ impl Model for Protocol {
                 );
             } else if controller.glance.is_some() {
                 actions.push(Action::Begin(i));
+                if self.faults.hand_over && !world.fresh {
+                    actions.push(Action::HandOver(i));
+                }
             } else if controller.leads && world.journal.is_open() {
                 actions.push(Action::Glance(i));
             }
@@ -145,6 +152,7 @@ impl Model for Protocol {
                 }
             }
             Action::Begin(i) => world.begin(i),
+            Action::HandOver(i) => world.hand_over(i),
             Action::Land(k) => {
                 let message = world.messages.remove(k);
                 let heard = world.land(&message.request, message.sender, self.without);

@@ -173,6 +173,14 @@ impl World {
         self.feed(i, Event::Seen(Some(target)));
     }
 
+    pub(super) fn hand_over(&mut self, i: usize) {
+        let Some(target) = self.controllers[i].glance.take() else {
+            return;
+        };
+        self.controllers[i].pass = Some((Tx::hand_over(self.journal.clone()), Version::Current));
+        self.feed(i, Event::Seen(Some(target)));
+    }
+
     /// Gives an event to a controller and carries out or sends what it answers.
     pub(super) fn feed(&mut self, i: usize, event: Event<Value, Version>) {
         let Some((tx, version)) = self.controllers[i].pass.take() else {

@@ -48,6 +48,7 @@ const FEW: Faults = Faults {
     refusals: 1,
     status_writes: true,
     skew: true,
+    hand_over: false,
 };
 const MANY: Faults = Faults {
     crashes: 3,
@@ -57,6 +58,15 @@ const MANY: Faults = Faults {
     refusals: 0,
     status_writes: false,
     skew: false,
+    hand_over: false,
+};
+/// With fewer of the other faults, since each hand-over is a way of its own.
+const HANDED_OVER: Faults = Faults {
+    edits: 0,
+    refusals: 0,
+    status_writes: false,
+    hand_over: true,
+    ..FEW
 };
 
 #[test]
@@ -67,6 +77,11 @@ fn the_whole_protocol_holds_under_many_faults() {
 #[test]
 fn it_holds_when_target_and_journal_are_read_at_different_times() {
     assert_eq!(check(Without::Nothing, FEW), Vec::<&str>::new());
+}
+
+#[test]
+fn it_holds_when_the_field_is_handed_over_at_any_time() {
+    assert_eq!(check(Without::Nothing, HANDED_OVER), Vec::<&str>::new());
 }
 
 #[test]

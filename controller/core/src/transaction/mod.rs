@@ -234,6 +234,8 @@ pub struct Tx<V, R> {
     pub owned: bool,
     /// Why it is to be cut short, if it is.
     pub abort: Option<Abort>,
+    /// Whether the field is being handed to another writer: a roll-back under way is cut short too.
+    pub hands_over: bool,
     /// What is known of the target.
     pub target: Option<Target<V, R>>,
     /// The journal that is being persisted.
@@ -247,6 +249,7 @@ impl<V, R> Tx<V, R> {
             journal,
             owned: true,
             abort: None,
+            hands_over: false,
             target: None,
             recording: None,
         }
@@ -264,8 +267,19 @@ impl<V, R> Tx<V, R> {
             journal,
             owned: false,
             abort,
+            hands_over: false,
             target: None,
             recording: None,
+        }
+    }
+
+    /// Starts a pass that hands the field to another writer: nothing is written any more, and the value
+    /// stays as it is found. A roll-back under way is not finished, because it was checked against a
+    /// present that is gone. As with [`Tx::resume`], the target must be read before the journal.
+    pub fn hand_over(journal: Journal<V>) -> Self {
+        Self {
+            hands_over: true,
+            ..Self::resume(journal, Some(Abort::NotEnforced))
         }
     }
 }

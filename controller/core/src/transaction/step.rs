@@ -132,6 +132,9 @@ where
         .unwrap_or_else(|| tx.journal.before.clone());
     if target.value == to {
         close(tx, Outcome::RolledBack)
+    } else if target.value == tx.journal.after && tx.hands_over {
+        // The value stays, unverified.
+        close(tx, Outcome::Inconclusive)
     } else if target.value == tx.journal.after {
         Effect::Write {
             value: to,

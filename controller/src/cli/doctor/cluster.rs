@@ -209,7 +209,7 @@ async fn installed(connection: &Connection, ours: &CustomResourceDefinition) -> 
 }
 
 /// Reads the lease; one that looks old is looked at for some seconds.
-async fn look(connection: &Connection, namespace: &str, name: &str) -> Lease {
+pub(in crate::cli) async fn look(connection: &Connection, namespace: &str, name: &str) -> Lease {
     let read = async || fetch::lease(&connection.clients.read, namespace, name).await;
     let first = match read().await {
         Ok(first) => first,

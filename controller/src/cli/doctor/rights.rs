@@ -2,6 +2,7 @@
 
 mod ask;
 
+pub(in crate::cli) use ask::mine;
 pub use ask::{Installation, examine, installation};
 
 use super::finding::{Finding, Mark};
@@ -258,7 +259,7 @@ pub fn of_the_controllers_view(scope: Option<&str>, kinds: &[ScaleKind]) -> Vec<
 }
 
 /// Group and resource of a kind, as kinds are usually named.
-fn of_kind(kind: &ScaleKind) -> (String, String) {
+pub(in crate::cli) fn of_kind(kind: &ScaleKind) -> (String, String) {
     let group = kind.api_version.rsplit_once('/').map_or("", |(group, _)| group);
     let kind = kube::api::GroupVersionKind::gvk(group, "", &kind.kind);
     (group.to_owned(), kube::api::ApiResource::from_gvk(&kind).plural)
@@ -304,7 +305,7 @@ pub fn judge(subject: &str, missing: Mark, answers: &[Answer], way_out: &str) ->
     findings
 }
 
-fn what(right: &Right) -> String {
+pub(in crate::cli) fn what(right: &Right) -> String {
     let group = if right.group.is_empty() {
         String::new()
     } else {

@@ -178,7 +178,7 @@ impl Right {
 }
 
 /// Asks whether we have these rights. A review is an answer that is asked for by POST; nothing is stored.
-async fn mine(connection: &Connection, rights: Vec<Right>) -> Vec<Answer> {
+pub(in crate::cli) async fn mine(connection: &Connection, rights: Vec<Right>) -> Vec<Answer> {
     let api: &Api<SelfSubjectAccessReview> = &Api::all(connection.clients.write.clone());
     let ask = |right: Right| async move {
         let spec = SelfSubjectAccessReviewSpec {
