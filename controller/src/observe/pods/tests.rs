@@ -163,7 +163,11 @@ fn check(case: &str, spec: &Value, cpu: Option<i64>, memory: Option<i64>, held: 
     let counted = Pods::fixed(std::slice::from_ref(&pod), &[]).of(&uid(3)).expect("known");
     assert_eq!(counted.0[0].request(&of(Resource::Cpu)).ok(), cpu, "{case}");
     let mebi = |milli: i64| milli / 1000 / 1024 / 1024;
-    assert_eq!(counted.0[0].request(&of(Resource::Memory)).ok().map(mebi), memory, "{case}");
+    assert_eq!(
+        counted.0[0].request(&of(Resource::Memory)).ok().map(mebi),
+        memory,
+        "{case}"
+    );
     let takes = (pod.held(Resource::Cpu), mebi(pod.held(Resource::Memory)));
     assert_eq!(takes, held, "{case}");
 }
