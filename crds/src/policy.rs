@@ -58,10 +58,6 @@ pub struct FeedbackPolicySpec {
     /// ours held it. Editing the policy takes it up at once. Default 15m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yield_for: Option<Duration>,
-    /// Alerting rules of PrometheusRule objects of the policy's namespace, beside `rules`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8))]
-    pub prometheus_rule_refs: Vec<PrometheusRuleRef>,
     /// Prometheus alerting rules, field for field.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -168,20 +164,4 @@ pub struct PauseFor {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 256))]
     pub reason: String,
-}
-
-/// Alerting rules of a PrometheusRule object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-pub struct PrometheusRuleRef {
-    /// The object's name, in the policy's namespace.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-    /// The group within it. Default: all groups.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
-    pub group: Option<String>,
-    /// The alerts that are taken. Default: all alerting rules.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
-    pub alerts: Vec<String>,
 }

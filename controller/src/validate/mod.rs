@@ -105,7 +105,6 @@ fn read(spec: &FeedbackPolicySpec, errors: &mut Errors) -> Option<Policy> {
 
     let yield_for = errors.span("spec.yieldFor", spec.yield_for.as_ref(), DEFAULT_YIELD);
 
-    rules::references("spec.prometheusRuleRefs", &spec.prometheus_rule_refs, errors);
     errors.at_most("spec.rules", spec.rules.len(), 32);
     let all = spec.rules.iter().map(|rule| rule.alert.as_str());
     unique(|index| format!("spec.rules[{index}].alert"), "rules", all, errors);

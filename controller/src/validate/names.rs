@@ -10,16 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Names<'a> {
     rules: BTreeSet<&'a str>,
     signals: BTreeMap<&'a str, Shape>,
-    /// Whether rules of a PrometheusRule object may have any name.
-    open: bool,
 }
 
 impl<'a> Names<'a> {
     pub(super) fn of(spec: &'a FeedbackPolicySpec) -> Self {
-        let listed = spec.prometheus_rule_refs.iter().flat_map(|object| &object.alerts);
-        let own = spec.rules.iter().map(|rule| &rule.alert);
         Self {
-            rules: own.chain(listed).map(String::as_str).collect(),
+            rules: spec.rules.iter().map(|rule| rule.alert.as_str()).collect(),
             signals: spec
                 .signals
                 .iter()
@@ -28,13 +24,12 @@ impl<'a> Names<'a> {
                     (signal.name.as_str(), shape)
                 })
                 .collect(),
-            open: spec.prometheus_rule_refs.iter().any(|object| object.alerts.is_empty()),
         }
     }
 
-    /// A rule. Which rules a PrometheusRule object has is known only once it was read.
+    /// A rule.
     pub(super) fn rule(&self, path: &str, name: &str, errors: &mut Errors) {
-        if !self.open && !self.rules.contains(name) {
+        if !self.rules.contains(name) {
             unknown(path, "rule", name, self.rules.iter().copied(), errors);
         }
     }

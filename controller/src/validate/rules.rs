@@ -1,9 +1,9 @@
 //! Alerting rules, and references to those of others.
 
-use super::{Errors, names::is_subdomain};
+use super::Errors;
 use crate::promql::{self, shorten};
 use flyball_core::{evaluate, policy::Rule, time::Span};
-use flyball_crds::{AlertingRule, PrometheusRuleRef};
+use flyball_crds::AlertingRule;
 use std::collections::BTreeMap;
 
 pub(super) fn read(path: &str, written: &AlertingRule, errors: &mut Errors) -> Option<Rule> {
@@ -32,51 +32,6 @@ pub(super) fn read(path: &str, written: &AlertingRule, errors: &mut Errors) -> O
         labels,
         annotations,
     })
-}
-
-/// Checks the shape of references; whether the objects exist, and hold such rules, the cluster knows.
-pub(super) fn references(path: &str, written: &[PrometheusRuleRef], errors: &mut Errors) {
-    errors.at_most(path, written.len(), 8);
-    for (index, object) in written.iter().enumerate() {
-        let path = format!("{path}[{index}]");
-        if !is_subdomain(&object.name) {
-            errors.add(
-                format!("{path}.name"),
-                format!(
-                    "{} is not the name of a PrometheusRule; list them with kubectl get prometheusrules",
-                    shorten(&object.name)
-                ),
-            );
-        }
-        if let Some(group) = object.group.as_ref().filter(|group| !is_alert(group)) {
-            errors.add(
-                format!("{path}.group"),
-                format!(
-                    "{} is not the name of a group; leave it out for all groups",
-                    shorten(group)
-                ),
-            );
-        }
-        let before = written.get(..index).unwrap_or_default();
-        if before
-            .iter()
-            .any(|other| (&other.name, &other.group) == (&object.name, &object.group))
-        {
-            errors.add(
-                &path,
-                format!("{} is listed twice; join the two", shorten(&object.name)),
-            );
-        }
-        errors.at_most(&format!("{path}.alerts"), object.alerts.len(), 32);
-        for (number, alert) in object.alerts.iter().enumerate() {
-            let path = format!("{path}.alerts[{number}]");
-            if !is_alert(alert) {
-                errors.add(path, no_alert(alert));
-            } else if object.alerts.iter().take(number).any(|other| other == alert) {
-                errors.add(path, format!("{} is listed twice; remove one", shorten(alert)));
-            }
-        }
-    }
 }
 
 fn is_alert(name: &str) -> bool {

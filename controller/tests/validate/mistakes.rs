@@ -20,11 +20,6 @@ fn check(pointer: &str, value: Value, part: &str) {
 #[case("/signals/2/onError", json!("Substitute"), "spec.signals[2].onError: Substitute puts one number in place of one, and a perPod signal has one for each pod; write HoldDown, Hold or Ignore")]
 #[case("/signals/3/name", json!(""), "spec.signals[3].name: \"\" is not a name of 1 to 63 characters")]
 #[case("/pause/up/reason", json!("x".repeat(257)), "spec.pause.up.reason: has 257 bytes, at most 256 are allowed")]
-#[case("/prometheusRuleRefs/0/name", json!("Check_out"), "spec.prometheusRuleRefs[0].name: \"Check_out\" is not the name of a PrometheusRule")]
-#[case("/prometheusRuleRefs/0/group", json!(""), "spec.prometheusRuleRefs[0].group: \"\" is not the name of a group; leave it out for all groups")]
-#[case("/prometheusRuleRefs/0/alerts", json!(["SlowCheckout", "SlowCheckout"]), "spec.prometheusRuleRefs[0].alerts[1]: \"SlowCheckout\" is listed twice")]
-#[case("/prometheusRuleRefs/0/alerts", json!(["SlowCheckout", ""]), "spec.prometheusRuleRefs[0].alerts[1]: \"\" is not a name")]
-#[case("/prometheusRuleRefs/1", json!({"name": "checkout", "group": "slo", "alerts": ["SlowCart"]}), "spec.prometheusRuleRefs[1]: \"checkout\" is listed twice; join the two")]
 fn around_the_actions(#[case] pointer: &str, #[case] value: Value, #[case] part: &str) {
     check(pointer, value, part);
 }
@@ -143,7 +138,6 @@ fn a_ratio_takes_one_number() {
 #[case("/actions/0/replicas/metrics/list", 17, json!({"name": "a", "signal": "rps", "target": {"value": 1}}), "replicas.metrics.list: 17 entries, at most 16")]
 #[case("/actions/0/replicas/schedules", 17, json!({"name": "a", "start": "0 8 * * *", "end": "0 9 * * *", "replicas": 1}), "replicas.schedules: 17 entries, at most 16")]
 #[case("/actions/0/inhibit", 9, json!({"name": "a", "expr": "x > 1"}), "inhibit: 9 entries, at most 8")]
-#[case("/prometheusRuleRefs", 9, json!({"name": "a"}), "spec.prometheusRuleRefs: 9 entries, at most 8")]
 fn lists_are_bounded(#[case] pointer: &str, #[case] many: usize, #[case] entry: Value, #[case] part: &str) {
     let spec = replaced(whole(), pointer, Value::Array(vec![entry; many]));
     let errors = texts(&validate::policy(&spec).unwrap_err());
@@ -208,9 +202,6 @@ fn control_characters_do_not_reach_a_message() {
         "/actions/0/replicas/metrics/list/6/resource/container",
         "/actions/0/inhibit/0/name",
         "/actions/0/inhibit/0/expr",
-        "/prometheusRuleRefs/0/name",
-        "/prometheusRuleRefs/0/group",
-        "/prometheusRuleRefs/0/alerts/0",
     ] {
         let errors = texts(&validate::policy(&replaced(whole(), pointer, odd.clone())).unwrap_err());
         for error in errors {

@@ -271,24 +271,6 @@ pub const REPLICAS: &[Case] = &[
         &[("/spec/pause", || json!({"up": {"until": "tomorrow"}}))],
         Some("spec.pause.up.until in body must be of type date-time"),
     ),
-    (
-        "rules of others",
-        &[(
-            "/spec/prometheusRuleRefs",
-            || json!([{"name": "a"}, {"name": "b", "group": "g", "alerts": ["High"]}]),
-        )],
-        None,
-    ),
-    (
-        "rules of nobody",
-        &[("/spec/prometheusRuleRefs", || json!([{"group": "g"}]))],
-        Some("spec.prometheusRuleRefs[0].name: Required value"),
-    ),
-    (
-        "an alert without a name",
-        &[("/spec/prometheusRuleRefs", || json!([{"name": "a", "alerts": [""]}]))],
-        Some("spec.prometheusRuleRefs[0].alerts[0] in body should be at least 1 chars long"),
-    ),
 ];
 
 const REPLICAS_OF: &str = "/spec/actions/1/replicas";
