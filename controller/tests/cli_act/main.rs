@@ -10,4 +10,5 @@ mod freeze;
 mod import;
 mod pause;
 mod release;
+mod request;
 mod takeover;
