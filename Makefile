@@ -15,7 +15,10 @@ include tests/testbed.mk
 CLUSTER_FILES := $(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs)
 CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
 
-.PHONY: help build test test-unit test-go test-cluster lint fmt generate bench-loop clean tools
+# Real servers for the tests of the protocol; VictoriaMetrics takes about a minute to build.
+VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
+
+.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-decision clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -23,7 +26,7 @@ help: ## Show this help
 build: ## Build the controller
 	$(CARGO) build --locked -p flyball-controller
 
-test: test-unit test-go test-cluster ## Run all tests, the ones on the real cluster included
+test: test-unit test-go test-backends test-cluster ## Run all tests, the ones on the real cluster included
 	@echo "all tests passed"
 
 test-unit: ## Run the Rust tests that need no cluster
@@ -33,6 +36,15 @@ test-unit: ## Run the Rust tests that need no cluster
 test-go: ## Run the Go tests of the test bed and the demo service
 	cd tests/testbed && go test ./internal/...
 	cd tests/demo && go test ./...
+
+test-backends: $(VICTORIA_METRICS) ## Run the tests against a real Prometheus and VictoriaMetrics
+	@prometheus="$$(cd tests/testbed && go run ./fetch --dir $(TESTBED_DIR))"; \
+	FLYBALL_PROMETHEUS="$$prometheus" FLYBALL_VICTORIA_METRICS=$(VICTORIA_METRICS) \
+		$(CARGO) test --locked -p flyball-tests --test backends
+
+$(VICTORIA_METRICS): tests/backends/go.mod tests/backends/go.sum
+	@mkdir -p $(@D)
+	cd tests/backends && go build -buildvcs=false -ldflags "-s -w" -o $@ github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics
 
 # A bed that is up already is used and left up. `up` exits with 77 where this machine can't hold one; the
 # tests then say so, and fail if CI=true.
@@ -71,7 +83,7 @@ lint: tools ## Format, clippy, licences and bans, spelling, Go vet
 	$(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	$(TOOLS)/bin/typos
 	test -z "$$(gofmt -l tests/testbed tests/demo)"
-	cd tests/testbed && go vet ./internal/... .
+	cd tests/testbed && go vet ./internal/... ./fetch .
 	cd tests/demo && go vet ./...
 
 fmt: ## Format everything
@@ -80,6 +92,9 @@ fmt: ## Format everything
 
 generate: ## Write what is generated from the types
 	UPDATE=1 $(CARGO) test --locked -p flyball-crds
+
+bench-decision: ## Print what one decision costs, and ten thousand
+	$(CARGO) bench --locked -p flyball-core --bench decision
 
 clean: testbed-down ## Remove what was built
 	$(CARGO) clean

@@ -206,19 +206,35 @@ fn plugin(error: &AuthError) -> ClientError {
     })
 }
 
-/// An error with its causes, on one line.
-pub fn chain(error: &dyn StdError) -> String {
+/// An error with its causes, on one line. Of an answer of the API server it is the message: kube's own
+/// text repeats the whole answer as Rust prints it.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let (whole, short) = (error.to_string(), short(error));
+        let more = short.as_ref().unwrap_or(&whole);
         // Many errors repeat their cause in their own text.
-        if !text.contains(&more) {
+        if short.is_some() && text.contains(&whole) {
+            text = text.replace(&whole, more);
+        } else if !text.contains(more) {
             text = format!("{text}: {more}");
         }
-        cause = error.source();
+        next = if short.is_some() { None } else { error.source() };
     }
     text
+}
+
+/// What is to be said of an error in place of its own text, and of its causes.
+fn short(error: &(dyn StdError + 'static)) -> Option<String> {
+    match error.downcast_ref()? {
+        kube::Error::Api(status) if status.message.is_empty() => {
+            Some(format!("HTTP {} {}", status.code, status.reason).trim_end().to_owned())
+        }
+        kube::Error::Api(status) => Some(status.message.clone()),
+        kube::Error::Auth(error) => Some(plugin(error).to_string()),
+        _ => None,
+    }
 }
 
 /// Why a request has no answer that can be used.
@@ -231,8 +247,14 @@ pub enum CallError {
     #[error("no answer within {} ms; it may have been carried out", .0.as_millis())]
     TimedOut(Duration),
     /// The API server, or the way to it, answered with an error.
-    #[error(transparent)]
-    Api(#[from] kube::Error),
+    #[error("{}", chain(.0))]
+    Api(kube::Error),
+}
+
+impl From<kube::Error> for CallError {
+    fn from(error: kube::Error) -> Self {
+        Self::Api(error)
+    }
 }
 
 /// What became of a request, as a closed set: for decisions and for labels of metrics.

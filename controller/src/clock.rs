@@ -1,11 +1,19 @@
 //! The one clock of the process, and how its instants are written.
 
-use flyball_core::time::Timestamp;
+use flyball_core::time::{Span, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, Time};
+use std::time::Instant;
 
 /// Now, by the wall clock.
 pub fn now() -> Timestamp {
     Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
+}
+
+/// A clock that shows what the wall's showed when it was made and then runs steadily: a pause that is measured
+/// with it is neither cut short nor drawn out when the wall's is set.
+pub fn steady() -> impl Fn() -> Timestamp + Send + Sync {
+    let (began, base) = (Instant::now(), now());
+    move || base + Span::from_millis(u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// An instant as a journal holds it.

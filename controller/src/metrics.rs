@@ -10,7 +10,7 @@ mod table;
 pub use table::{Doc, Kind, METRICS};
 
 use crate::client::CallKind;
-use flyball_core::{check::Check, signal::Quality};
+use flyball_core::{breaker::Stage, check::Check, signal::Quality};
 use flyball_crds::{Direction, Mode, Phase};
 use prometheus_client::{
     encoding::text,
@@ -100,6 +100,7 @@ pub struct Metrics {
     apply_lag: Histogram,
     query_duration: Series<Histogram>,
     query_errors: Series<Counter>,
+    source_circuit: Series<Gauge>,
     replicas_desired: Series<Gauge>,
     replicas_current: Series<Gauge>,
     api_requests: Series<Counter>,
@@ -146,6 +147,7 @@ impl Metrics {
             apply_lag: register(r, "flyball_apply_lag_seconds", seconds()),
             query_duration: register(r, "flyball_query_duration_seconds", Series::new(seconds)),
             query_errors: register(r, "flyball_query_errors_total", Series::new(Counter::default)),
+            source_circuit: register(r, "flyball_source_circuit_state", Series::new(Gauge::default)),
             replicas_desired: register(r, "flyball_replicas_desired", Series::new(Gauge::default)),
             replicas_current: register(r, "flyball_replicas_current", Series::new(Gauge::default)),
             api_requests: register(r, "flyball_api_requests_total", Series::new(Counter::default)),
@@ -250,7 +252,7 @@ impl Metrics {
     /// A Change ended in `phase`, so long after it was proposed. An open phase is not counted.
     pub fn closed(&self, policy: PolicyName<'_>, phase: Phase, took: Duration) {
         let outcome = match phase {
-            Phase::Applying | Phase::Verifying | Phase::RollingBack => return,
+            Phase::Applying | Phase::Verifying | Phase::RollingBack | Phase::AwaitingApproval => return,
             Phase::Committed => "Committed",
             Phase::RolledBack => "RolledBack",
             Phase::Refused => "Refused",
@@ -283,6 +285,18 @@ impl Metrics {
         if let Some(kind) = error {
             self.query_errors.of(&[("source", source), ("kind", kind)]).inc();
         }
+    }
+
+    /// The state of a source's circuit breaker.
+    pub fn circuit(&self, source: &str, stage: Stage) {
+        let name = match stage {
+            Stage::Closed => "closed",
+            Stage::Open => "open",
+            Stage::HalfOpen => "half_open",
+        };
+        self.source_circuit
+            .keep_only(&[("source", source)], ("state", name))
+            .set(1);
     }
 
     /// How many replicas an action's target has, and how many the action asks for.
@@ -340,6 +354,7 @@ impl Metrics {
     pub fn remove_source(&self, source: &str) {
         self.query_duration.remove(&[("source", source)]);
         self.query_errors.remove(&[("source", source)]);
+        self.source_circuit.remove(&[("source", source)]);
     }
 }
 

@@ -27,17 +27,6 @@ pub fn clean(text: impl Display) -> String {
     out
 }
 
-/// The name that was probably meant.
-pub fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // A long word needs no comparison with names of at most some dozen letters.
-    let written: String = written.chars().take(64).collect::<String>().to_lowercase();
-    names
-        .map(|name| (strsim::osa_distance(&written, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= 1 + name.len() / 4 && *distance < name.len())
-        .min()
-        .map(|(_, name)| name)
-}
-
 /// Whether two texts say the same but for their numbers, durations and times. Those move with every
 /// pass, and are no reason to write a sentence anew; other words are.
 pub fn same_words(one: &str, other: &str) -> bool {
@@ -81,6 +70,17 @@ fn is_number(word: &str) -> bool {
     let plain = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-' | 'T' | 'Z' | '%');
     let digit = word.starts_with(|c: char| c.is_ascii_digit());
     matches!(word, "NaN" | "Inf" | "inf") || digit && (word.chars().all(plain) || word.parse::<Span>().is_ok())
+}
+
+/// The name that was probably meant.
+pub fn nearest<'a>(written: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // A long word needs no comparison with names of at most some dozen letters.
+    let written: String = written.chars().take(64).collect::<String>().to_lowercase();
+    names
+        .map(|name| (strsim::osa_distance(&written, &name.to_lowercase()), name))
+        .filter(|(distance, name)| *distance <= 1 + name.len() / 4 && *distance < name.len())
+        .min()
+        .map(|(_, name)| name)
 }
 
 #[cfg(test)]

@@ -171,6 +171,120 @@ fn mistakes_are_named(#[case] good: &str, #[case] bad: &str, #[case] part: &str)
     assert_eq!(summary.exit_code(), 1);
 }
 
+/// A policy with what an autoscaler's has beyond a step.
+const AUTOSCALER: &str = r#"apiVersion: flyball.dev/v1alpha1
+kind: FeedbackPolicy
+metadata: {name: checkout, namespace: shop}
+spec:
+  sourceRef: {name: prometheus}
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: checkout}
+  pause: {up: {until: 2026-12-01T08:00:00Z}}
+  signals:
+  - name: rps
+    expr: sum(rate(x_count{job="c"}[5m]))
+    onError: Hold
+  actions:
+  - name: follow-load
+    replicas:
+      min: 0
+      max: 20
+      metrics:
+        list:
+        - name: load
+          formula: "max(rps / 100, 2)"
+          target: {averageValue: 1}
+      zero: {signal: rps}
+      schedules:
+      - {name: day, start: "0 8 * * 1-5", end: "0 18 * * 1-5", timeZone: Europe/Berlin, replicas: 4}
+    inhibit:
+    - name: database
+      expr: max(connections{job="d"}) > 90
+    verify:
+      settle: 6m
+      within: 10m
+      expr: sum(rate(x_errors{job="c"}[5m])) <= 1
+      demand: {signal: rps}
+"#;
+
+#[test]
+fn a_good_autoscaler_passes() {
+    let (_, report) = checked("autoscaler.yaml", AUTOSCALER);
+    assert_eq!(report, "1 policy checked, 0 errors, 0 warnings\n");
+}
+
+#[rstest]
+#[case(
+    "onError: Hold",
+    "onerror: Hold",
+    "FILE:11:5: spec.signals[0].onerror: unknown field; did you mean onError?"
+)]
+#[case(
+    "onError: Hold",
+    "onError: Holds",
+    "FILE:11:14: spec.signals[0].onError: \"Holds\" is not one of Hold, HoldDown, Ignore, Substitute; did you mean Hold?"
+)]
+#[case(
+    "until: 2026-12-01T08:00:00Z",
+    "until: tomorrow",
+    "FILE:7:23: spec.pause.up.until: \"tomorrow\" is not a time with its offset; write for example 2026-12-01T08:00:00Z"
+)]
+#[case(
+    "until: 2026-12-01T08:00:00Z",
+    "until: 2026-12-01",
+    "spec.pause.up.until: \"2026-12-01\" is not a time with its offset"
+)]
+#[case(
+    "averageValue: 1}",
+    "averagValue: 1}",
+    "spec.actions[0].replicas.metrics.list[0].target.averagValue: unknown field; did you mean averageValue?"
+)]
+#[case(
+    "averageValue: 1}",
+    "utilization: 70}",
+    "FILE:21:33: spec.actions[0].replicas.metrics.list[0].target.utilization: 70 is a percentage of what each pod requests, and a formula is one number; write averageValue or value"
+)]
+#[case(
+    "rps / 100, 2",
+    "rps / 100, load",
+    "FILE:20:36: spec.actions[0].replicas.metrics.list[0].formula: names load, which is neither a signal"
+)]
+#[case(
+    "zero: {signal: rps}",
+    "zero: {signal: rsp}",
+    "FILE:22:22: spec.actions[0].replicas.zero.signal: there is no signal \"rsp\""
+)]
+#[case(
+    "min: 0",
+    "min: 1",
+    "FILE:22:7: spec.actions[0].replicas.zero: goes with min 0, and min is 1"
+)]
+#[case(
+    "0 8 * * 1-5",
+    "0 8 * * 1-8",
+    "FILE:24:37: spec.actions[0].replicas.schedules[0].start: \"1-8\" is no day of week"
+)]
+#[case(
+    "Europe/Berlin",
+    "Europe/Berln",
+    "spec.actions[0].replicas.schedules[0].timeZone: \"Europe/Berln\" is no IANA time zone; did you mean Europe/Berlin?"
+)]
+#[case(
+    "> 90",
+    "",
+    "FILE:27:13: spec.actions[0].inhibit[0].expr: a comparison with a number is needed"
+)]
+#[case(
+    "    inhibit:",
+    "    inhibits:",
+    "FILE:25:5: spec.actions[0].inhibits: unknown field; did you mean inhibit?"
+)]
+fn mistakes_of_an_autoscaler_are_named(#[case] good: &str, #[case] bad: &str, #[case] part: &str) {
+    let name = format!("autoscaler-{}.yaml", good.len() * 1000 + part.len() * 7 + bad.len());
+    let (summary, report) = checked(&name, AUTOSCALER.replacen(good, bad, 1));
+    assert!(report.contains(part), "{report}");
+    assert_eq!(summary.exit_code(), 1);
+}
+
 /// The column of a mistake in an expression, in every style that YAML has for texts.
 #[rstest]
 #[case("expr: rate(up) > 1", 10, 11)]

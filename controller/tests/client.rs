@@ -164,6 +164,47 @@ async fn a_request_ends_at_its_deadline_and_does_not_begin_after_it() {
     assert!(matches!(error, CallError::Late));
 }
 
+/// kube's own text of an answer is its message, and then the whole of it as Rust prints it.
+#[test]
+fn of_an_answer_the_message_is_said_and_nothing_else() {
+    let answer = |message: &str| kube::Error::Api(Status::failure(message, "Forbidden").with_code(403).boxed());
+    let message = "deployments.apps \"web\" is forbidden: exceeded quota";
+    let call = CallError::from(answer(message));
+    assert_eq!(
+        (call.to_string(), chain(&call)),
+        (message.to_owned(), message.to_owned())
+    );
+    assert_eq!(chain(&answer(message)), message);
+    assert_eq!(chain(&answer("")), "HTTP 403 Forbidden");
+    let watch = kube::runtime::watcher::Error::InitialListFailed(answer(message));
+    assert_eq!(
+        chain(&watch),
+        format!("failed to perform initial object list: {message}")
+    );
+}
+
+#[tokio::test]
+async fn the_causes_of_other_errors_are_said_once() {
+    let clients = Clients::from_config(at("http://127.0.0.1:1")).await.unwrap();
+    let api: Api<ConfigMap> = Api::namespaced(clients.write, "default");
+    let error = api
+        .create(&PostParams::default(), &ConfigMap::default())
+        .await
+        .unwrap_err();
+    let text = CallError::from(error).to_string();
+    assert_eq!(text.matches("refused").count(), 1, "{text}");
+}
+
+/// What a credential plugin printed may hold a credential, and is part of kube's own text.
+#[tokio::test]
+async fn an_error_of_a_plugin_says_nothing_that_it_printed() {
+    let failing = exec("sh", &["-c", "echo s3cret >&2; exit 3"]);
+    let error = kube::Client::try_from(failing).err().unwrap();
+    assert!(error.to_string().contains("s3cret"), "{error}");
+    let text = chain(&error);
+    assert!(text.contains("exit status: 3") && !text.contains("s3cret"), "{text}");
+}
+
 #[rstest]
 #[case(409, CallKind::Conflict, false)]
 #[case(404, CallKind::NotFound, false)]

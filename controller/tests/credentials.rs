@@ -53,7 +53,7 @@ fn what_is_missing_or_wrong_in_secrets_is_named() {
     let ca = with(
         Some(Tls {
             ca: Some(key("ca")),
-            identity: None,
+            ..Tls::default()
         }),
         None,
     );
@@ -70,8 +70,8 @@ fn what_is_missing_or_wrong_in_secrets_is_named() {
     );
     let identity = with(
         Some(Tls {
-            ca: None,
             identity: Some(key("ca")),
+            ..Tls::default()
         }),
         None,
     );
@@ -80,7 +80,7 @@ fn what_is_missing_or_wrong_in_secrets_is_named() {
         None,
         Some(Auth {
             bearer: Some(key("token")),
-            basic: None,
+            ..Auth::default()
         }),
     );
     let message = refused(&bearer, &garbage).to_string();
@@ -94,6 +94,7 @@ fn what_is_missing_or_wrong_in_secrets_is_named() {
             username: "u".into(),
             password: key("token"),
         }),
+        ..Auth::default()
     };
     assert_eq!(
         refused(&with(None, Some(both)), &garbage),

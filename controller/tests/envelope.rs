@@ -45,6 +45,22 @@ fn nan_is_kept_scalars_are_one_sample_and_warnings_are_passed_on() {
     assert!(answered(&vector("")).unwrap().samples.is_empty());
 }
 
+/// What its backends answer beyond Prometheus: a cluster of VictoriaMetrics says `isPartial`, Thanos and Mimir warn.
+#[rstest]
+#[case::victoria_metrics(r#""isPartial":false,"data":{"resultType":"vector","result":[]},"stats":{"seriesFetched":"0","executionTimeMsec":1}"#, &[])]
+#[case::victoria_metrics_in_part(r#""isPartial":true,"data":{"resultType":"vector","result":[]},"trace":{}"#, &["the server says that its answer is partial (isPartial)"])]
+#[case::nothing_said(r#""isPartial":null,"data":{"resultType":"vector","result":[]}"#, &[])]
+#[case::thanos(
+    r#""data":{"resultType":"vector","result":[],"analysis":{}},"warnings":["receive series from Addr: 10.0.0.1:10901: rpc error"]"#,
+    &["receive series from Addr: 10.0.0.1:10901: rpc error"]
+)]
+#[case::both(r#""isPartial":true,"data":{"resultType":"vector","result":[]},"warnings":["a"]"#, &["a", "the server says that its answer is partial (isPartial)"])]
+#[case::infos(r#""data":{"resultType":"vector","result":[]},"infos":["metric might not be a counter"]"#, &[])]
+fn partial_answers_are_known_by_their_server(#[case] body: &str, #[case] expect: &[&str]) {
+    let answer = answered(&format!(r#"{{"status":"success",{body}}}"#)).unwrap();
+    assert_eq!(answer.warnings, expect);
+}
+
 #[rstest]
 #[case("1e400", "too large")]
 #[case("inf", "not a number as Prometheus writes it")]
@@ -107,6 +123,10 @@ fn samples_of_another_form_are_errors(#[case] result: &str, #[case] expect: Enve
     "not of the form"
 )]
 #[case(r#"[1, "secret"]"#, "not of the form")]
+#[case(
+    r#"{"status":"success","isPartial":"secret","data":{"resultType":"vector","result":[]}}"#,
+    "not of the form"
+)]
 #[case("secret", "not JSON (line 1, column 1)")]
 #[case("", "ends in the middle")]
 #[case(r#"{"status":"success","da"#, "ends in the middle")]

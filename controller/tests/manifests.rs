@@ -84,9 +84,14 @@ fn rules() -> BTreeSet<String> {
 #[test]
 fn the_controllers_rights_are_these() {
     let expect = [
+        "ClusterRole /limitranges: list",
+        "ClusterRole /nodes: list watch",
+        "ClusterRole /pods: get list watch",
+        "ClusterRole /resourcequotas: list",
         "ClusterRole apiextensions.k8s.io/customresourcedefinitions: get of feedbackpolicies.flyball.dev metricsources.flyball.dev changes.flyball.dev",
         "ClusterRole apps/deployments/scale: get update",
         "ClusterRole apps/deployments: get list watch patch",
+        "ClusterRole apps/replicasets: list watch",
         "ClusterRole apps/statefulsets/scale: get update",
         "ClusterRole apps/statefulsets: get list watch patch",
         "ClusterRole autoscaling/horizontalpodautoscalers: list watch",
@@ -98,6 +103,8 @@ fn the_controllers_rights_are_these() {
         "ClusterRole flyball.dev/metricsources/status: update patch",
         "ClusterRole flyball.dev/metricsources: get list watch",
         "ClusterRole keda.sh/scaledobjects: list watch",
+        "ClusterRole metrics.k8s.io/pods: list",
+        "ClusterRole policy/poddisruptionbudgets: list",
         "Role /configmaps: list watch of flyball-freeze",
         "Role /secrets: get list watch",
         "Role coordination.k8s.io/leases: create",
@@ -394,7 +401,7 @@ fn the_examples_are_right() {
     let report = String::from_utf8(report).unwrap();
     assert_eq!(
         (summary.policies, summary.sources, summary.errors),
-        (4, 2, 0),
+        (7, 6, 0),
         "{report}"
     );
     // Only the documentation's own rule, which has no matchers, is warned of.

@@ -6,7 +6,7 @@ use flyball_controller::{
     client::CallKind,
     metrics::{Evaluation, Kind, METRICS, Metrics, PolicyName, Verb},
 };
-use flyball_core::{check::Check, signal::Quality};
+use flyball_core::{breaker::Stage, check::Check, signal::Quality};
 use flyball_crds::{Direction, Mode, Phase};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,6 +37,7 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.open_changes(1);
     metrics.applied(second);
     metrics.queried("prometheus", second, Some("timeout"));
+    metrics.circuit("prometheus", Stage::Closed);
     metrics.replicas(policy, "more-replicas", 2, 3);
     metrics.api_request(Verb::Update, CallKind::Conflict);
     metrics.ownership_conflict(policy);
@@ -145,6 +146,25 @@ fn a_signal_has_one_quality_at_a_time() {
             r#"flyball_signal_quality{namespace="shop",policy="checkout",signal="rps",quality="fresh"} 1"#,
         ]
     );
+}
+
+#[test]
+fn a_source_has_one_state_at_a_time_and_none_when_it_is_gone() {
+    let metrics = Metrics::new();
+    let lines = || {
+        let text = metrics.encode();
+        let lines = samples(&text).into_iter().filter(|line| line.contains("circuit"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for stage in [Stage::Closed, Stage::Open, Stage::HalfOpen] {
+        metrics.circuit("prometheus", stage);
+    }
+    metrics.circuit("prom", Stage::Open);
+    let state =
+        |source: &str, state: &str| format!(r#"flyball_source_circuit_state{{source="{source}",state="{state}"}} 1"#);
+    assert_eq!(lines(), [state("prom", "open"), state("prometheus", "half_open")]);
+    metrics.remove_source("prometheus");
+    assert_eq!(lines(), [state("prom", "open")]);
 }
 
 #[test]

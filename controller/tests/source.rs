@@ -118,7 +118,7 @@ async fn a_query_is_one_posted_form_with_headers_and_credentials() {
                 username: "shop".into(),
                 password: password.clone(),
             }),
-            bearer: None,
+            ..Auth::default()
         }),
         headers: vec![Header {
             name: "X-Scope-OrgID".into(),
@@ -234,7 +234,7 @@ async fn redirects_are_not_followed() {
         let spec = MetricSourceSpec {
             auth: Some(Auth {
                 bearer: Some(key.clone()),
-                basic: None,
+                ..Auth::default()
             }),
             ..spec(&server.uri())
         };
@@ -449,12 +449,59 @@ async fn a_partial_answer_is_partial_and_a_failed_age_says_so() {
 #[tokio::test]
 async fn ready_asks_a_query() {
     let server = MockServer::start().await;
-    let now = r#"{"status":"success","data":{"resultType":"scalar","result":[1700000000.125,"1"]}}"#;
-    Mock::given(body_string_contains("query=1&"))
+    let now = r#"{"status":"success","data":{"resultType":"scalar","result":[1700000000.125,"1700000000.125"]}}"#;
+    Mock::given(body_string_contains("query=time%28%29&"))
         .respond_with(json(now))
         .expect(1)
         .mount(&server)
         .await;
     assert_eq!(source(&server.uri()).ready(AT).await, Ok(()));
     assert_eq!(source(&format!("{}/wrong", server.uri())).name(), "test");
+}
+
+/// VictoriaMetrics without `nocache` evaluates 30 s earlier and dates the answer to the time asked for.
+#[rstest]
+#[case("1700000000.125", None)]
+#[case("1700000001.125", None)]
+#[case("1699999970.125", Some(SourceError::Shifted(Span::from_secs(30))))]
+#[case("1700000030.125", Some(SourceError::Shifted(Span::from_secs(30))))]
+#[case("+Inf", Some(SourceError::Shifted(Span::MAX)))]
+#[case("NaN", Some(SourceError::Shifted(Span::MAX)))]
+#[tokio::test]
+async fn a_server_that_evaluates_at_another_time_is_not_ready(#[case] time: &str, #[case] expect: Option<SourceError>) {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(json(value(&format!("\"{time}\""))))
+        .mount(&server)
+        .await;
+    assert_eq!(source(&server.uri()).ready(AT).await.err(), expect);
+}
+
+#[tokio::test]
+async fn parameters_go_into_the_url_and_nocache_is_among_them() {
+    for (own, expect) in [
+        (&[][..], "nocache=1"),
+        (
+            &[("dedup", "true"), ("extra_filters[]", "{a=\"b c\"}")][..],
+            "dedup=true&extra_filters%5B%5D=%7Ba%3D%22b+c%22%7D&nocache=1",
+        ),
+        (&[("nocache", "0")][..], "nocache=0"),
+    ] {
+        let server = MockServer::start().await;
+        Mock::given(body_string_contains("query=up&time=1700000000.125"))
+            .respond_with(json(value("\"1\"")))
+            .mount(&server)
+            .await;
+        let spec = MetricSourceSpec {
+            query_params: own
+                .iter()
+                .map(|(name, value)| ((*name).into(), (*value).into()))
+                .collect(),
+            ..spec(&server.uri())
+        };
+        let source = Source::new("test", &spec, &Secrets::new()).unwrap();
+        source.instant("up", AT).await.unwrap();
+        let asked = server.received_requests().await.unwrap();
+        assert_eq!(asked[0].url.query(), Some(expect));
+    }
 }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "From", type_ = "integer", json_path = ".spec.before"),
     printcolumn(name = "To", type_ = "integer", json_path = ".spec.after"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Cause", type_ = "string", json_path = ".status.cause", priority = 1),
     printcolumn(name = "Why", type_ = "string", json_path = ".status.message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -177,6 +178,8 @@ pub enum Phase {
     Refused,
     /// The mode is Recommend; nothing was written.
     Recommended,
+    /// It waits for `flyball approve`; nothing was written.
+    AwaitingApproval,
     /// Did not help; the value is held.
     Ineffective,
     /// The verification could not be answered; the value is held.
@@ -192,6 +195,33 @@ impl Phase {
     }
 }
 
+/// What took over from a superseded Change, for machines; its message has the words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Cause {
+    /// Another writer changed the field while the Change held it; the value is theirs.
+    ForeignWrite,
+    /// A later Change of the same target took over.
+    NewerChange,
+    /// The target is gone, or another object has its name.
+    TargetGone,
+    /// The decision was too old to be written.
+    Expired,
+    /// The API server refused the write.
+    WriteRefused,
+    /// The policy was deleted before the target was written.
+    PolicyDeleted,
+    /// The policy was suspended, or left mode Enforce, before the target was written.
+    NotEnforced,
+    /// The target was paused, or the policy moved to another one, before it was written.
+    TargetWithdrawn,
+    /// A larger increase took over before the target was written.
+    LargerIncrease,
+    /// Somebody asked for its end before the target was written.
+    Requested,
+    /// The installation was frozen before the target was written.
+    Frozen,
+}
+
 /// The progress of a Change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -204,6 +234,9 @@ pub struct ChangeStatus {
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub attempt: i64,
+    /// What took over, where the phase is Superseded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
     /// Why, in one sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 1024))]

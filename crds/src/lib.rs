@@ -38,6 +38,12 @@ pub const VERSION: &str = "v1alpha1";
 pub const STAMP_ANNOTATION: &str = "flyball.dev/stamp";
 /// The annotation with which a person pauses Flyball on one target; any value but `false` pauses.
 pub const PAUSE_ANNOTATION: &str = "flyball.dev/paused";
+/// The annotation on a Change by which somebody approves it; its value says who.
+pub const APPROVED_BY_ANNOTATION: &str = "flyball.dev/approved-by";
+/// The annotation on an open Change by which somebody asks for its end: `abort` or `rollback`.
+pub const REQUEST_ANNOTATION: &str = "flyball.dev/request";
+/// Who asked.
+pub const REQUESTED_BY_ANNOTATION: &str = "flyball.dev/requested-by";
 /// The annotation on a policy that holds the autoscaler from which the field was taken, as the manifest
 /// with which `flyball release` makes it again.
 pub const TAKEN_FROM_ANNOTATION: &str = "flyball.dev/taken-from";

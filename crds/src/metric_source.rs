@@ -3,6 +3,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A Prometheus-compatible endpoint, owned by the cluster operator. Policies name it and never carry
 /// a URL, so that a tenant can neither reach other hosts nor read credentials.
@@ -39,20 +40,37 @@ pub struct MetricSourceSpec {
     /// How the server is verified and, for mutual TLS, how we show ourselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// Credentials. They are sent to this URL only, and never along a redirect.
+    /// Credentials. They are sent to this URL only, a client's secret to its token endpoint only, and never along
+    /// a redirect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth: Option<Auth>,
     /// Headers sent with each query, such as `X-Scope-OrgID` for a tenant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub headers: Vec<Header>,
-    /// How long one query may take. Default 10s.
+    /// Parameters added to the URL of each query, for what a server takes beyond Prometheus' API: for Thanos
+    /// `dedup: "true"` and `partial_response: "false"`, for VictoriaMetrics `extra_label`. They are not secret.
+    /// `nocache: "1"` is sent unless it is set here: without it VictoriaMetrics evaluates 30 seconds earlier
+    /// than it is asked to and dates the answer to now.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(validation = Rule::new("!('query' in self) && !('time' in self)").message("queryParams can hold neither query nor time; the controller sets them"))]
+    pub query_params: BTreeMap<String, String>,
+    /// How long one query may take, and how long it may wait before for a place among
+    /// `maxConcurrentQueries`. Default 10s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// The largest answer that is read, in mebibytes. Default 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub max_response_mebibytes: Option<i32>,
+    /// How many queries of all policies together are asked at once; others wait. Default 16.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
+    pub max_concurrent_queries: Option<i32>,
+    /// How often the server scrapes, from 1s to 1h. It says how many samples a full range has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scrape_interval: Option<Duration>,
     /// The namespaces whose policies may use this source. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
@@ -61,6 +79,7 @@ pub struct MetricSourceSpec {
 /// How the server is verified and how we show ourselves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.identity) && has(self.keyPair))").message("tls takes at most one of identity and keyPair"))]
 pub struct Tls {
     /// The certificate authorities, PEM, instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,11 +87,24 @@ pub struct Tls {
     /// Our certificate and key for mutual TLS, PEM: both in one key of a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<SecretKey>,
+    /// Our certificate and key for mutual TLS, PEM, where they are two keys, as in a Secret of type
+    /// `kubernetes.io/tls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_pair: Option<KeyPair>,
+}
+
+/// A certificate and its key, each in a key of a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct KeyPair {
+    /// The certificate, with the intermediate ones behind it, PEM. Usually the key `tls.crt`.
+    pub certificate: SecretKey,
+    /// The private key, PEM. Usually the key `tls.key`.
+    pub key: SecretKey,
 }
 
 /// Credentials: exactly one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.bearer) != has(self.basic)").message("auth takes exactly one of bearer and basic"))]
+#[x_kube(validation = Rule::new("(has(self.bearer) ? 1 : 0) + (has(self.basic) ? 1 : 0) + (has(self.oauth2) ? 1 : 0) == 1").message("auth takes exactly one of bearer, basic and oauth2"))]
 pub struct Auth {
     /// `Authorization: Bearer ...`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,6 +112,10 @@ pub struct Auth {
     /// `Authorization: Basic ...`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basic: Option<Basic>,
+    /// `Authorization: Bearer ...`, with tokens that are fetched by the client credentials grant of OAuth 2.0
+    /// (RFC 6749, section 4.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth2: Option<OAuth2>,
 }
 
 /// A user with a password.
@@ -90,6 +126,55 @@ pub struct Basic {
     pub username: String,
     /// The password.
     pub password: SecretKey,
+}
+
+/// How tokens are fetched. A token is kept until shortly before it expires; a 401 of the source drops it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OAuth2 {
+    /// The token endpoint, such as `https://login.example/oauth2/token`. `http` or `https`, without user,
+    /// password or fragment.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^@#\\\\s]+$')").message("tokenUrl must begin with http:// or https:// and carry no user, password or fragment"))]
+    pub token_url: String,
+    /// The client's name at the token endpoint.
+    #[schemars(length(min = 1, max = 1024))]
+    pub client_id: String,
+    /// The client's secret.
+    pub client_secret: SecretKey,
+    /// How the client shows itself to the token endpoint. Default `Basic`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_authentication: Option<ClientAuthentication>,
+    /// What is asked for, joined with blanks into the parameter `scope`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        inner(length(min = 1, max = 256), regex(pattern = r"^[!#-\[\]-~]+$"))
+    )]
+    pub scopes: Vec<String>,
+    /// The parameter `audience`, where the token endpoint asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub audience: Option<String>,
+    /// Further parameters that the token endpoint asks for, such as `resource`. They are not secret.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(validation = Rule::new("!('grant_type' in self) && !('client_id' in self) && !('client_secret' in self) && !('scope' in self) && !('audience' in self)").message("endpointParams can't hold grant_type, client_id, client_secret, scope or audience; they have fields of their own"))]
+    pub endpoint_params: BTreeMap<String, String>,
+    /// How the token endpoint is verified and how we show ourselves to it. Default: as the source; `{}` is the
+    /// system's authorities and no certificate of our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// How a client shows itself to a token endpoint (RFC 6749, section 2.3.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ClientAuthentication {
+    /// `Authorization: Basic ...`, which every token endpoint understands.
+    #[default]
+    Basic,
+    /// `client_id` and `client_secret` in the form.
+    Form,
 }
 
 /// One key of a Secret in the controller's own namespace.

@@ -60,6 +60,8 @@ reasons! {
     SourceUnavailable,
     /// The MetricSource's server answers, but does not take an expression; the message has its words.
     ExpressionRefused,
+    /// The MetricSource's server failed several times in a row and is left alone for a pause.
+    CircuitOpen,
     /// A Secret or one of its keys is missing.
     SecretNotFound,
     /// The target does not exist.

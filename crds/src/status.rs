@@ -1,6 +1,7 @@
 use crate::{AlertState, AlertStatus, CheckStatus, Direction, SignalStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a policy is doing, and what must survive a restart of the controller.
@@ -159,6 +160,9 @@ pub struct DecisionStatus {
     pub current: i32,
     /// The number that was wanted.
     pub desired: i32,
+    /// What came of it. Absent once the target it was about is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<DecisionOutcome>,
     /// In one sentence.
     pub reason: String,
     /// Lines that can be computed again by hand.
@@ -176,4 +180,17 @@ pub struct DecisionStatus {
     /// The Change that records it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<String>,
+}
+
+/// What came of a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DecisionOutcome {
+    /// No change is wanted.
+    Stay,
+    /// A check refused it.
+    Refused,
+    /// It would be done in mode Enforce.
+    Recommended,
+    /// A Change was begun.
+    Begun,
 }

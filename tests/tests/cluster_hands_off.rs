@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use flyball_crds::{FeedbackPolicy, Phase};
+use flyball_crds::{Cause, Change, FeedbackPolicy, Phase};
 use flyball_tests::{
     bed::{Bed, bed, eventually},
     proxy::{Fault, Gate},
@@ -11,6 +11,10 @@ use flyball_tests::{
 use kube::api::{DeleteParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+fn cause(change: &Change) -> Option<Cause> {
+    change.status.as_ref()?.cause
+}
 
 /// A world with an increase from 2 to 3 being verified, with a deadline far away.
 async fn verifying(bed: &Bed) -> (World, Controller) {
@@ -48,6 +52,7 @@ async fn a_value_that_somebody_else_wrote_is_theirs() {
     let change = world.closed(1).await;
     assert_eq!(phase_of(&change), Phase::Superseded, "{}", message_of(&change));
     assert!(message_of(&change).contains("somebody"), "{}", message_of(&change));
+    assert_eq!(cause(&change), Some(Cause::ForeignWrite));
     let left = |policy: &FeedbackPolicy| {
         let yielded = policy.status.as_ref()?.actions.first()?.yielded.clone()?;
         let (ready, reason, message) = condition(policy, "Ready")?;
@@ -105,6 +110,7 @@ async fn a_policy_deleted_before_the_write_is_fenced() {
         "{}",
         message_of(&change)
     );
+    assert_eq!(cause(&change), Some(Cause::PolicyDeleted));
     gate.open();
     assert_eq!(gate.answer().await, 409, "the fence came before the journal was closed");
     assert_eq!(world.replicas("Deployment", "web").await, 2);

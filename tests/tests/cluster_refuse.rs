@@ -162,7 +162,7 @@ async fn a_recommendation_is_recorded_whole_and_touches_nothing() {
             json!("Recommend"),
         ))
         .await;
-    let _controller = world.controller("one");
+    let controller = world.controller("one");
     let change = eventually("it is recorded", async || {
         world
             .changes()
@@ -188,13 +188,19 @@ async fn a_recommendation_is_recorded_whole_and_touches_nothing() {
         .collect();
     assert_eq!(checks.last(), Some(&("DryRun", CheckVerdict::Passed)), "{checks:?}");
     assert!(message_of(&change).contains("would write 3"), "{}", message_of(&change));
-    // It is said once.
-    let asked = world.prometheus.asked();
-    eventually("further passes", async || {
-        (world.prometheus.asked() > asked + 18).then_some(())
-    })
-    .await;
-    assert_eq!(world.changes().await.len(), 1);
+    // It is said once, also by a controller that was started anew.
+    let once = async || {
+        let asked = world.prometheus.asked();
+        eventually("further passes", async || {
+            (world.prometheus.asked() > asked + 18).then_some(())
+        })
+        .await;
+        assert_eq!(world.changes().await.len(), 1);
+    };
+    once().await;
+    controller.kill();
+    let _again = world.controller("one");
+    once().await;
     // The target moves by itself, through its own controller; none of it is ours.
     let target = world.any("apps/v1", "Deployment").get("web").await.unwrap();
     assert!(!target.annotations().contains_key(STAMP_ANNOTATION));
@@ -261,6 +267,8 @@ async fn without_the_right_to_scale_the_write_fails_and_says_so() {
         "{}",
         message_of(&change)
     );
+    let cause = change.status.as_ref().and_then(|status| status.cause);
+    assert_eq!(cause, Some(flyball_crds::Cause::WriteRefused));
     let tried = change
         .spec
         .evidence

@@ -5,8 +5,9 @@
 //! history, against a plant model, and in the tests. The modules read in the order of the loop:
 //! a [`signal`] is read, rules are evaluated ([`evaluate`]), an action proposes ([`decide`]), the
 //! proposal is checked ([`check`]), moved through the [`transaction`], and its effect judged
-//! ([`verify`]).
+//! ([`verify`]). Beside it, [`breaker`] says when a server that fails is left alone.
 
+pub mod breaker;
 pub mod check;
 pub mod decide;
 mod decimal;

@@ -11,7 +11,7 @@ use flyball_core::{
     time::Timestamp,
     transaction::{Abort, Cause, Event, Journal, Outcome, Phase as Step, Verdict},
 };
-use flyball_crds::{Change, ChangeSpec, ChangeStatus, Phase, Verdict as RecordedVerdict};
+use flyball_crds::{Cause as RecordedCause, Change, ChangeSpec, ChangeStatus, Phase, Verdict as RecordedVerdict};
 use kube::{Api, Client, ResourceExt, api::PostParams};
 use tracing::warn;
 
@@ -195,7 +195,7 @@ pub fn journal_of(change: &Change) -> Result<Journal<Replicas>, JournalError> {
     let mut journal = Journal::open(sequence, before, after, from_micro_time(&change.spec.proposed_at));
     if let Some(status) = &change.status {
         journal.attempt = u64::try_from(status.attempt).unwrap_or_default();
-        journal.phase = step_of(status.phase);
+        journal.phase = step_of(status.phase, status.cause);
         journal.applied_at = status.applied_at.as_ref().map(from_micro_time);
         journal.rollback_to = status
             .rollback_to
@@ -220,8 +220,8 @@ pub fn phase_of(step: Step) -> Phase {
     }
 }
 
-/// A closed phase needs no cause here: nothing is decided from it any more.
-fn step_of(phase: Phase) -> Step {
+/// Nothing is decided any more from a closed phase without a cause: a record was never a transaction.
+fn step_of(phase: Phase, cause: Option<RecordedCause>) -> Step {
     match phase {
         Phase::Applying => Step::Applying,
         Phase::Verifying => Step::Verifying,
@@ -230,7 +230,42 @@ fn step_of(phase: Phase) -> Step {
         Phase::RolledBack => Step::Closed(Outcome::RolledBack),
         Phase::Ineffective => Step::Closed(Outcome::Ineffective),
         Phase::Inconclusive => Step::Closed(Outcome::Inconclusive),
-        Phase::Superseded | Phase::Refused | Phase::Recommended => Step::Closed(Outcome::Superseded(Cause::Newer)),
+        Phase::Superseded | Phase::Refused | Phase::Recommended | Phase::AwaitingApproval => {
+            Step::Closed(Outcome::Superseded(cause.map_or(Cause::Newer, cause_of)))
+        }
+    }
+}
+
+/// How a cause is written.
+fn recorded_cause(cause: Cause) -> RecordedCause {
+    match cause {
+        Cause::Foreign => RecordedCause::ForeignWrite,
+        Cause::Newer => RecordedCause::NewerChange,
+        Cause::TargetGone => RecordedCause::TargetGone,
+        Cause::Expired => RecordedCause::Expired,
+        Cause::Refused => RecordedCause::WriteRefused,
+        Cause::Aborted(Abort::PolicyDeleted) => RecordedCause::PolicyDeleted,
+        Cause::Aborted(Abort::NotEnforced) => RecordedCause::NotEnforced,
+        Cause::Aborted(Abort::TargetWithdrawn) => RecordedCause::TargetWithdrawn,
+        Cause::Aborted(Abort::LargerIncrease) => RecordedCause::LargerIncrease,
+        Cause::Aborted(Abort::Requested) => RecordedCause::Requested,
+        Cause::Aborted(Abort::Frozen) => RecordedCause::Frozen,
+    }
+}
+
+fn cause_of(recorded: RecordedCause) -> Cause {
+    match recorded {
+        RecordedCause::ForeignWrite => Cause::Foreign,
+        RecordedCause::NewerChange => Cause::Newer,
+        RecordedCause::TargetGone => Cause::TargetGone,
+        RecordedCause::Expired => Cause::Expired,
+        RecordedCause::WriteRefused => Cause::Refused,
+        RecordedCause::PolicyDeleted => Cause::Aborted(Abort::PolicyDeleted),
+        RecordedCause::NotEnforced => Cause::Aborted(Abort::NotEnforced),
+        RecordedCause::TargetWithdrawn => Cause::Aborted(Abort::TargetWithdrawn),
+        RecordedCause::LargerIncrease => Cause::Aborted(Abort::LargerIncrease),
+        RecordedCause::Requested => Cause::Aborted(Abort::Requested),
+        RecordedCause::Frozen => Cause::Aborted(Abort::Frozen),
     }
 }
 
@@ -241,6 +276,7 @@ fn verdict_of(text: &str) -> Option<Verdict> {
         "Ineffective" => Verdict::Ineffective,
         "Overtaken" => Verdict::Overtaken,
         "Inconclusive" => Verdict::Inconclusive,
+        "Requested" => Verdict::Requested,
         _ => return None,
     })
 }
@@ -254,8 +290,13 @@ fn status_of(journal: &Journal<Replicas>, before: ChangeStatus, note: &Note, now
             ..recorded
         }
     });
+    let cause = match journal.phase {
+        Step::Closed(Outcome::Superseded(cause)) => Some(recorded_cause(cause)),
+        _ => None,
+    };
     ChangeStatus {
         phase: phase_of(journal.phase),
+        cause,
         attempt: i64::try_from(journal.attempt).unwrap_or(i64::MAX),
         message: limited(message_of(journal, verdict.as_ref(), note)),
         applied_at: journal.applied_at.map(micro_time),
@@ -298,6 +339,8 @@ fn message_of(journal: &Journal<Replicas>, verdict: Option<&RecordedVerdict>, no
             Cause::Aborted(Abort::TargetWithdrawn) => {
                 "the target was paused, or the policy moves another one; nothing was written".to_owned()
             }
+            Cause::Aborted(Abort::Requested) => "aborted on request; nothing was written".to_owned(),
+            Cause::Aborted(Abort::Frozen) => "the installation is frozen; nothing was written".to_owned(),
             Cause::Aborted(Abort::LargerIncrease) => "a larger increase took over".to_owned(),
         },
     }
@@ -309,5 +352,56 @@ fn limited(text: String) -> String {
         text
     } else {
         text.chars().take(1000).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(phase: Step) -> (Change, Journal<Replicas>) {
+        let replicas = |number| Replicas::new(number).expect("a number");
+        let at = Timestamp::from_millis(1_000);
+        let mut journal = Journal::open(4, replicas(2), replicas(3), at);
+        journal.phase = phase;
+        let spec = serde_json::json!({
+            "policy": {"name": "web", "uid": "p", "generation": 1}, "action": "more", "mode": "Enforce",
+            "target": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "t"},
+            "field": "replicas", "direction": "Up", "sequence": 4, "before": 2, "after": 3, "verified": 2,
+            "proposedAt": micro_time(at), "reason": "Slow fires", "evidence": {},
+        });
+        let mut change = Change::new("web-4", serde_json::from_value(spec).expect("a spec"));
+        change.status = Some(status_of(&journal, ChangeStatus::default(), &Note::default(), at));
+        (change, journal)
+    }
+
+    #[test]
+    fn what_took_over_is_recorded_and_read_again() {
+        let check = |cause, expect: &str| {
+            let (change, journal) = record(Step::Closed(Outcome::Superseded(cause)));
+            let status = serde_json::to_value(&change.status).expect("JSON");
+            assert_eq!(
+                (&status["phase"], &status["cause"]),
+                (&"Superseded".into(), &expect.into())
+            );
+            assert_eq!(journal_of(&change).expect("a journal"), journal);
+        };
+        check(Cause::Foreign, "ForeignWrite");
+        check(Cause::Newer, "NewerChange");
+        check(Cause::TargetGone, "TargetGone");
+        check(Cause::Expired, "Expired");
+        check(Cause::Refused, "WriteRefused");
+        check(Cause::Aborted(Abort::PolicyDeleted), "PolicyDeleted");
+        check(Cause::Aborted(Abort::NotEnforced), "NotEnforced");
+        check(Cause::Aborted(Abort::TargetWithdrawn), "TargetWithdrawn");
+        check(Cause::Aborted(Abort::LargerIncrease), "LargerIncrease");
+    }
+
+    #[test]
+    fn nothing_took_over_from_what_ended_otherwise() {
+        for phase in [Step::Applying, Step::Verifying, Step::Closed(Outcome::Committed)] {
+            let (change, _) = record(phase);
+            assert_eq!(change.status.and_then(|status| status.cause), None);
+        }
     }
 }

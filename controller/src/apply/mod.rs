@@ -19,7 +19,7 @@ use flyball_core::{
     check::Approved,
     policy::Replicas,
     time::Timestamp,
-    transaction::{Effect, Event, Target, Tx, Verdict, step},
+    transaction::{Effect, Event, Phase, Target, Tx, Verdict, step},
 };
 use std::sync::Arc;
 use tokio::{sync::watch, time::Instant};
@@ -90,6 +90,9 @@ pub async fn drive(
         };
         event = match effect {
             Effect::Stamp { stamp, at } => hands.stamp(stamp, &at).await,
+            // Looked at last of all, so that the button stops even what was checked a moment ago. Nothing was
+            // sent, and the next pass cuts the transaction short.
+            Effect::Write { .. } if tx.journal.phase == Phase::Applying && hands.is_frozen() => Event::Lost,
             Effect::Write { value, at } => match &tx.target {
                 Some(seen) => hands.write(value, &at, seen).await,
                 None => Event::Lost,

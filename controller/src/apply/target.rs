@@ -4,7 +4,7 @@ use super::{Authority, ReplicasEvent};
 use crate::{
     client::{CallError, CallKind, WRITE_LIMIT, within},
     metrics::Verb,
-    observe::target::Snapshot,
+    observe::{freeze::Freeze, target::Snapshot},
 };
 use flyball_core::{
     check::DryRun,
@@ -31,6 +31,8 @@ pub struct Hands<'a> {
     name: &'a str,
     uid: &'a str,
     authority: &'a Authority,
+    /// The red button, which stops forward writes.
+    freeze: Option<&'a Freeze>,
     /// The last refusal, for the record.
     refusal: Mutex<Option<String>>,
 }
@@ -52,8 +54,21 @@ impl<'a> Hands<'a> {
             name,
             uid,
             authority,
+            freeze: None,
             refusal: Mutex::new(None),
         }
+    }
+
+    /// The same hands, which write nothing forward while the installation is frozen.
+    #[must_use]
+    pub fn unless(mut self, freeze: &'a Freeze) -> Self {
+        self.freeze = Some(freeze);
+        self
+    }
+
+    /// Whether nothing may be written but roll-backs.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.freeze.is_some_and(|freeze| freeze.frozen().is_some())
     }
 
     /// Why the API server refused the last write, if it did for another reason than a conflict.

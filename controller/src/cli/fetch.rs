@@ -2,7 +2,7 @@
 //! that is damaged, or newer than this program, hides none of the others.
 
 use crate::{
-    client::{self, CallError, CallKind, ClientError, Clients, READ_LIMIT, START_LIMIT, chain, within},
+    client::{self, CallError, CallKind, ClientError, Clients, READ_LIMIT, START_LIMIT, within},
     clock,
     observe::freeze::Frozen,
     validate::is_subdomain,
@@ -225,16 +225,8 @@ pub(super) fn refused(error: &CallError, verb: &'static str, resource: &ApiResou
         }
         _ => ReadError::Failed {
             what,
-            reason: reason(error),
+            reason: error.to_string(),
         },
-    }
-}
-
-/// What went wrong, in the server's words where it has some.
-pub fn reason(error: &CallError) -> String {
-    match error {
-        CallError::Api(kube::Error::Api(status)) => status.message.clone(),
-        error => chain(error),
     }
 }
 

@@ -1,17 +1,18 @@
 //! `flyball run`: the controller process.
 
 use crate::{
-    client::{self, ClientError, Clients},
+    client::{self, CallError, CallKind, ClientError, Clients},
     clock,
     lease::{self, ApiStore, Election, Store, Timing, TimingError},
     logging::{self, LogFormat, LoggingError},
     metrics::Metrics,
     observe::{
+        Asks,
         cluster::{Cluster, DEFAULT_KINDS, ScaleKind, within},
         source::install_crypto_provider,
         sources::Sources,
     },
-    reconcile::{Context, schedule},
+    reconcile::{Context, budget::Budget, schedule},
     record::{Recorder, events::Events},
     server::{self, Health, Policies, ServerError, Told},
 };
@@ -26,14 +27,14 @@ use tracing::{info, warn};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The controller's own namespace: its lease, and the Secrets that a MetricSource names.
-    #[arg(long, env = "POD_NAMESPACE", default_value = "flyball-system")]
+    #[arg(long, env = "POD_NAMESPACE", default_value = "flyball-system", value_parser = NonEmptyStringValueParser::new())]
     namespace: String,
     /// Look at policies and workloads of this namespace only, for an installation whose rights end
     /// there. Default: all namespaces.
-    #[arg(long, value_name = "NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
     watch_namespace: Option<String>,
     /// The name of the Lease that elects the leader.
-    #[arg(long, default_value = "flyball")]
+    #[arg(long, default_value = "flyball", value_parser = NonEmptyStringValueParser::new())]
     lease_name: String,
     /// Where /metrics, /healthz, /readyz and /debug/state are served.
     #[arg(long, default_value = "0.0.0.0:8080")]
@@ -46,6 +47,12 @@ pub struct Args {
     /// the host's, and a random suffix.
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     identity: Option<String>,
+    /// The most replicas that all policies together may take away within a minute. Default: no limit.
+    #[arg(long, value_name = "REPLICAS", value_parser = clap::value_parser!(u32).range(1..))]
+    max_removed_per_minute: Option<u32>,
+    /// No autoscaler adds nodes: an increase is clamped to what fits on the present ones.
+    #[arg(long)]
+    fixed_nodes: bool,
     /// The kinds that may be moved, GROUP/VERSION/KIND; may be given several times.
     #[arg(long = "scale-kind", value_name = "GROUP/VERSION/KIND", default_values = DEFAULT_KINDS)]
     scale_kinds: Vec<ScaleKind>,
@@ -65,6 +72,14 @@ pub enum RunError {
         "the API server does not serve {0}; install the definitions first: flyball crds | kubectl apply --server-side -f -"
     )]
     NotInstalled(&'static str),
+    /// The objects of a kind can't be read.
+    #[error("{kind} can't be listed: {error}; see what works with: flyball doctor")]
+    NotListed {
+        /// The kind.
+        kind: &'static str,
+        /// Why.
+        error: CallError,
+    },
     /// The address is not to be had.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -107,7 +122,10 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         clients: clients.clone(),
         cluster,
         sources: Sources::default(),
+        // Sent once, like a write: the next pass asks again, and this one would only wait.
+        asks: Asks::new(clients.write.clone(), args.fixed_nodes),
         recorder: recorder.clone(),
+        budget: Budget::new(args.max_removed_per_minute),
         now: clock::now,
     });
     tokio::select! {
@@ -156,13 +174,22 @@ async fn installed(clients: &Clients, scope: Option<&str>) -> Result<(), RunErro
     policies
         .list(&one)
         .await
-        .map_err(|_| RunError::NotInstalled("FeedbackPolicy"))?;
-    changes.list(&one).await.map_err(|_| RunError::NotInstalled("Change"))?;
+        .map_err(|error| unlisted("FeedbackPolicy", error))?;
+    changes.list(&one).await.map_err(|error| unlisted("Change", error))?;
     sources
         .list(&one)
         .await
-        .map_err(|_| RunError::NotInstalled("MetricSource"))?;
+        .map_err(|error| unlisted("MetricSource", error))?;
     Ok(())
+}
+
+/// A kind without a definition is answered with 404. That it can't be listed may have other reasons.
+fn unlisted(kind: &'static str, error: kube::Error) -> RunError {
+    let error = CallError::from(error);
+    match error.kind() {
+        CallKind::NotFound => RunError::NotInstalled(kind),
+        _ => RunError::NotListed { kind, error },
+    }
 }
 
 /// A lease whose every answer shows that the API server is there, so that nothing else has to ask.
@@ -212,12 +239,38 @@ mod tests {
         Ok(matches.get_one::<String>("identity").cloned())
     }
 
+    #[test]
+    fn only_a_missing_definition_is_one() {
+        let said = |code, message: &str| {
+            let status = kube::core::Status::failure(message, "Some").with_code(code);
+            unlisted("Change", kube::Error::Api(status.boxed())).to_string()
+        };
+        let missing = said(404, "the server could not find the requested resource");
+        assert!(
+            missing.contains("does not serve Change; install the definitions"),
+            "{missing}"
+        );
+        assert_eq!(
+            said(403, "changes is forbidden"),
+            "Change can't be listed: changes is forbidden; see what works with: flyball doctor"
+        );
+    }
+
     /// A pod's variables are the same for each process that its container ever runs.
     #[test]
     fn no_variable_is_the_identity_of_several_processes() {
         let command = Args::augment_args(clap::Command::new("run"));
         let argument = command.get_arguments().find(|argument| argument.get_id() == "identity");
         assert_eq!(argument.map(clap::Arg::get_env), Some(None));
+    }
+
+    /// A path with an empty namespace is one of all namespaces.
+    #[test]
+    fn nothing_is_named_by_an_empty_text() {
+        for word in ["--namespace=", "--watch-namespace=", "--lease-name="] {
+            assert!(parse(&[word]).is_err(), "{word}");
+            assert!(parse(&[&format!("{word}one")]).is_ok(), "{word}");
+        }
     }
 
     #[test]

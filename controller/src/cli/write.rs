@@ -1,10 +1,10 @@
 //! What the writing commands send: each request once, and with the version it was decided on.
 
 use super::{
-    fetch::{self, Connection, ReadError, Scope, reason, title},
+    fetch::{self, Connection, ReadError, Scope, title},
     screen::{plain, show},
 };
-use crate::client::{CallError, CallKind, ClientError, WRITE_LIMIT, within};
+use crate::client::{CallError, CallKind, ClientError, WRITE_LIMIT, chain, within};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
     Api, Resource, ResourceExt,
@@ -108,7 +108,7 @@ impl<'a> Place<'a> {
 
     fn failed(&self, verb: &'static str, name: &str, error: &CallError) -> ActError {
         let what = format!("{verb} {}", self.named(name));
-        let reason = reason(error);
+        let reason = chain(error);
         match error.kind() {
             CallKind::Conflict => ActError::Conflict(self.named(name)),
             // RBAC and admission both answer 403; only the former speaks of what a user can't do.
@@ -259,7 +259,7 @@ pub async fn who(connection: &Connection) -> Result<String, ActError> {
         Ok(None) => refuse("the API server does not say who you are; log in with a name: kubectl auth whoami"),
         Err(error) => refuse(format!(
             "the API server does not say who you are: {}; see what it says to: kubectl auth whoami",
-            reason(&error)
+            chain(&error)
         )),
     }
 }

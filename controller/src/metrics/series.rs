@@ -36,6 +36,17 @@ impl<M: Clone> Series<M> {
         all.entry(labels).or_insert_with(self.new).clone()
     }
 
+    /// The metric of these labels and one more, in the place of those that differ in that one alone. Many passes
+    /// report on one source, so the others must go in the same step.
+    pub fn keep_only(&self, labels: &[(&'static str, &str)], one: (&'static str, &str)) -> M {
+        let owned = |(key, value): (&'static str, &str)| (key, value.to_owned());
+        let shared: Labels = labels.iter().copied().map(owned).collect();
+        let own: Labels = shared.iter().cloned().chain([owned(one)]).collect();
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|other, _| *other == own || !other.starts_with(&shared));
+        all.entry(own).or_insert_with(self.new).clone()
+    }
+
     /// Takes away all that have each of these labels.
     pub fn remove(&self, labels: &[(&'static str, &str)]) {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);

@@ -129,6 +129,11 @@ pub const METRICS: &[Doc] = &[
         "Queries without an answer, by kind: refused (the server does not take the expression) or error",
     ),
     gauge(
+        "flyball_source_circuit_state",
+        &["source", "state"],
+        "1 for the state of a source's circuit breaker, closed, open or half_open; the other states are absent",
+    ),
+    gauge(
         "flyball_replicas_desired",
         &["namespace", "policy", "action"],
         "The replicas that an action asks for",

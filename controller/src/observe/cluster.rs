@@ -3,7 +3,8 @@
 //! Passes read only from here, so a quiet minute costs no request. A copy may be old; that is safe,
 //! because every write carries the version that it was decided on.
 
-use super::{freeze::Freeze, target};
+use super::{freeze::Freeze, nodes::Nodes, pods::Pods, target};
+use crate::client::chain;
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
 use futures::{StreamExt, future};
 use k8s_openapi::{
@@ -92,6 +93,10 @@ pub struct Cluster {
     pub scaled_objects: Option<Store<DynamicObject>>,
     /// The Secrets in the controller's own namespace.
     pub secrets: Store<Secret>,
+    /// The pods, by owner.
+    pub pods: Pods,
+    /// The nodes, where all namespaces are looked at.
+    pub nodes: Nodes,
     /// The red button.
     pub freeze: Freeze,
     /// The targets, by allowed kind.
@@ -128,6 +133,9 @@ impl Cluster {
             autoscalers: watch(within(client, scope)),
             scaled_objects,
             secrets: watch(Api::namespaced(client.clone(), own_namespace)),
+            pods: Pods::watch(client, scope),
+            // Nodes have no namespace, and say nothing where the pods of others are not known.
+            nodes: scope.map_or_else(|| Nodes::watch(client), |_| Nodes::none()),
             freeze: Freeze::watch(client, own_namespace),
             targets: Arc::new(targets),
         };
@@ -147,6 +155,8 @@ impl Cluster {
         }
         let served = self.targets.values().filter_map(|targets| targets.as_ref().ok());
         future::try_join_all(served.map(|targets| targets.store.wait_until_ready())).await?;
+        // Pods may be out of reach, and are then not known.
+        self.pods.settled().await;
         info!("all watches are in");
         Ok(())
     }
@@ -207,7 +217,10 @@ fn watch_policies(api: Api<FeedbackPolicy>, wake: mpsc::Sender<Wake>) -> Store<F
             match policy {
                 // A full queue loses nothing: every policy is passed once an interval anyway.
                 Ok(policy) => drop(wake.try_send(ObjectRef::from_obj(&policy))),
-                Err(error) => warn!(%error, "the watch of FeedbackPolicy failed; trying again"),
+                Err(error) => warn!(
+                    error = chain(&error),
+                    "the watch of FeedbackPolicy failed; trying again"
+                ),
             }
         }
     }));
@@ -256,7 +269,7 @@ where
 {
     tokio::spawn(stream.for_each(move |event| {
         if let Err(error) = event {
-            warn!(%error, kind, "a watch failed; trying again");
+            warn!(error = chain(&error), kind, "a watch failed; trying again");
         }
         future::ready(())
     }));

@@ -105,6 +105,9 @@ struct Envelope {
     error: Option<String>,
     #[serde(default)]
     warnings: Option<Vec<String>>,
+    /// How a cluster of VictoriaMetrics says that one of its stores did not answer; it sends no warnings.
+    #[serde(default)]
+    is_partial: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -158,13 +161,16 @@ pub fn read(body: &[u8], at: Timestamp) -> Result<Answer, EnvelopeError> {
         }
         Data::String(_) => return Err(EnvelopeError::ResultType("string", "select a metric")),
     };
-    let warnings = envelope
+    let mut warnings: Vec<String> = envelope
         .warnings
         .iter()
         .flatten()
         .take(MAX_WARNINGS)
         .map(|text| escape(text))
         .collect();
+    if envelope.is_partial == Some(true) {
+        warnings.push("the server says that its answer is partial (isPartial)".to_owned());
+    }
     Ok(Answer { samples, warnings })
 }
 

@@ -1,27 +1,38 @@
 //! Every read.
 
 pub mod cluster;
+pub mod coverage;
 pub mod credentials;
 pub mod envelope;
 pub mod freeze;
+pub mod headroom;
+mod keep;
+pub mod nodes;
 pub mod owners;
+pub mod pods;
+pub mod quantity;
+pub mod rollout;
 pub mod source;
 pub mod sources;
 pub mod target;
+pub mod usage;
+pub mod wire;
 
 use crate::metrics::Metrics;
 use cluster::{Cluster, KindError};
+use coverage::Distances;
 use flyball_core::{
     check,
-    decide::Usage,
-    policy::{Policy, Query, ResourceOf},
+    decide::{Direction, Pods, Usage},
+    policy::{Policy, Query, ReplicasAction, ResourceOf},
     signal::{Quality, Reading},
     time::{Span, Timestamp},
 };
 use flyball_crds::{Change, FeedbackPolicy, TargetRef};
 use futures::{StreamExt, stream};
+use headroom::{Rooms, Workload};
 use kube::{
-    ResourceExt,
+    Client, ResourceExt,
     api::ApiResource,
     runtime::reflector::{ObjectRef, Store},
 };
@@ -42,6 +53,46 @@ pub struct Found {
     pub snapshot: Option<Snapshot>,
     /// How to address its kind.
     pub resource: Option<ApiResource>,
+    /// Its pods, by ownerReferences; `None`: not known.
+    pub pods: Option<Pods>,
+    /// Why a rollout is known to be under way.
+    pub rollout: Option<String>,
+}
+
+/// What is read only when it is needed, with the answers that are used again.
+pub struct Asks {
+    client: Client,
+    rooms: Rooms,
+    distances: Distances,
+    /// Whether nodes neither come nor go.
+    fixed_nodes: bool,
+}
+
+impl Asks {
+    /// Reads through this client, which must not repeat what fails: a pass waits for it.
+    ///
+    /// `fixed_nodes`: no autoscaler adds nodes, so what does not fit on the present ones never will.
+    pub fn new(client: Client, fixed_nodes: bool) -> Self {
+        Self {
+            rooms: Rooms::new(client.clone()),
+            distances: Distances::default(),
+            fixed_nodes,
+            client,
+        }
+    }
+
+    /// Full nodes are what makes an autoscaler of nodes add one: where there may be one, they limit nothing.
+    fn advised(&self, room: check::Headroom) -> check::Headroom {
+        match room.limit {
+            Ok(limit) if room.by == headroom::NODES && !self.fixed_nodes => check::Headroom {
+                limit: Err(format!(
+                    "{limit} fit on the present nodes, more may come; run with --fixed-nodes where none do"
+                )),
+                ..room
+            },
+            _ => room,
+        }
+    }
 }
 
 /// Everything that one pass rests on, read once.
@@ -60,8 +111,8 @@ pub struct Observation {
     pub signals: BTreeMap<String, Reading>,
     /// The readings of the verifications' left sides, by action.
     pub verifications: BTreeMap<String, Reading>,
-    /// The readings of the actions' vetoes, by name.
-    pub vetoes: BTreeMap<String, Reading>,
+    /// The readings of the actions' vetoes, by action and name.
+    pub vetoes: BTreeMap<String, BTreeMap<String, Reading>>,
     /// What metrics.k8s.io tells of the target's pods, by resource.
     pub usage: BTreeMap<ResourceOf, Usage>,
     /// The open Changes of this policy or on its target.
@@ -74,6 +125,7 @@ impl Observation {
         cluster: &Cluster,
         sources: &Sources,
         metrics: &Metrics,
+        asks: &Asks,
         object: &FeedbackPolicy,
         policy: &Policy,
         now: Timestamp,
@@ -93,10 +145,28 @@ impl Observation {
             let verification = action.verification.as_ref()?;
             Some((&action.name, &verification.condition.left, verification.max_age))
         });
-        let (rules, signals, verifications) = tokio::join!(
+        let vetoes = async {
+            let mut read = BTreeMap::new();
+            for action in &policy.actions {
+                let all = action.inhibit.iter().chain(&action.hold_down_while);
+                let queries: Vec<_> = all
+                    .map(|veto| (&veto.name, &veto.condition.left, veto.max_age))
+                    .collect();
+                read.insert(action.name.clone(), readings(&source, metrics, queries, now).await);
+            }
+            read
+        };
+        let selector = found
+            .snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.selector.as_deref());
+        let used = usage::asked(policy);
+        let (rules, signals, verifications, vetoes, usage) = tokio::join!(
             readings(&source, metrics, rules.collect(), now),
             readings(&source, metrics, signals.collect(), now),
             readings(&source, metrics, verifications.collect(), now),
+            vetoes,
+            usage::of(&asks.client, &namespace, selector, found.pods.as_ref(), used),
         );
         let owners = owners::of(cluster, object, found.snapshot.as_ref());
         let open = open_changes(&cluster.changes, object, found.snapshot.as_ref());
@@ -108,9 +178,51 @@ impl Observation {
             rules,
             signals,
             verifications,
-            vetoes: BTreeMap::new(),
-            usage: BTreeMap::new(),
+            vetoes,
+            usage,
             open,
+        }
+    }
+
+    /// What limits a change of this direction, read now.
+    pub async fn headroom(
+        &self,
+        cluster: &Cluster,
+        asks: &Asks,
+        object: &FeedbackPolicy,
+        direction: Direction,
+    ) -> Vec<check::Headroom> {
+        let (Some(snapshot), Some(resource)) = (&self.found.snapshot, &self.found.resource) else {
+            return Vec::new();
+        };
+        let namespace = object.namespace().unwrap_or_default();
+        let workload = Workload {
+            namespace: &namespace,
+            name: &object.spec.target_ref.name,
+            uid: &snapshot.uid,
+            resource,
+            current: snapshot.target.value,
+        };
+        let rooms = match direction {
+            Direction::Up => asks.rooms.for_increase(&cluster.pods, &cluster.nodes, &workload).await,
+            Direction::Down => asks.rooms.for_decrease(&cluster.pods, &workload).await,
+        };
+        rooms.into_iter().map(|room| asks.advised(room)).collect()
+    }
+
+    /// How far the ranges are filled that a decrease of an action rests on, read now. `interval` is the
+    /// distance of samples that the source is known for.
+    pub async fn coverage(
+        &self,
+        asks: &Asks,
+        policy: &Policy,
+        action: &ReplicasAction,
+        interval: Option<Span>,
+    ) -> check::Coverage {
+        let queries = coverage::behind(policy, action);
+        match &self.source {
+            Ok(source) => coverage::of(source, &asks.distances, &queries, interval, self.now).await,
+            Err(problem) => check::Coverage::Unknown(problem.to_string()),
         }
     }
 }
@@ -135,6 +247,7 @@ async fn readings(
                         _ => None,
                     };
                     metrics.queried(source.name(), began.elapsed(), failed);
+                    metrics.circuit(source.name(), source.stage());
                     reading
                 }
                 Err(problem) => Reading::failed(now, problem.to_string()),
@@ -151,6 +264,8 @@ pub fn find(cluster: &Cluster, namespace: &str, target: &TargetRef) -> Found {
         target,
         snapshot: None,
         resource: None,
+        pods: None,
+        rollout: None,
     };
     let name = format!("{} {}", target.api_version, target.kind);
     let targets = match cluster.kind(&target.api_version, &target.kind) {
@@ -179,10 +294,13 @@ pub fn find(cluster: &Cluster, namespace: &str, target: &TargetRef) -> Found {
             None,
         ),
     };
+    let uid = object.uid().unwrap_or_default();
     Found {
         target,
         snapshot,
         resource: Some(targets.resource.clone()),
+        pods: cluster.pods.of(&uid),
+        rollout: rollout::of(&targets.resource, &object, cluster.pods.templates(&uid).as_deref()),
     }
 }
 

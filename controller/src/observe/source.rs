@@ -1,200 +1,113 @@
 //! One Prometheus-compatible endpoint.
 //!
 //! Each query is one request with one deadline: no retries, no redirects, a bounded body. The loop
-//! asks again with its next pass; a retry would only answer for a time that has passed.
+//! asks again with its next pass; a retry would only answer for a time that has passed. The one exception is a
+//! token that was revoked, see `token.rs`.
 
+mod error;
+mod gate;
+mod http;
+mod settings;
+mod token;
 mod version;
 
-use super::{
-    credentials::{self, CredentialsError, Secrets},
-    envelope::{self, Answer, EnvelopeError},
+pub use error::SourceError;
+pub use gate::Clock;
+pub use http::install_crypto_provider;
+pub use settings::{
+    CONCURRENCY, DEFAULT_CONCURRENCY, DEFAULT_MEBIBYTES, DEFAULT_TIMEOUT, MAX_PARAMETERS, MAX_TIMEOUT, SCRAPE_INTERVAL,
 };
+pub use token::{DEFAULT_LIFETIME, LONGEST_LIFETIME, MARGIN, TOO_YOUNG, TokenError};
+
+use super::{
+    credentials::{self, Secrets, TLS},
+    envelope::{self, Answer},
+};
+use crate::clock;
+use error::NO_TYPE;
 use flyball_core::{
+    breaker::Stage,
     policy::Query,
     signal::Reading,
-    time::{Span, SpanError, Timestamp},
+    time::{Span, Timestamp},
 };
 use flyball_crds::MetricSourceSpec;
+use gate::{Gate, Places};
+use http::{ERROR_BYTES, cause, header, host};
 use reqwest::{
-    Client, Response, StatusCode, Url,
-    header::{ACCEPT, CONTENT_TYPE, LOCATION},
-    redirect::Policy,
+    Client, RequestBuilder, Response, StatusCode, Url,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
-use std::time::Duration;
+use settings::Settings;
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+use token::Tokens;
 
-/// How long a query may take where the source does not say.
-pub const DEFAULT_TIMEOUT: Span = Span::from_secs(10);
-/// The longest that a source may let a query take: a pass waits for it.
-pub const MAX_TIMEOUT: Span = Span::from_secs(120);
-/// The largest answer that is read where the source does not say, in mebibytes.
-pub const DEFAULT_MEBIBYTES: i32 = 8;
-/// As much of an error's body is read, for its reason.
-const ERROR_BYTES: usize = 64 << 10;
-/// In place of an `errorType` that was not sent.
-const NO_TYPE: &str = "no errorType";
-
-/// Why a source can't be used or did not answer. No message holds a secret, a path or a body.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum SourceError {
-    /// The URL is not one that is asked.
-    #[error("spec.url: {0}; write for example http://prometheus.monitoring:9090")]
-    Url(&'static str),
-    /// The time-out is not a duration.
-    #[error("spec.timeout: {0}")]
-    Timeout(#[from] SpanError),
-    /// The time-out is zero or too long.
-    #[error("spec.timeout: {0} is not between 1ms and {MAX_TIMEOUT}")]
-    TimeoutRange(Span),
-    /// Credentials, certificates or headers are wrong.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// The client could not be built.
-    #[error("the HTTP client could not be built: {0}")]
-    Client(String),
-    /// No answer in time.
-    #[error("no answer within {0}; check the server's load, or raise spec.timeout of the MetricSource")]
-    TimedOut(Span),
-    /// No connection.
-    #[error(
-        "no connection to {host}: {reason}; check spec.url and spec.tls of the MetricSource and that the server runs"
-    )]
-    Connect {
-        /// Host and port.
-        host: String,
-        /// The operating system's or TLS' reason.
-        reason: String,
-    },
-    /// The request broke off otherwise.
-    #[error("the request to {host} failed: {reason}; check spec.tls of the MetricSource and the server's log")]
-    Request {
-        /// Host and port.
-        host: String,
-        /// What broke.
-        reason: String,
-    },
-    /// A redirect. It is not followed, and nothing is sent to where it points.
-    #[error(
-        "the server redirects to {to} (HTTP {status}); redirects are not followed, write the final address into spec.url"
-    )]
-    Redirect {
-        /// The status.
-        status: u16,
-        /// The host it points to.
-        to: String,
-    },
-    /// The server can't answer this query.
-    #[error("the query was refused (HTTP {status}, {kind}): {message}")]
-    QueryRefused {
-        /// The status, 400 or 422.
-        status: u16,
-        /// The server's `errorType`.
-        kind: String,
-        /// The start of the server's `error`.
-        message: String,
-    },
-    /// The credentials are missing or wrong.
-    #[error("the server refuses access (HTTP {0}); check spec.auth and spec.headers of the MetricSource")]
-    Unauthorized(u16),
-    /// The API is not there.
-    #[error(
-        "there is no Prometheus API (HTTP 404); spec.url is the base, without /api/v1, for example http://mimir/prometheus"
-    )]
-    NotFound,
-    /// Too many requests.
-    #[error("the server is asked too often (HTTP 429); lengthen the policies' interval or raise the server's limit")]
-    TooManyRequests,
-    /// The server has trouble of its own.
-    #[error("the server is not available (HTTP {status}{})", reason_of(.reason.as_ref()))]
-    Unavailable {
-        /// The status, 500 to 599.
-        status: u16,
-        /// Its `errorType` and `error`, where it sent them.
-        reason: Option<(String, String)>,
-    },
-    /// Another status.
-    #[error("the server answered HTTP {0}, which a Prometheus API does not; check spec.url of the MetricSource")]
-    Status(u16),
-    /// Another content type than JSON.
-    #[error("the server answered {0}, not JSON; is spec.url a login page or a proxy?")]
-    ContentType(&'static str),
-    /// The body is larger than allowed.
-    #[error(
-        "the answer is larger than {0} MiB; aggregate the query, or raise spec.maxResponseMebibytes of the MetricSource"
-    )]
-    TooLarge(i32),
-    /// The body broke off or is damaged.
-    #[error("the answer broke off or is damaged; the server or a proxy closed the connection")]
-    Truncated,
-    /// The body is not an answer.
-    #[error(transparent)]
-    Answer(#[from] EnvelopeError),
-}
-
-impl SourceError {
-    /// Whether the server answered that it does not take the expression. It is in order then, and
-    /// asking again is of no use. A refusal that is not of the API's form comes from something in
-    /// between, which knows nothing of expressions.
-    pub fn is_refusal(&self) -> bool {
-        match self {
-            Self::QueryRefused { kind, .. } => kind != NO_TYPE,
-            Self::Answer(EnvelopeError::Failed { kind, .. }) => matches!(kind.as_str(), "bad_data" | "execution"),
-            _ => false,
-        }
-    }
-}
-
-fn reason_of(reason: Option<&(String, String)>) -> String {
-    reason
-        .map(|(kind, message)| format!(", {kind}: {message}"))
-        .unwrap_or_default()
-}
-
-/// Installs the cryptography that all TLS connections of this process use, once. reqwest panics
-/// where none is installed, so [`Source::new`] calls it too.
-pub fn install_crypto_provider() {
-    // An error says that one is installed already.
-    drop(rustls::crypto::ring::default_provider().install_default());
-}
+/// A query that every server can answer and that costs it nothing.
+const PROBE: &str = "time()";
+/// How far a server's time of evaluation may be from the time asked for.
+const MAX_SHIFT: Span = Span::from_secs(1);
 
 /// A MetricSource, ready to be asked. It has no `Debug`, for it holds credentials.
 pub struct Source {
     name: String,
     client: Client,
+    tokens: Option<Tokens>,
     url: Url,
     timeout: Span,
     mebibytes: i32,
+    scrape_interval: Option<Span>,
+    gate: Gate,
+    now: Clock,
 }
 
 impl Source {
     /// A source of the MetricSource `name`. `secrets` holds what [`credentials::needed`] lists.
     pub fn new(name: impl Into<String>, spec: &MetricSourceSpec, secrets: &Secrets) -> Result<Self, SourceError> {
-        let url = query_url(&spec.url)?;
-        let timeout = timeout(spec)?;
-        install_crypto_provider();
-        let mut builder = Client::builder()
-            .default_headers(credentials::headers(spec, secrets)?)
-            .redirect(Policy::none())
-            .referer(false)
-            .user_agent(concat!("flyball/", env!("CARGO_PKG_VERSION")))
-            .timeout(Duration::from_millis(timeout.as_millis()));
-        if let Some(identity) = credentials::identity(spec.tls.as_ref(), secrets)? {
-            builder = builder.identity(identity);
-        }
-        match credentials::authorities(spec.tls.as_ref(), secrets)? {
-            Some(authorities) => builder = builder.tls_certs_only(authorities),
-            // Without TLS the system's certificates are not needed, and their absence is no error.
-            None if url.scheme() == "http" => builder = builder.tls_certs_only([]),
-            None => {}
-        }
-        let client = builder.build().map_err(|error| SourceError::Client(cause(&error)))?;
-        let mebibytes = spec.max_response_mebibytes.unwrap_or(DEFAULT_MEBIBYTES).clamp(1, 64);
+        Self::with_clock(name, spec, secrets, Arc::new(clock::steady()))
+    }
+
+    /// The same, with a clock of one's own for the circuit breaker and the tokens.
+    pub fn with_clock(
+        name: impl Into<String>,
+        spec: &MetricSourceSpec,
+        secrets: &Secrets,
+        now: Clock,
+    ) -> Result<Self, SourceError> {
+        let settings = Settings::read(spec)?;
+        let headers = credentials::headers(spec, secrets)?;
+        let tls = spec.tls.as_ref();
+        let oauth2 = spec.auth.as_ref().and_then(|auth| auth.oauth2.as_ref());
+        let tokens = oauth2
+            .map(|oauth2| Tokens::new(oauth2, tls, settings.timeout, secrets, Arc::clone(&now)))
+            .transpose()?;
+        let name = name.into();
+        let places = Places::new(settings.concurrency);
         Ok(Self {
-            name: name.into(),
-            client,
-            url,
-            timeout,
-            mebibytes,
+            client: http::client(&settings.url, headers, settings.timeout, tls, &TLS, secrets)?,
+            tokens,
+            url: settings.url,
+            timeout: settings.timeout,
+            mebibytes: settings.mebibytes,
+            scrape_interval: settings.scrape_interval,
+            gate: Gate::new(places, settings.timeout, spread(&name), Arc::clone(&now)),
+            now,
+            name,
         })
+    }
+
+    /// This source in the place of `before`: the queries that `before` still has under way keep their places, if
+    /// server and limit are the same. Its circuit breaker is forgotten: what failed may be what was changed.
+    #[must_use]
+    pub fn instead_of(mut self, before: &Self) -> Self {
+        let (old, new) = (before.gate.places(), self.gate.places());
+        if host(&before.url) == host(&self.url) && old.limit() == new.limit() {
+            self.gate = Gate::new(old.clone(), self.timeout, spread(&self.name), Arc::clone(&self.now));
+        }
+        self
     }
 
     /// The MetricSource's name.
@@ -202,23 +115,73 @@ impl Source {
         &self.name
     }
 
-    /// Asks an instant query for the time `at`.
+    /// How often the server scrapes, if the MetricSource says so.
+    pub const fn scrape_interval(&self) -> Option<Span> {
+        self.scrape_interval
+    }
+
+    /// What the circuit breaker does with the next query.
+    pub fn stage(&self) -> Stage {
+        self.gate.stage()
+    }
+
+    /// Why the circuit breaker is not closed.
+    pub fn outage(&self) -> Option<SourceError> {
+        self.gate.outage()
+    }
+
+    /// Asks an instant query for the time `at`, when there is a place and the circuit breaker lets it.
+    ///
+    /// What closes an open breaker is not this query but one that costs the server nothing: one policy's query
+    /// that never ends must not keep the breaker open for the queries of all others.
     pub async fn instant(&self, query: &str, at: Timestamp) -> Result<Answer, SourceError> {
+        let mut pass = self.gate.enter().await?;
+        if pass.is_probe() {
+            let probed = self.ask(PROBE, at).await.map(drop);
+            pass.leave(probed.as_ref().err());
+            probed?;
+            pass = self.gate.enter().await?;
+        }
+        let answer = self.ask(query, at).await;
+        pass.leave(answer.as_ref().err());
+        answer
+    }
+
+    async fn ask(&self, query: &str, at: Timestamp) -> Result<Answer, SourceError> {
+        let form = self.form(query, at);
         let mut response = self
-            .client
-            .post(self.url.clone())
-            .header(ACCEPT, "application/json")
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(self.form(query, at))
-            .send()
-            .await
-            .map_err(|error| self.failure(&error))?;
+            .send(|| {
+                self.client
+                    .post(self.url.clone())
+                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                    .body(form.clone())
+            })
+            .await?;
         self.accept(&mut response).await?;
         let body = self
             .body(&mut response, usize::try_from(self.mebibytes).unwrap_or(1) << 20)
             .await?;
         let body = body.ok_or(SourceError::TooLarge(self.mebibytes))?;
         Ok(envelope::read(&body, at)?)
+    }
+
+    /// Sends a request, with a token where they are fetched. A token that the source refuses may have been
+    /// revoked, so it is replaced and the request sent once more.
+    async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Response, SourceError> {
+        let send = async |request: RequestBuilder| {
+            let sent = request.header(ACCEPT, "application/json").send().await;
+            sent.map_err(|error| self.failure(&error))
+        };
+        let Some(tokens) = &self.tokens else {
+            return send(request()).await;
+        };
+        let token = tokens.token().await?;
+        let response = send(request().header(AUTHORIZATION, token.header.clone())).await?;
+        if response.status() != StatusCode::UNAUTHORIZED || !tokens.refused(&token).await {
+            return Ok(response);
+        }
+        let token = tokens.token().await?;
+        send(request().header(AUTHORIZATION, token.header)).await
     }
 
     /// Asks a query and, at the same time, the age of the samples behind it.
@@ -251,33 +214,35 @@ impl Source {
         }
     }
 
-    /// Whether the server answers queries.
+    /// Whether the server answers queries, for the time that it is asked for: one that evaluates earlier makes
+    /// every sample look younger than it is.
     pub async fn ready(&self, now: Timestamp) -> Result<(), SourceError> {
-        self.instant("1", now).await.map(drop)
+        let answer = self.instant(PROBE, now).await?;
+        let [time] = answer.samples.as_slice() else {
+            return Ok(());
+        };
+        #[allow(clippy::cast_precision_loss)] // Milliseconds of this era fit into a double.
+        let shift = (time.value - now.as_millis() as f64 / 1000.0).abs();
+        let shift = span(shift).unwrap_or(Span::MAX);
+        if shift > MAX_SHIFT {
+            return Err(SourceError::Shifted(shift));
+        }
+        Ok(())
     }
 
-    /// The query and its time as the body of a form, which is written like a URL's query.
+    /// The query and its time as the body of a form.
     fn form(&self, query: &str, at: Timestamp) -> String {
         let (seconds, millis) = (at.as_millis().div_euclid(1000), at.as_millis().rem_euclid(1000));
-        let mut url = self.url.clone();
-        let time = format!("{seconds}.{millis:03}");
-        url.query_pairs_mut()
-            .append_pair("query", query)
-            .append_pair("time", &time);
-        url.query().unwrap_or_default().to_owned()
+        http::form(
+            &self.url,
+            [("query", query), ("time", &format!("{seconds}.{millis:03}"))],
+        )
     }
 
     /// Refuses every response that is not JSON with a status of 200.
     async fn accept(&self, response: &mut Response) -> Result<(), SourceError> {
         let status = response.status();
-        let header = |name| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
-        let kind = header(CONTENT_TYPE)
+        let kind = header(response, CONTENT_TYPE)
             .split(';')
             .next()
             .unwrap_or_default()
@@ -285,13 +250,9 @@ impl Source {
             .to_ascii_lowercase();
         let json = kind == "application/json";
         if status.is_redirection() {
-            let to = response
-                .url()
-                .join(header(LOCATION))
-                .map_or_else(|_| "nowhere".to_owned(), |url| host(&url));
             return Err(SourceError::Redirect {
                 status: status.as_u16(),
-                to,
+                to: http::redirected_to(response),
             });
         }
         if status == StatusCode::OK {
@@ -302,6 +263,7 @@ impl Source {
                 _ => Err(SourceError::ContentType("another content type")),
             };
         }
+        let retry_after = http::retry_after(response, (self.now)());
         let reason = match (json, status.as_u16()) {
             // The rest of a body that is too long, broken or late is not worth waiting for.
             (true, 400 | 422 | 500..=599) => self
@@ -320,22 +282,18 @@ impl Source {
             }
             status @ (401 | 403) => SourceError::Unauthorized(status),
             404 => SourceError::NotFound,
-            429 => SourceError::TooManyRequests,
-            status @ 500..=599 => SourceError::Unavailable { status, reason },
+            429 => SourceError::TooManyRequests { retry_after },
+            status @ 500..=599 => SourceError::Unavailable {
+                status,
+                reason,
+                retry_after,
+            },
             status => SourceError::Status(status),
         })
     }
 
-    /// The decoded body, or `None` as soon as it exceeds `limit`: compressed it may be small.
     async fn body(&self, response: &mut Response, limit: usize) -> Result<Option<Vec<u8>>, SourceError> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(&error))? {
-            if body.len() + chunk.len() > limit {
-                return Ok(None);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Some(body))
+        http::body(response, limit).await.map_err(|error| self.failure(&error))
     }
 
     fn failure(&self, error: &reqwest::Error) -> SourceError {
@@ -372,73 +330,29 @@ pub fn check(spec: &MetricSourceSpec) -> Vec<SourceError> {
         .into_iter()
         .map(|key| (key, b"secret".to_vec()))
         .collect();
-    let headers = credentials::headers(spec, &secrets).err().map(SourceError::from);
-    [query_url(&spec.url).err(), timeout(spec).err(), headers]
-        .into_iter()
-        .flatten()
-        .collect()
+    let mut errors = Settings::check(spec);
+    errors.extend(credentials::check(spec, &secrets).into_iter().map(SourceError::from));
+    errors
 }
 
-fn timeout(spec: &MetricSourceSpec) -> Result<Span, SourceError> {
-    let timeout = spec
-        .timeout
-        .as_ref()
-        .map_or(Ok(DEFAULT_TIMEOUT), |timeout| timeout.0.parse())?;
-    if timeout.is_zero() || timeout > MAX_TIMEOUT {
-        return Err(SourceError::TimeoutRange(timeout));
-    }
-    Ok(timeout)
+/// By how much this source's pauses differ from those of others, in other clusters too, where it may have the same
+/// name.
+fn spread(name: &str) -> u64 {
+    RandomState::new().hash_one(name)
 }
 
 /// The age in an age query's answer; `None` where no selector has a sample.
 fn age_of(answer: &Answer) -> Option<Span> {
     let [age] = answer.samples.as_slice() else { return None };
-    if age.value.is_nan() {
+    // A sample may be a moment ahead of us; that is fresh.
+    span(age.value.max(0.0)).filter(|_| !age.value.is_nan())
+}
+
+/// Seconds, unless they are no number.
+fn span(seconds: f64) -> Option<Span> {
+    if seconds.is_nan() {
         return None;
     }
-    // A sample may be a moment ahead of us; that is fresh.
-    let age = Duration::try_from_secs_f64(age.value.max(0.0)).unwrap_or(Duration::MAX);
-    Some(Span::from_millis(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)).min(Span::MAX))
-}
-
-fn query_url(text: &str) -> Result<Url, SourceError> {
-    let url = Url::parse(text).map_err(|_| SourceError::Url("this is not a URL"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(SourceError::Url("the scheme must be http or https"));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(SourceError::Url(
-            "a user or password does not belong here but into spec.auth",
-        ));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(SourceError::Url("a base URL has neither a query nor a fragment"));
-    }
-    let mut url = url;
-    let path = format!("{}/api/v1/query", url.path().trim_end_matches('/'));
-    url.set_path(&path);
-    Ok(url)
-}
-
-/// Host and port, never the path: it may hold what is not to be told.
-fn host(url: &Url) -> String {
-    match (url.host_str(), url.port_or_known_default()) {
-        (Some(host), Some(port)) => format!("{host}:{port}"),
-        (Some(host), None) => host.to_owned(),
-        _ => "nowhere".to_owned(),
-    }
-}
-
-/// The innermost reason: the outer ones repeat the URL.
-fn cause(error: &dyn std::error::Error) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner
-        .to_string()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(200)
-        .collect()
+    let span = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+    Some(Span::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)).min(Span::MAX))
 }

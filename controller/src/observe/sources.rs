@@ -4,7 +4,7 @@ use super::{cluster::Cluster, credentials, source::Source};
 use flyball_crds::{MetricSource, NamespacesFrom, Reason, SecretKey};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -58,8 +58,9 @@ impl SourceProblem {
     }
 }
 
-/// What a built source was made from; anything else means that it must be built anew.
-type Origin = (Option<i64>, BTreeMap<SecretKey, Vec<u8>>);
+/// What a built source was made from: the object by its UID, for one of the same name may be another, and its
+/// generation, and the contents of its Secrets. Anything else means that it must be built anew.
+type Origin = (Option<String>, Option<i64>, BTreeMap<SecretKey, Vec<u8>>);
 
 /// Built sources, kept so that their connections are.
 #[derive(Default)]
@@ -86,21 +87,29 @@ impl Sources {
     /// The source itself, whoever asks.
     pub fn build(&self, cluster: &Cluster, object: &MetricSource) -> Result<Arc<Source>, SourceProblem> {
         let name = object.name_any();
-        let origin = (object.metadata.generation, secrets(cluster, object)?);
+        let origin = (object.uid(), object.metadata.generation, secrets(cluster, object)?);
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((from, source)) = built.get(&name)
             && *from == origin
         {
             return Ok(Arc::clone(source));
         }
-        let source = Source::new(name.clone(), &object.spec, &origin.1)
-            .map(Arc::new)
-            .map_err(|error| SourceProblem::Invalid {
-                source_name: name.clone(),
-                message: error.to_string(),
-            })?;
+        let source = Source::new(name.clone(), &object.spec, &origin.2).map_err(|error| SourceProblem::Invalid {
+            source_name: name.clone(),
+            message: error.to_string(),
+        })?;
+        let source = Arc::new(match built.get(&name) {
+            Some((_, before)) => source.instead_of(before),
+            None => source,
+        });
         built.insert(name, (origin, Arc::clone(&source)));
         Ok(source)
+    }
+
+    /// Forgets the sources that are no longer there, and their connections.
+    pub fn keep(&self, present: &BTreeSet<String>) {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        built.retain(|name, _| present.contains(name));
     }
 }
 

@@ -1,13 +1,14 @@
 //! A target as the API server holds it, read from any kind with a scale subresource.
 
+use super::rollout;
 use flyball_core::{
     policy::Replicas,
     transaction::{Stamp, Target},
 };
 use flyball_crds::{FIELD_MANAGER, PAUSE_ANNOTATION, STAMP_ANNOTATION};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
-use kube::{ResourceExt, api::DynamicObject};
-use serde_json::Value;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ManagedFieldsEntry};
+use kube::{ResourceExt, api::DynamicObject, core::Selector};
+use serde_json::{Map, Value};
 
 /// Writers that reconcile a workload against a repository: what they own, they write again.
 const GITOPS_MANAGERS: [&str; 8] = [
@@ -34,8 +35,12 @@ pub struct Snapshot {
     pub manager: Option<(String, String)>,
     /// A manager that owns `spec.replicas`, alone or with others, and would write it again.
     pub gitops_owner: Option<(String, String)>,
-    /// Whether a rollout is under way: the controller of the workload has not caught up with its spec.
+    /// How many pods its controller counts (`status.replicas`); `None`: it has not counted yet.
+    pub observed: Option<Replicas>,
+    /// How many of them are ready (`status.readyReplicas`).
     pub ready: Option<i64>,
+    /// The label selector of its pods, as a list is asked for; `None` where the kind tells none.
+    pub selector: Option<String>,
     /// An annotation under our stamp's key that is none.
     pub bad_stamp: Option<String>,
 }
@@ -77,6 +82,8 @@ impl Snapshot {
             paused: paused(object),
             manager: newest(others(object)),
             gitops_owner: newest(others(object).filter(|entry| is_gitops(entry))),
+            observed: observed(&object.data),
+            selector: selector(&object.data),
             ready: object.data.pointer("/status/readyReplicas").and_then(Value::as_i64),
             bad_stamp: parsed.and_then(Result::err).map(|error| error.to_string()),
         })
@@ -132,11 +139,50 @@ pub fn strip(object: &mut DynamicObject) {
             fields.0 = serde_json::json!({"f:spec": {"f:replicas": {}}});
         }
     }
-    let kept = |path: &str| object.data.pointer(path).cloned().unwrap_or(Value::Null);
-    object.data = serde_json::json!({
-        "spec": {"replicas": kept("/spec/replicas"), "paused": kept("/spec/paused")},
-        "status": {"readyReplicas": kept("/status/readyReplicas")},
-    });
+    let condensed = rollout::condensed(object);
+    let mut data = Value::Object(Map::new());
+    for path in FIELDS.iter().chain(&rollout::FIELDS) {
+        if let Some(value) = object.data.pointer(path).filter(|value| !value.is_null()) {
+            insert(&mut data, path, value.clone());
+        }
+    }
+    for (path, value) in condensed {
+        if let Some(value) = value {
+            insert(&mut data, path, value);
+        }
+    }
+    object.data = data;
+}
+
+/// The fields that a snapshot reads beside those of [`rollout`].
+const FIELDS: [&str; 4] = ["/spec/replicas", "/spec/paused", "/spec/selector", "/status/selector"];
+
+/// Puts a value where a path leads to, and makes the objects on the way.
+fn insert(data: &mut Value, path: &str, value: Value) {
+    let mut place = data;
+    for key in path.split('/').skip(1) {
+        let Value::Object(fields) = place else { return };
+        place = fields.entry(key).or_insert_with(|| Value::Object(Map::new()));
+    }
+    *place = value;
+}
+
+/// An absent number is 0 once the controller has looked at the object, for it leaves zeros out.
+fn observed(data: &Value) -> Option<Replicas> {
+    let counted = data.pointer("/status/replicas").and_then(Value::as_i64);
+    let looked = data.pointer("/status/observedGeneration").is_some();
+    counted.or_else(|| looked.then_some(0)).and_then(Replicas::new)
+}
+
+/// The selector as the scale subresource has it in its status, or from the spec.
+fn selector(data: &Value) -> Option<String> {
+    let text = |path: &str| data.pointer(path).and_then(Value::as_str).map(ToOwned::to_owned);
+    text("/status/selector").or_else(|| text("/spec/selector")).or_else(|| {
+        let selector = data.pointer("/spec/selector")?;
+        let selector: LabelSelector = serde_json::from_value(selector.clone()).ok()?;
+        let selector = Selector::try_from(selector).ok()?;
+        Some(selector.to_string()).filter(|text| !text.is_empty())
+    })
 }
 
 #[cfg(test)]
@@ -169,7 +215,9 @@ mod tests {
     #[test]
     fn a_snapshot_reads_what_the_loop_needs() {
         let mut object = deployment(
-            &json!({"replicas": 3, "template": {}}),
+            &json!({"replicas": 3, "template": {}, "selector": {"matchLabels": {"app": "web"}, "matchExpressions": [
+                {"key": "track", "operator": "NotIn", "values": ["canary"]},
+            ]}}),
             &json!({
                 "flyball.dev/stamp": "sequence=4,attempt=1", "other": "x",
             }),
@@ -177,6 +225,8 @@ mod tests {
         let before = Snapshot::of(&object).expect("a snapshot");
         assert_eq!(before.target.value.get(), 3);
         assert_eq!(before.target.version, "7");
+        assert_eq!(before.selector.as_deref(), Some("app=web,track notin (canary)"));
+        assert_eq!(before.observed, None, "its controller has not looked at it");
         assert_eq!(
             before.target.stamp,
             Some(Stamp {
@@ -280,6 +330,20 @@ mod tests {
         assert_eq!(value(json!({"replicas": 0})), Some(0));
         assert_eq!(value(json!({"replicas": 2_147_483_647})), None);
         assert_eq!(value(json!({"replicas": -1})), None);
+    }
+
+    #[test]
+    fn what_the_controller_counts_is_known_once_it_has_looked() {
+        let observed = |status: Value| {
+            let mut object = deployment(&json!({}), &json!({}));
+            object.data["status"] = status;
+            strip(&mut object);
+            Snapshot::of(&object).expect("a snapshot").observed.map(Replicas::get)
+        };
+        assert_eq!(observed(json!({})), None);
+        assert_eq!(observed(json!({"observedGeneration": 1})), Some(0));
+        assert_eq!(observed(json!({"observedGeneration": 1, "replicas": 7})), Some(7));
+        assert_eq!(observed(json!({"replicas": 3})), Some(3));
     }
 
     #[test]

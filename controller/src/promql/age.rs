@@ -122,12 +122,12 @@ fn matcher(matcher: &Matcher) -> String {
         MatchOp::Re(_) => "=~",
         MatchOp::NotRe(_) => "!~",
     };
-    let plain = matcher.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !matcher.name.starts_with(|c: char| c.is_ascii_digit());
-    let name = if plain {
-        matcher.name.clone()
-    } else {
-        quote(&matcher.name)
-    };
-    format!("{name}{operator}{}", quote(&matcher.value))
+    format!("{}{operator}{}", label(&matcher.name), quote(&matcher.value))
+}
+
+/// The name of a label as a matcher has it.
+pub(super) fn label(name: &str) -> String {
+    let plain =
+        name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') && !name.starts_with(|c: char| c.is_ascii_digit());
+    if plain { name.to_owned() } else { quote(name) }
 }

@@ -8,11 +8,13 @@
 mod age;
 mod error;
 mod locate;
+mod reach;
 mod scan;
 mod shape;
 
 pub use age::MAX_SELECTORS;
 pub use error::{Position, PromqlError};
+pub use reach::{Reach, reaches};
 pub use scan::{MAX_BYTES, MAX_NESTING, MAX_OFFSET, MAX_OPERATORS, MAX_RANGE};
 pub use shape::{Kept, Shape};
 

@@ -7,7 +7,7 @@ use flyball_core::{
     policy::{Law, Metrics, ReplicasAction},
     signal::Reading,
 };
-use flyball_crds::{CheckStatus, CheckVerdict, DecisionStatus, SignalStatus};
+use flyball_crds::{CheckStatus, CheckVerdict, DecisionOutcome, DecisionStatus, SignalStatus};
 
 /// The checks' verdicts as they are written.
 pub fn checks(results: &[CheckResult]) -> Vec<CheckStatus> {
@@ -76,6 +76,7 @@ fn signal(name: &str, query: &str, reading: &Reading) -> SignalStatus {
 pub(crate) fn decision(
     pass: &Pass<'_>,
     action: &ReplicasAction,
+    outcome: DecisionOutcome,
     (current, desired): (flyball_core::policy::Replicas, flyball_core::policy::Replicas),
     reason: &str,
     arithmetic: &[String],
@@ -85,6 +86,7 @@ pub(crate) fn decision(
         at: Some(micro_time(pass.seen.now)),
         current: memory::stored_replicas(current),
         desired: memory::stored_replicas(desired),
+        outcome: Some(outcome),
         reason: clean(reason),
         arithmetic: arithmetic.iter().take(16).map(clean).collect(),
         checks: checks(results),

@@ -40,16 +40,11 @@ pub(super) fn catch_up(pass: &Pass<'_>, memory: &mut Memory) {
     memory.learned = Some(journal.sequence);
     let recorded = change.status.as_ref().map(|status| status.phase);
     if recorded == Some(Recorded::Superseded) {
-        // Its cause is not recorded as such. A value that it never had to do with is somebody else's.
         let value = pass.seen.found.snapshot.as_ref().map(|snapshot| snapshot.target.value);
-        let theirs = value.is_some_and(|value| value != journal.before && value != journal.after);
-        let until = closed_at(&change).map(|at| at + pass.policy.yield_for);
         let edited = pass.object.metadata.generation != Some(change.spec.policy.generation);
-        let manager = pass.seen.found.snapshot.as_ref().and_then(manager);
-        if let (true, false, Some(until), Some(manager)) = (theirs, edited, until, manager)
-            && memory.actions.values().all(|action| action.yielded.is_none())
-        {
-            give_way(pass, memory, manager, until);
+        let yields = memory.actions.values().any(|action| action.yielded.is_some());
+        if let (false, false, Some(at)) = (edited, yields, closed_at(&change)) {
+            taken_over(pass, memory, cause(&change, &journal, value), at);
         }
         return;
     }
@@ -78,6 +73,17 @@ fn last(pass: &Pass<'_>) -> Option<Arc<Change>> {
         changes.filter(|change| Some(&change.spec.policy.uid) == uid.as_ref() && change.spec.target.uid == *target);
     own.filter(|change| change.spec.sequence > 0)
         .max_by_key(|change| change.spec.sequence)
+}
+
+/// What took over. Where it is not recorded, as older versions did not, a value that the Change never
+/// had to do with is somebody else's.
+fn cause(change: &Change, journal: &Journal<Replicas>, value: Option<Replicas>) -> Cause {
+    let recorded = change.status.as_ref().is_some_and(|status| status.cause.is_some());
+    match journal.phase {
+        Phase::Closed(Outcome::Superseded(cause)) if recorded => cause,
+        _ if value.is_some_and(|value| value != journal.before && value != journal.after) => Cause::Foreign,
+        _ => Cause::Newer,
+    }
 }
 
 fn closed_at(change: &Change) -> Option<Timestamp> {
@@ -131,15 +137,23 @@ fn ended(pass: &Pass<'_>, memory: &mut Memory, journal: &Journal<Replicas>, chan
             latch(pass, memory, change, journal);
         }
         Phase::Closed(Outcome::Ineffective) => latch(pass, memory, change, journal),
-        Phase::Closed(Outcome::Superseded(Cause::Foreign)) => {
+        Phase::Closed(Outcome::Superseded(cause)) => taken_over(pass, memory, cause, now),
+        _ => {}
+    }
+}
+
+/// What is learned from what took over a transaction that was closed at `at`.
+fn taken_over(pass: &Pass<'_>, memory: &mut Memory, cause: Cause, at: Timestamp) {
+    match cause {
+        Cause::Foreign => {
             let manager = pass.seen.found.snapshot.as_ref().and_then(manager);
             let manager = manager.unwrap_or_else(|| "somebody else".to_owned());
-            give_way(pass, memory, manager, now + pass.policy.yield_for);
+            give_way(pass, memory, manager, at + pass.policy.yield_for);
         }
-        Phase::Closed(Outcome::Superseded(Cause::Refused)) => {
+        Cause::Refused => {
             let pause = pass.policy.yield_for.min(REFUSED_PAUSE);
             let refuser = "the API server, which refused the last write,".to_owned();
-            give_way(pass, memory, refuser, now + pause);
+            give_way(pass, memory, refuser, at + pause);
         }
         _ => {}
     }
@@ -182,5 +196,38 @@ fn latch(pass: &Pass<'_>, memory: &mut Memory, change: &Change, journal: &Journa
             signal: verdict.and_then(|verdict| verdict.value),
             until: at + frozen.verification.latch,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_recorded_cause_is_believed_and_a_missing_one_guessed() {
+        let check = |recorded: Option<&str>, value: Option<i64>, expect| {
+            let change = json!({
+                "apiVersion": "flyball.dev/v1alpha1", "kind": "Change", "metadata": {"name": "web-4"},
+                "spec": {
+                    "policy": {"name": "web", "uid": "p", "generation": 1}, "action": "more", "mode": "Enforce",
+                    "target": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "t"},
+                    "field": "replicas", "direction": "Up", "sequence": 4, "before": 2, "after": 3, "verified": 2,
+                    "proposedAt": micro_time(Timestamp::from_millis(0)), "reason": "Slow fires", "evidence": {},
+                },
+                "status": {"phase": "Superseded", "cause": recorded},
+            });
+            let change: Change = serde_json::from_value(change).expect("a Change");
+            let journal = journal_of(&change).expect("a journal");
+            let value = value.and_then(Replicas::new);
+            assert_eq!(cause(&change, &journal, value), expect, "{recorded:?} {value:?}");
+        };
+        check(Some("ForeignWrite"), Some(3), Cause::Foreign);
+        check(Some("WriteRefused"), Some(2), Cause::Refused);
+        // Somebody wrote 7 later, when no Change held the field.
+        check(Some("Expired"), Some(7), Cause::Expired);
+        check(None, Some(7), Cause::Foreign);
+        check(None, Some(2), Cause::Newer);
+        check(None, None, Cause::Newer);
     }
 }

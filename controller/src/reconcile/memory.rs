@@ -1,5 +1,6 @@
 //! What a policy remembers from pass to pass, and how it survives a restart.
 
+use super::decision;
 use crate::clock::{from_micro_time, micro_time};
 use crate::validate::{self, FieldError};
 use flyball_core::{
@@ -29,8 +30,8 @@ pub struct ActionMemory {
     pub yielded: Option<YieldStatus>,
     /// The last decision that differed from the one before.
     pub decision: Option<DecisionStatus>,
-    /// What makes a decision a different one.
-    pub decision_key: Option<String>,
+    /// A decrease that was recorded before this process was started, until it is decided on anew.
+    pub stood: Option<DecisionStatus>,
 }
 
 /// The memory of one policy.
@@ -46,6 +47,9 @@ pub struct Memory {
     pub actions: BTreeMap<String, ActionMemory>,
     /// The status as it was last written or read.
     pub written: crds::FeedbackPolicyStatus,
+    /// The sequence of the open Change, and the demand as first read with its range filled since that was
+    /// proposed. Forgotten by a restart, after which a surge has to be larger.
+    pub filled: Option<(u64, Finite)>,
     /// The sequence of the Change whose write was learned of last.
     pub recalled: Option<u64>,
     /// The sequence of the Change whose end was learned from last.
@@ -72,6 +76,7 @@ impl Memory {
                 .map(|action| (action.name.clone(), restored(action, now)))
                 .collect(),
             written: status,
+            filled: None,
             recalled: None,
             learned: None,
             observing_since: now,
@@ -102,7 +107,7 @@ impl Memory {
                     recorded: 0,
                     yielded: None,
                     decision: None,
-                    decision_key: None,
+                    stood: None,
                 });
             }
         }
@@ -255,7 +260,7 @@ fn restored(action: &ActionStatus, now: Timestamp) -> ActionMemory {
         recorded: action.recorded,
         yielded: action.yielded.clone(),
         decision: action.last_decision.clone(),
-        decision_key: None,
+        stood: decision::stood(action.last_decision.as_ref()),
     }
 }
 

@@ -1,5 +1,8 @@
 //! One policy, one pass: observe, evaluate, carry on what is open, decide, check, apply, record.
 
+mod approval;
+pub mod budget;
+mod decision;
 pub mod evidence;
 mod learn;
 pub mod memory;
@@ -13,20 +16,20 @@ mod summary;
 use crate::{
     apply::{Authority, Hands},
     client::Clients,
-    clock::from_micro_time,
+    clock::{from_micro_time, micro_time},
     metrics::Evaluation,
-    observe::{Observation, cluster::Cluster, sources::Sources},
+    observe::{Asks, Observation, cluster::Cluster, sources::Sources},
     record::{self, Recorder},
 };
 use flyball_core::{
-    check::{Approval, Budget, Coverage, DryRun, OpenChange, Paused, World},
-    decide::{Facts, History, Inputs},
+    check::{Coverage, DryRun, OpenChange, Paused, World},
+    decide::{Direction, Facts, History, Inputs},
     evaluate::evaluate,
-    policy::{Mode, Policy, Query, Replicas, ReplicasAction},
+    policy::{Mode, Pause, Policy, Query, Replicas, ReplicasAction},
     signal::{Quality, Reading},
     time::{Span, Timestamp},
 };
-use flyball_crds::{Change, FeedbackPolicy, Reason, YieldStatus};
+use flyball_crds::{Change, FeedbackPolicy, PauseFor, Reason, YieldStatus};
 use kube::ResourceExt;
 use memory::{ActionMemory, Memory};
 use propose::Proposed;
@@ -41,11 +44,18 @@ pub struct Context {
     pub cluster: Cluster,
     /// The sources, built.
     pub sources: Sources,
+    /// What is read only when it is needed.
+    pub asks: Asks,
     /// Events and metrics of what happens.
     pub recorder: Recorder,
+    /// What all policies together may take away within a minute.
+    pub budget: budget::Budget,
     /// The clock.
     pub now: fn() -> Timestamp,
 }
+
+/// The vetoes of an action without any.
+static NO_VETOES: BTreeMap<String, Reading> = BTreeMap::new();
 
 /// A policy with everything that a pass knows of it.
 pub(crate) struct Pass<'a> {
@@ -75,7 +85,8 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
             return;
         }
     };
-    let seen = Observation::read(&ctx.cluster, &ctx.sources, &ctx.recorder.metrics, object, &policy, now).await;
+    let metrics = &ctx.recorder.metrics;
+    let seen = Observation::read(&ctx.cluster, &ctx.sources, metrics, &ctx.asks, object, &policy, now).await;
     let pass = Pass {
         ctx,
         object,
@@ -178,7 +189,7 @@ impl Pass<'_> {
             verification: self.seen.verifications.get(action),
             signal_definitions: &self.policy.signals,
             usage: &self.seen.usage,
-            vetoes: &self.seen.vetoes,
+            vetoes: self.seen.vetoes.get(action).unwrap_or(&NO_VETOES),
         }
     }
 
@@ -188,9 +199,9 @@ impl Pass<'_> {
         let remembered = memory.actions.get(&action.name).map(|action| action.history.clone());
         Facts {
             current,
-            observed: None,
-            pods: None,
-            rollout: None,
+            observed: self.seen.found.snapshot.as_ref().and_then(|snapshot| snapshot.observed),
+            pods: self.seen.found.pods.clone(),
+            rollout: self.seen.found.rollout.clone(),
             history: remembered.unwrap_or_else(|| History::new(self.seen.now)),
         }
     }
@@ -207,11 +218,63 @@ impl Pass<'_> {
             target: self.seen.found.target.clone(),
             owners,
             open,
-            paused: Paused::default(),
+            paused: self.paused(),
             coverage: Coverage::NotNeeded,
             headroom: Vec::new(),
-            budget: Budget::default(),
-            approval: Approval::NotNeeded,
+            budget: self.ctx.budget.seen(&self.ctx.cluster.changes.state(), self.seen.now),
+            approval: approval::of(self, action),
+        }
+    }
+
+    /// Reads what only a change of this direction needs to know.
+    pub(crate) async fn look_around(&self, action: &ReplicasAction, direction: Direction, world: &mut World) {
+        let ctx = self.ctx;
+        world.headroom = self
+            .seen
+            .headroom(&ctx.cluster, &ctx.asks, self.object, direction)
+            .await;
+        if direction == Direction::Down {
+            let interval = self
+                .seen
+                .source
+                .as_ref()
+                .ok()
+                .and_then(|source| source.scrape_interval());
+            world.coverage = self.seen.coverage(&ctx.asks, self.policy, action, interval).await;
+        }
+    }
+
+    /// Why no change of a direction may be made now.
+    fn paused(&self) -> Paused {
+        let now = self.seen.now;
+        let written = self.object.spec.pause.as_ref();
+        let why = |pause: Option<Pause>, written: Option<&PauseFor>, field: &str| {
+            pause.filter(|pause| pause.holds(now)).map(|pause| {
+                let until = match pause {
+                    Pause::Open => String::new(),
+                    Pause::Until(end) => format!(" until {}", micro_time(end).0),
+                };
+                let reason = written.map(|written| written.reason.as_str()).unwrap_or_default();
+                let reason = if reason.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({reason})")
+                };
+                format!("{field} is set{until}{reason}; take it out to go on")
+            })
+        };
+        Paused {
+            frozen: self.ctx.cluster.freeze.frozen(),
+            up: why(
+                self.policy.pause_up,
+                written.and_then(|pause| pause.up.as_ref()),
+                "spec.pause.up",
+            ),
+            down: why(
+                self.policy.pause_down,
+                written.and_then(|pause| pause.down.as_ref()),
+                "spec.pause.down",
+            ),
         }
     }
 

@@ -8,15 +8,15 @@ use crate::{
     validate::{FrozenVerification, comparison_of_change},
 };
 use flyball_core::{
-    check::{self, Approved, OpenChange, Undo, undo_decrease, undo_increase},
-    decide::{Direction, Inputs},
+    check::{self, Approved, OpenChange, Undo, World, undo_decrease, undo_increase, undo_requested},
+    decide::{Direction, Facts, Inputs},
     policy::{OnInconclusive, OnIneffective, Query, Replicas, ReplicasAction},
     signal::Reading,
     time::Span,
     transaction::{Abort, Event, Journal, Phase, Tx, Verdict},
     verify::{Judgement, judge},
 };
-use flyball_crds::{Change, FeedbackPolicy, Verdict as RecordedVerdict};
+use flyball_crds::{Change, FeedbackPolicy, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION, Verdict as RecordedVerdict};
 use kube::ResourceExt;
 use tracing::error;
 
@@ -54,8 +54,11 @@ pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change)
         .actions
         .iter()
         .find(|action| action.name == change.spec.action);
-    let abort = why_abort(pass, change, action);
+    let abort = why_abort(pass, change, &journal, action);
     let judged = match (journal.phase, abort, action) {
+        (Phase::Verifying, None, Some(action)) if requested(change) == Some("rollback") => {
+            Some(on_request(pass, memory, change, &journal, action).await)
+        }
         (Phase::Verifying, None, Some(action)) => Some(judged(pass, memory, change, &journal, action).await),
         _ => None,
     };
@@ -124,7 +127,8 @@ pub(crate) async fn run(
         &target.reference.name,
         &target.uid,
         authority,
-    );
+    )
+    .unless(&ctx.cluster.freeze);
     let on_record = |change: &Change| ctx.recorder.change(change);
     let mut journals = Journals::open(&ctx.clients.write, change.clone(), authority, &on_record);
     journals.note.verdict = verdict;
@@ -150,13 +154,75 @@ pub(super) fn manager(snapshot: &Snapshot) -> Option<String> {
         .map(|(manager, operation)| format!("{manager} ({operation})"))
 }
 
-fn why_abort(pass: &Pass<'_>, change: &Change, action: Option<&ReplicasAction>) -> Option<Abort> {
+fn why_abort(
+    pass: &Pass<'_>,
+    change: &Change,
+    journal: &Journal<Replicas>,
+    action: Option<&ReplicasAction>,
+) -> Option<Abort> {
+    if requested(change) == Some("abort") {
+        return Some(Abort::Requested);
+    }
+    // What was written already goes on being judged, so that it can be taken back.
+    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.frozen().is_some() {
+        return Some(Abort::Frozen);
+    }
     if pass.policy.mode != flyball_core::policy::Mode::Enforce || pass.policy.suspended || action.is_none() {
         return Some(Abort::NotEnforced);
     }
     let paused = matches!(&pass.seen.found.target, check::Target::Present { paused: Some(_) });
     let moved = change.spec.target.reference != pass.object.spec.target_ref;
     (paused || moved).then_some(Abort::TargetWithdrawn)
+}
+
+/// What somebody asks of an open Change.
+fn requested(change: &Change) -> Option<&str> {
+    change.annotations().get(REQUEST_ANNOTATION).map(String::as_str)
+}
+
+/// Takes a change back because somebody asked for it. Whoever asks answers for the data; what is somebody
+/// else's, and what lies outside of the bounds, is not for them to give away.
+async fn on_request(
+    pass: &Pass<'_>,
+    memory: &Memory,
+    change: &Change,
+    journal: &Journal<Replicas>,
+    action: &ReplicasAction,
+) -> Judged {
+    let by = change.annotations().get(REQUESTED_BY_ANNOTATION);
+    let mut message = format!("{} asked for it", by.map_or("somebody", String::as_str));
+    let undo = Undo {
+        from: journal.after,
+        to: Replicas::new(change.spec.verified.into()).unwrap_or(journal.before),
+        demand: None,
+    };
+    let direction = memory::direction(change.spec.direction);
+    let (facts, world) = around(pass, memory, action, undo, direction, change);
+    let candidate = undo_requested(action, undo, direction, &facts, &world);
+    let approved = match candidate {
+        Ok(candidate) => {
+            let dry_run = pass.dry_run(candidate.to()).await;
+            candidate.admit(dry_run)
+        }
+        Err(refused) => Err(refused),
+    };
+    let event = match approved {
+        Ok(approved) => roll_back(&approved, Verdict::Requested),
+        // It stays open and is judged as before; the request stands, so it is tried again.
+        Err(refused) => {
+            message = format!("{message}; not taken back: {refused}");
+            Event::Undecided
+        }
+    };
+    Judged {
+        waiting: matches!(event, Event::Undecided).then(|| message.clone()),
+        event,
+        verdict: Some(RecordedVerdict {
+            at: Some(micro_time(pass.seen.now)),
+            message,
+            ..RecordedVerdict::default()
+        }),
+    }
 }
 
 /// Judges the effect by the verification that was frozen when the Change was made.
@@ -304,26 +370,40 @@ async fn undoing(
     inputs: &Inputs<'_>,
     change: &Change,
 ) -> Result<Approved, check::Refused> {
-    let current = pass
-        .seen
-        .found
-        .snapshot
-        .as_ref()
-        .map_or(undo.from, |snapshot| snapshot.target.value);
-    let facts = pass.facts(memory, action, current);
-    let own = OpenChange::Ours {
-        name: change.name_any(),
-        direction,
-        to: undo.from,
-        superseding_allowed: false,
-    };
-    let world = pass.world(memory, action, own);
+    let (facts, mut world) = around(pass, memory, action, undo, direction, change);
+    if direction == Direction::Up {
+        pass.look_around(action, Direction::Down, &mut world).await;
+    }
     let candidate = match direction {
         Direction::Up => undo_increase(action, undo, inputs, &facts, &world, pass.seen.now),
         Direction::Down => undo_decrease(action, undo, &facts, &world),
     }?;
     let dry_run = pass.dry_run(candidate.to()).await;
     candidate.admit(dry_run)
+}
+
+/// What is known around a change that is to be undone.
+fn around(
+    pass: &Pass<'_>,
+    memory: &Memory,
+    action: &ReplicasAction,
+    undo: Undo,
+    direction: Direction,
+    change: &Change,
+) -> (Facts, World) {
+    let current = pass
+        .seen
+        .found
+        .snapshot
+        .as_ref()
+        .map_or(undo.from, |snapshot| snapshot.target.value);
+    let own = OpenChange::Ours {
+        name: change.name_any(),
+        direction,
+        to: undo.from,
+        superseding_allowed: false,
+    };
+    (pass.facts(memory, action, current), pass.world(memory, action, own))
 }
 
 fn said(judgement: &Judgement, frozen: &FrozenVerification) -> String {

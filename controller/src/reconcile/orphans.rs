@@ -7,7 +7,7 @@ use crate::{
     metrics::Verb,
     observe::is_open,
 };
-use flyball_core::transaction::Abort;
+use flyball_core::{check::Check, transaction::Abort};
 use flyball_crds::{Change, CheckVerdict, Mode, POLICY_LABEL, Phase};
 use kube::{Api, ResourceExt, api::DeleteParams, api::Preconditions};
 use std::{
@@ -42,6 +42,12 @@ pub async fn sweep(ctx: &Context, authority: &Authority) {
             );
             open::abort(ctx, change, Abort::PolicyDeleted, authority).await;
         }
+        if orphaned && change.status.as_ref().map(|status| status.phase) == Some(Phase::AwaitingApproval) {
+            let on_record = |change: &Change| ctx.recorder.change(change);
+            let mut journals = Journals::open(&ctx.clients.write, Change::clone(change), authority, &on_record);
+            let why = "its policy was deleted".to_owned();
+            journals.close_record(Phase::Superseded, why, now).await;
+        }
         let age = now.as_millis() - change.spec.proposed_at.0.as_millisecond();
         if change.spec.sequence == 0 && change.status.is_none() && age > LEFT * 1000 {
             finish_record(ctx, change, authority).await;
@@ -61,6 +67,9 @@ async fn finish_record(ctx: &Context, change: &Change, authority: &Authority) {
         .iter()
         .find(|check| check.verdict == CheckVerdict::Refused);
     let (phase, message) = match refused {
+        Some(check) if check.name == Check::Approval.name() => {
+            (Phase::AwaitingApproval, format!("{}: {}", check.name, check.message))
+        }
         Some(check) => (Phase::Refused, format!("{}: {}", check.name, check.message)),
         None if change.spec.mode == Mode::Enforce => {
             (Phase::Refused, "not written: the policy is suspended".to_owned())

@@ -1,7 +1,9 @@
 //! Decide, check, and begin a Change: the way from readings to a write.
 
 use super::{
-    Pass, evidence, learn,
+    Pass, approval,
+    decision::News,
+    evidence, learn,
     memory::{self, Memory, stored_direction, stored_replicas},
     open::{self, Carried},
 };
@@ -12,15 +14,16 @@ use crate::{
     validate,
 };
 use flyball_core::{
-    check::{Approved, Check, CheckResult, OpenChange, Refused, shape},
+    check::{Approved, Check, CheckResult, OpenChange, OpenStep, Refused, shape},
     decide::{Decision, Direction, Proposal, decide},
     policy::{Law, Mode, Replicas, ReplicasAction},
     signal::Finite,
     transaction::{Abort, Cause, Outcome, Phase as Step, Tx},
-    verify::{Baseline, moved},
+    verify::Baseline,
 };
 use flyball_crds::{
-    self as crds, ChangeField, ChangeSpec, ChangeTarget, Evidence, POLICY_LABEL, Phase, PolicyRef, TARGET_LABEL,
+    self as crds, ChangeField, ChangeSpec, ChangeTarget, DecisionOutcome, Evidence, POLICY_LABEL, Phase, PolicyRef,
+    TARGET_LABEL,
 };
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -32,6 +35,12 @@ pub(crate) enum Proposed {
     Steady { current: Replicas, reason: String },
     /// A check refused it.
     Refused {
+        from: Replicas,
+        to: Replicas,
+        message: String,
+    },
+    /// It waits for somebody's approval.
+    Awaiting {
         from: Replicas,
         to: Replicas,
         message: String,
@@ -57,7 +66,10 @@ impl Proposed {
     pub fn wanted(&self) -> Option<Replicas> {
         match self {
             Self::Steady { .. } => None,
-            Self::Refused { to, .. } | Self::Recommended { to, .. } | Self::Failed { to, .. } => Some(*to),
+            Self::Refused { to, .. }
+            | Self::Awaiting { to, .. }
+            | Self::Recommended { to, .. }
+            | Self::Failed { to, .. } => Some(*to),
             Self::Begun(begun) => Some(begun.tx.journal.after),
         }
     }
@@ -71,6 +83,27 @@ struct Wanted<'a> {
 
 /// Decides for every action, takes the one that matters, checks it and begins its Change.
 pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>) -> Option<Proposed> {
+    fill(pass, memory, carried);
+    let proposed = decided(pass, memory, carried).await;
+    for action in pass.policy.actions.iter().filter(|action| action.approval) {
+        let (keep, why) = match &proposed {
+            Some(Proposed::Awaiting { from, to, .. }) => {
+                (Some((*from, *to)), "another number is wanted by now".to_owned())
+            }
+            Some(Proposed::Begun(begun)) => (
+                None,
+                format!("approved, and carried out as {}", begun.change.name_any()),
+            ),
+            // What could not be begun is tried again, and what has only to wait may go on in the next pass.
+            Some(Proposed::Failed { .. } | Proposed::Refused { .. }) => continue,
+            _ => (None, "it is not wanted any more".to_owned()),
+        };
+        approval::withdraw(pass, action, keep, &why).await;
+    }
+    proposed
+}
+
+async fn decided(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>) -> Option<Proposed> {
     let current = pass.seen.found.snapshot.as_ref().map(|snapshot| snapshot.target.value);
     // Right after a pass wrote the target, what the watch shows of it is old.
     let current = match carried {
@@ -98,17 +131,16 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
         Ok(approved) => {
             let reason = approved.proposal().reason.clone();
             let desired = approved.to();
-            let key = format!("recommended {from} {desired}");
-            if is_new(memory, wanted.action, &key) {
-                keep(
-                    pass,
-                    memory,
-                    wanted.action,
-                    &key,
-                    (from, desired),
-                    approved.proposal(),
-                    approved.checks(),
-                );
+            let news = keep(
+                pass,
+                memory,
+                wanted.action,
+                DecisionOutcome::Recommended,
+                (from, desired),
+                approved.proposal(),
+                approved.checks(),
+            );
+            if news == News::Decision {
                 let message = format!("would write {desired}: {reason}");
                 record(
                     pass,
@@ -131,27 +163,41 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
         Err(refused) => {
             let message = refused.to_string();
             let check = refused.reason().map(|result| result.check);
-            let key = format!("refused {from} {to} {check:?}");
+            let awaits = check == Some(Check::Approval);
+            // What is approved is the number that would be written.
+            let to = if awaits { refused.to } else { to };
             let own = carried.is_some_and(Carried::is_open);
             if check == Some(Check::OpenChange) && own {
                 // The decision that counts is the one behind the Change under way.
                 return Some(Proposed::Refused { from, to, message });
             }
-            if is_new(memory, wanted.action, &key) {
-                keep(
-                    pass,
-                    memory,
-                    wanted.action,
-                    &key,
-                    (from, to),
-                    &refused.proposal,
-                    &refused.checks,
-                );
+            let news = keep(
+                pass,
+                memory,
+                wanted.action,
+                DecisionOutcome::Refused,
+                (from, to),
+                &refused.proposal,
+                &refused.checks,
+            );
+            if news == News::Decision {
                 pass.ctx
                     .recorder
                     .refused(pass.object, check, &format!("{from} -> {to}: {message}"));
                 // What only has to wait is seen in the status and not worth a record of its own.
-                let waits = matches!(check, Some(Check::OpenChange | Check::Cooldown | Check::DataQuality));
+                let waits = matches!(
+                    check,
+                    Some(
+                        Check::OpenChange
+                            | Check::Cooldown
+                            | Check::DataQuality
+                            | Check::Pause
+                            | Check::Coverage
+                            | Check::Rollout
+                            | Check::Veto
+                            | Check::Budget
+                    )
+                );
                 if !waits {
                     record(
                         pass,
@@ -160,13 +206,21 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
                         &refused.proposal,
                         to,
                         &refused.checks,
-                        Phase::Refused,
+                        if awaits {
+                            Phase::AwaitingApproval
+                        } else {
+                            Phase::Refused
+                        },
                         message.clone(),
                     )
                     .await;
                 }
             }
-            Some(Proposed::Refused { from, to, message })
+            Some(if awaits {
+                Proposed::Awaiting { from, to, message }
+            } else {
+                Proposed::Refused { from, to, message }
+            })
         }
     }
 }
@@ -175,7 +229,7 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
 fn missing(pass: &Pass<'_>, memory: &mut Memory) -> Option<Proposed> {
     for action in &pass.policy.actions {
         if let Some(remembered) = memory.actions.get_mut(&action.name) {
-            remembered.decision_key = None;
+            remembered.target_gone();
         }
     }
     None
@@ -194,13 +248,11 @@ fn choose<'a>(pass: &'a Pass<'_>, memory: &mut Memory, current: Replicas) -> Res
             Decision::Propose(proposal) => wanted.push(Wanted { action, proposal }),
             Decision::Stay { reason, arithmetic } => {
                 holding |= has_way_down(action);
-                let key = format!("stay {current}");
-                if is_new(memory, action, &key) {
-                    let decision = evidence::decision(pass, action, (current, current), &reason, &arithmetic, &[]);
-                    if let Some(remembered) = memory.actions.get_mut(&action.name) {
-                        remembered.decision = Some(decision);
-                        remembered.decision_key = Some(key);
-                    }
+                let numbers = (current, current);
+                let stay = DecisionOutcome::Stay;
+                let decision = evidence::decision(pass, action, stay, numbers, &reason, &arithmetic, &[]);
+                if let Some(remembered) = memory.actions.get_mut(&action.name) {
+                    remembered.take_in(action, decision, pass.seen.now);
                 }
                 stays.push(format!("{}: {reason}", action.name));
             }
@@ -233,7 +285,8 @@ async fn checked(
     carried: Option<&Carried>,
 ) -> Result<Approved, Refused> {
     let Wanted { action, proposal } = wanted;
-    let world = pass.world(memory, action, open_change(pass, action, carried));
+    let mut world = pass.world(memory, action, open_change(pass, memory, action, carried));
+    pass.look_around(action, proposal.direction, &mut world).await;
     let facts = pass.facts(memory, action, current);
     let inputs = pass.inputs(memory, &action.name);
     let candidate = shape(proposal.clone(), action, &inputs, &facts, &world, pass.seen.now)?;
@@ -241,13 +294,13 @@ async fn checked(
     candidate.admit(dry_run)
 }
 
-fn open_change(pass: &Pass<'_>, action: &ReplicasAction, carried: Option<&Carried>) -> OpenChange {
+fn open_change(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carried: Option<&Carried>) -> OpenChange {
     if let Some(carried) = carried.filter(|carried| carried.is_open()) {
         return OpenChange::Ours {
             name: carried.change.name_any(),
             direction: memory::direction(carried.change.spec.direction),
             to: carried.tx.journal.after,
-            superseding_allowed: carried.tx.journal.phase == Step::Verifying && surges(pass, action, carried),
+            superseding_allowed: carried.tx.journal.phase == Step::Verifying && surges(pass, memory, action, carried),
         };
     }
     let uid = pass.object.uid().unwrap_or_default();
@@ -260,39 +313,67 @@ fn open_change(pass: &Pass<'_>, action: &ReplicasAction, carried: Option<&Carrie
 
 /// Whether more is asked for than when the open Change was proposed.
 ///
-/// A ratio computes how much the demand needs, so a larger number is reason enough. A step asks for
+/// A metric computes how much the demand needs, so a larger number is reason enough. A step asks for
 /// one more as long as its rule fires, which it does until the first step has taken effect: without
 /// a demand that grew since, every pass would add a step, up to max.
-fn surges(pass: &Pass<'_>, action: &ReplicasAction, carried: &Carried) -> bool {
+fn surges(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carried: &Carried) -> bool {
     if matches!(action.law, Law::Metrics(_)) {
         return true;
     }
-    let Some(demand) = action
-        .verification
-        .as_ref()
-        .and_then(|verification| verification.demand.as_ref())
-    else {
-        return false;
-    };
+    let now = demand_now(pass, action);
+    match (open_step(pass, memory, action, carried), now) {
+        (Some(step), Some(now)) => step.surge(now, pass.seen.now).is_ok(),
+        _ => false,
+    }
+}
+
+fn demand_now(pass: &Pass<'_>, action: &ReplicasAction) -> Option<Finite> {
+    let demand = action.verification.as_ref()?.demand.as_ref()?;
+    pass.seen.signals.get(&demand.signal)?.number().ok()
+}
+
+/// The open Change as far as its demand goes.
+fn open_step(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carried: &Carried) -> Option<OpenStep> {
+    let demand = action.verification.as_ref()?.demand.as_ref()?;
+    let spec = &carried.change.spec;
     // The baseline may be inherited; what was read at this Change's own proposal is its evidence.
-    let evidence = carried
-        .change
-        .spec
+    let evidence = spec
         .evidence
         .signals
         .iter()
-        .find(|signal| signal.name == demand.signal);
-    let before = evidence
-        .and_then(|signal| signal.value.parse().ok())
-        .and_then(Finite::new);
-    let now = pass
-        .seen
-        .signals
-        .get(&demand.signal)
-        .and_then(|reading| reading.number().ok());
-    match (before, now) {
-        (Some(before), Some(now)) => now > before && moved(before, now, demand.tolerance),
-        _ => false,
+        .find(|signal| signal.name == demand.signal)?;
+    let journal = &carried.tx.journal;
+    Some(OpenStep {
+        proposed_at: journal.proposed_at,
+        from: journal.before,
+        to: journal.after,
+        demand: Finite::new(evidence.value.parse().ok()?)?,
+        filled: memory
+            .filled
+            .filter(|(sequence, _)| *sequence == journal.sequence)
+            .map(|(_, demand)| demand),
+        range: pass.policy.signals.get(&demand.signal)?.query.longest_range,
+        tolerance: demand.tolerance,
+    })
+}
+
+/// Keeps the demand as it is first read with its range filled since the open Change was proposed.
+fn fill(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>) {
+    let Some(carried) = carried.filter(|carried| carried.is_open()) else {
+        return;
+    };
+    let sequence = carried.tx.journal.sequence;
+    if memory.filled.is_some_and(|(known, _)| known == sequence) {
+        return;
+    }
+    let name = &carried.change.spec.action;
+    let Some(action) = pass.policy.actions.iter().find(|action| action.name == *name) else {
+        return;
+    };
+    if let (Some(step), Some(now)) = (open_step(pass, memory, action, carried), demand_now(pass, action))
+        && pass.seen.now >= step.filled_at()
+    {
+        memory.filled = Some((sequence, now));
     }
 }
 
@@ -306,6 +387,12 @@ async fn begin(
 ) -> Proposed {
     let (from, to) = (approved.from(), approved.to());
     let failed = |message: String| Proposed::Failed { from, to, message };
+    let fewer = from.get().saturating_sub(to.get());
+    if fewer > 0 && !pass.ctx.budget.take(fewer, pass.seen.now) {
+        return failed(
+            "another policy has used up what may be taken away this minute; the next pass decides again".to_owned(),
+        );
+    }
     let (Some(resource), Some(snapshot)) = (&pass.seen.found.resource, &pass.seen.found.snapshot) else {
         return failed("the target is gone".to_owned());
     };
@@ -362,22 +449,19 @@ async fn begin(
     };
     info!(policy = pass.name, change = journals.change.name_any(), %from, %to, "a Change begins");
     pass.ctx.recorder.begun(pass.object, &journals.change);
-    let key = format!("begun {sequence}");
-    keep(
+    let proposal = approved.proposal();
+    let mut decision = evidence::decision(
         pass,
-        memory,
         action,
-        &key,
+        DecisionOutcome::Begun,
         (from, to),
-        approved.proposal(),
+        &proposal.reason,
+        &proposal.arithmetic,
         approved.checks(),
     );
-    if let Some(decision) = memory
-        .actions
-        .get_mut(&action.name)
-        .and_then(|action| action.decision.as_mut())
-    {
-        decision.change = Some(journals.change.name_any());
+    decision.change = Some(journals.change.name_any());
+    if let Some(remembered) = memory.actions.get_mut(&action.name) {
+        remembered.begun(decision);
     }
     let target_name = &pass.object.spec.target_ref.name;
     let hands = Hands::new(
@@ -387,7 +471,8 @@ async fn begin(
         target_name,
         &snapshot.uid,
         pass.authority,
-    );
+    )
+    .unless(&ctx.cluster.freeze);
     let tx = drive(
         Tx::begin(before.clone()),
         Some(target),
@@ -461,13 +546,14 @@ fn spec(
         Direction::Down => verified.max(proposal.from),
     };
     let source = &pass.object.spec.source_ref.name;
-    let verification = action.verification.as_ref().map(|verification| {
+    let verification = action.verification_to(to, &pass.policy.signals).map(|verification| {
         let demand = verification
             .demand
             .as_ref()
             .and_then(|demand| pass.seen.signals.get(&demand.signal));
-        let baseline = Baseline::measured(verification, pass.seen.verifications.get(&action.name), demand);
-        validate::freeze(verification, pass.policy, source, &baseline)
+        let reading = pass.asked(&verification.condition.left, verification.max_age);
+        let baseline = Baseline::measured(&verification, reading, demand);
+        validate::freeze(&verification, pass.policy, source, &baseline)
     });
     ChangeSpec {
         policy: PolicyRef {
@@ -503,27 +589,22 @@ fn spec(
     }
 }
 
-fn is_new(memory: &Memory, action: &ReplicasAction, key: &str) -> bool {
-    memory
-        .actions
-        .get(&action.name)
-        .is_some_and(|action| action.decision_key.as_deref() != Some(key))
-}
-
+/// Keeps what was decided, and says what is new about it.
 fn keep(
     pass: &Pass<'_>,
     memory: &mut Memory,
     action: &ReplicasAction,
-    key: &str,
+    outcome: DecisionOutcome,
     numbers: (Replicas, Replicas),
     proposal: &Proposal,
     checks: &[CheckResult],
-) {
-    let decision = evidence::decision(pass, action, numbers, &proposal.reason, &proposal.arithmetic, checks);
-    if let Some(remembered) = memory.actions.get_mut(&action.name) {
-        remembered.decision = Some(decision);
-        remembered.decision_key = Some(key.to_owned());
-    }
+) -> News {
+    let (reason, arithmetic) = (&proposal.reason, &proposal.arithmetic);
+    let decision = evidence::decision(pass, action, outcome, numbers, reason, arithmetic, checks);
+    let remembered = memory.actions.get_mut(&action.name);
+    remembered.map_or(News::Nothing, |remembered| {
+        remembered.take_in(action, decision, pass.seen.now)
+    })
 }
 
 /// Keeps a Change that writes nothing: the audit of a recommendation or a refusal.

@@ -1,7 +1,14 @@
 //! Whether each MetricSource can be asked, said in its own condition.
 
 use super::Context;
-use crate::{apply::Authority, metrics::Verb, record::status::condition, text::same_words};
+use crate::{
+    apply::Authority,
+    metrics::{Metrics, Verb},
+    observe::source::Source,
+    record::status::condition,
+    text::same_words,
+};
+use flyball_core::time::Timestamp;
 use flyball_crds::{ConditionType, FIELD_MANAGER, MetricSource, MetricSourceStatus, Reason};
 use kube::{
     Api, ResourceExt,
@@ -10,21 +17,32 @@ use kube::{
 use std::collections::BTreeSet;
 use tracing::warn;
 
-/// Asks every source for `1`, and writes its status if that says something new. Returns the names of
+/// Asks every source whether it answers, and writes its status if that says something new. Returns the names of
 /// the sources there are.
 pub async fn look(ctx: &Context, authority: &Authority) -> BTreeSet<String> {
     let sources = ctx.cluster.sources.state();
+    let present = sources.iter().map(|source| source.name_any()).collect();
+    ctx.sources.keep(&present);
     futures::future::join_all(sources.iter().map(|source| look_at(ctx, source, authority))).await;
-    sources.iter().map(|source| source.name_any()).collect()
+    present
+}
+
+/// Asks a source whether it answers. An open circuit breaker is what is told as long as it is open, whatever
+/// the latest failure was: it is why policies get no answer, and the condition does not move with each try.
+pub async fn view(source: &Source, metrics: &Metrics, now: Timestamp) -> (Reason, String) {
+    let ready = source.ready(now).await;
+    metrics.circuit(source.name(), source.stage());
+    match (ready, source.outage()) {
+        (Ok(()), _) => (Reason::Accepted, "its server answers".to_owned()),
+        (Err(_), Some(outage)) => (Reason::CircuitOpen, outage.to_string()),
+        (Err(error), None) => (Reason::SourceUnavailable, error.to_string()),
+    }
 }
 
 async fn look_at(ctx: &Context, object: &MetricSource, authority: &Authority) {
     let (reason, message) = match ctx.sources.build(&ctx.cluster, object) {
         Err(problem) => (problem.reason(), problem.to_string()),
-        Ok(source) => match source.ready((ctx.now)()).await {
-            Ok(()) => (Reason::Accepted, "its server answers".to_owned()),
-            Err(error) => (Reason::SourceUnavailable, error.to_string()),
-        },
+        Ok(source) => view(&source, &ctx.recorder.metrics, (ctx.now)()).await,
     };
     let before = object.status.clone().unwrap_or_default().conditions;
     let generation = object.metadata.generation;

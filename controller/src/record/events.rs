@@ -267,6 +267,7 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::SourceNotAllowed
         | Reason::SourceUnavailable
         | Reason::ExpressionRefused
+        | Reason::CircuitOpen
         | Reason::SecretNotFound
         | Reason::TargetNotFound
         | Reason::NoScaleSubresource

@@ -103,7 +103,7 @@ impl Recorder {
                 let lag = from_micro_time(applied).since(from_micro_time(&change.spec.proposed_at));
                 self.metrics.applied(Duration::from_millis(lag.as_millis()));
             }
-            Phase::Applying | Phase::RollingBack => {}
+            Phase::Applying | Phase::RollingBack | Phase::AwaitingApproval => {}
             phase => self.metrics.closed(policy, phase, took),
         }
         let (before, after) = (change.spec.before, change.spec.after);
@@ -173,7 +173,7 @@ impl Recorder {
 /// The reason of the Event that tells of a phase; the one before the write is not worth one.
 fn reason_of(phase: Phase) -> Option<Reason> {
     Some(match phase {
-        Phase::Applying | Phase::Refused | Phase::Recommended => return None,
+        Phase::Applying | Phase::Refused | Phase::Recommended | Phase::AwaitingApproval => return None,
         Phase::Verifying => Reason::Verifying,
         Phase::RollingBack => Reason::RollingBack,
         Phase::Committed => Reason::Committed,

@@ -1,7 +1,7 @@
 //! Cron's five fields.
 //!
-//! [`croner`] reads them, one field at a time so that a mistake has a name and a place. Its search for
-//! times is not used: it loses the start of a list such as `0 2,14 * * *` on the day on which 2:00 is
+//! [`croner`] reads them; where it can't, each field is read alone, so that a mistake has a name and a
+//! place. Its search for times is not used: it loses the start of a list such as `0 2,14 * * *` on the day on which 2:00 is
 //! skipped, and looks for a 30th of February until the year 5000.
 
 use crate::promql::{Position, shorten};
@@ -136,28 +136,12 @@ impl Cron {
         if written.len() != FIELDS.len() {
             return Err(CronError::Fields(shorten(text), written.len()));
         }
-        let mut end = 0;
-        for (index, (field, part)) in FIELDS.iter().zip(&written).enumerate() {
-            let start = end + text.get(end..).and_then(|rest| rest.find(part)).unwrap_or(0);
-            end = start + part.len();
-            let mut alone = ["*"; FIELDS.len()];
-            alone[index] = part;
-            if !field.shaped(part) || parser().parse(&alone.join(" ")).is_err() {
-                return Err(CronError::Field {
-                    text: shorten(part),
-                    field: field.name,
-                    range: field.range,
-                    example: field.example,
-                    at: Position::of(text, start),
-                });
-            }
-        }
-        let text = written.join(" ");
-        // Every field was read alone, so all of them can be read together.
-        let pattern = parser()
-            .parse(&text)
-            .map_err(|_| CronError::Fields(shorten(&text), written.len()))?
-            .pattern;
+        let one_line = written.join(" ");
+        let shaped = FIELDS.iter().zip(&written).all(|(field, part)| field.shaped(part));
+        let read = shaped.then(|| parser().parse(&one_line)).and_then(Result::ok);
+        let Some(pattern) = read.map(|cron| cron.pattern) else {
+            return Err(first_mistake(text, &written));
+        };
         let minutes = pattern.minutes.values();
         let of_day = pattern.hours.values().into_iter().flat_map(|hour| {
             let at = move |minute: &u16| Time::new(i8::try_from(hour).ok()?, i8::try_from(*minute).ok()?, 0, 0).ok();
@@ -172,9 +156,9 @@ impl Cron {
             any_weekday: pattern.is_dow_wildcard(),
         };
         if !times.come() {
-            return Err(CronError::Never(shorten(&text)));
+            return Err(CronError::Never(shorten(&one_line)));
         }
-        Ok(Self { text, times })
+        Ok(Self { text: one_line, times })
     }
 
     /// As it was written, with single blanks.
@@ -246,6 +230,27 @@ impl Field {
             number || word == "*" || self.names.iter().any(|name| name.eq_ignore_ascii_case(word))
         })
     }
+}
+
+/// Which field can't be read, each of them alone.
+fn first_mistake(text: &str, written: &[&str]) -> CronError {
+    let mut end = 0;
+    for (index, (field, part)) in FIELDS.iter().zip(written).enumerate() {
+        let start = end + text.get(end..).and_then(|rest| rest.find(part)).unwrap_or(0);
+        end = start + part.len();
+        let mut alone = ["*"; FIELDS.len()];
+        alone[index] = part;
+        if !field.shaped(part) || parser().parse(&alone.join(" ")).is_err() {
+            return CronError::Field {
+                text: shorten(part),
+                field: field.name,
+                range: field.range,
+                example: field.example,
+                at: Position::of(text, start),
+            };
+        }
+    }
+    CronError::Fields(shorten(text), written.len())
 }
 
 fn parser() -> CronParser {

@@ -92,7 +92,7 @@ fn measure(path: &str, written: &crds::Metric, names: &Names, errors: &mut Error
             match names.signal(&format!("{path}.signal"), signal, errors)? {
                 Shape::Number => Some(Measure::Total {
                     of: Number::Signal(signal.clone()),
-                    target: target?.of_one_number(&what, errors)?,
+                    target: target?.of_one_number(&what, ", or give it a number for each pod (perPod)", errors)?,
                 }),
                 Shape::PerPod => Some(Measure::Pods {
                     of: PodNumbers::Signal(signal.clone()),
@@ -102,7 +102,7 @@ fn measure(path: &str, written: &crds::Metric, names: &Names, errors: &mut Error
         }
         (None, Some(text), None) => {
             let formula = formula(&format!("{path}.formula"), text, names, errors);
-            let target = target.and_then(|target| target.of_one_number("a formula", errors));
+            let target = target.and_then(|target| target.of_one_number("a formula", "", errors));
             Some(Measure::Total {
                 of: Number::Formula(formula?),
                 target: target?,
@@ -144,7 +144,7 @@ fn formula(path: &str, text: &str, names: &Names, errors: &mut Errors) -> Option
         errors.add(path, error);
         return None;
     };
-    let position = word(text, name).map(|offset| Position::of(text, offset));
+    let position = word(text, name.trim_end_matches("()")).map(|offset| Position::of(text, offset));
     if names.is_per_pod(name) {
         let message = format!(
             "names {}, which has one number for each pod (perPod); name a signal that adds them up, such as sum(...)",
@@ -252,15 +252,15 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// The target of one number for the whole workload.
-    fn of_one_number(&self, what: &str, errors: &mut Errors) -> Option<TotalTarget> {
+    /// The target of one number for the whole workload; `or` is another way out where that is wrong.
+    fn of_one_number(&self, what: &str, or: &str, errors: &mut Errors) -> Option<TotalTarget> {
         let target = match self.goal {
             Goal::Value(value) => Some(TotalTarget::Value(value)),
             Goal::AverageValue(value) => Some(TotalTarget::AverageValue(value)),
             Goal::Utilization(percent) => {
                 errors.add(
                     format!("{}.utilization", self.path),
-                    format!("{percent} is a percentage of what each pod requests, and {what} is one number; write averageValue or value, or make the signal perPod"),
+                    format!("{percent} is a percentage of what each pod requests, and {what} is one number; write averageValue or value{or}"),
                 );
                 return None;
             }

@@ -40,7 +40,7 @@ pub(super) fn read(
         zero_of(path, written, zero, names, errors)
     });
     let warm_up = errors.span(format!("{path}.warmUp"), written.warm_up.as_ref(), Span::ZERO);
-    if written.warm_up.is_some() && written.step.is_some() {
+    if written.warm_up.is_some() && is_step(written) {
         errors.add(
             format!("{path}.warmUp"),
             "tells metrics which pods count, and a step counts none; remove it, or use ratio or metrics",
@@ -72,20 +72,28 @@ pub(super) fn read(
         up: up?,
         down: down?,
         verification,
-        zero: zero?,
+        zero: zero.ok()?,
         warm_up: warm_up?,
-        spike: spike?,
+        spike: spike.ok()?,
         schedules: schedules?,
-        fallback: fallback?,
+        fallback: fallback.ok()?,
         inhibit,
         hold_down_while,
         approval: action.approval.unwrap_or_default() == ApprovalMode::Required,
     })
 }
 
-/// `Some(None)` where nothing is written, `None` where it is wrong.
-fn optional<W, T>(written: Option<W>, read: impl FnOnce(W) -> Option<T>) -> Option<Option<T>> {
-    written.map_or(Some(None), |written| read(written).map(Some))
+/// Whether the law is a step; of several laws none is.
+fn is_step(replicas: &crds::Replicas) -> bool {
+    replicas.step.is_some() && replicas.ratio.is_none() && replicas.metrics.is_none()
+}
+
+/// What was written is wrong, and that was said.
+struct Wrong;
+
+/// Reads what may be absent.
+fn optional<W, T>(written: Option<W>, read: impl FnOnce(W) -> Option<T>) -> Result<Option<T>, Wrong> {
+    written.map(|written| read(written).ok_or(Wrong)).transpose()
 }
 
 fn bounds(path: &str, replicas: &crds::Replicas, errors: &mut Errors) -> Option<Bounds> {
@@ -214,7 +222,7 @@ fn zero_of(
             ),
         );
     }
-    if replicas.step.is_some() {
+    if is_step(replicas) {
         errors.add(
             &path,
             "goes with ratio or metrics, a step knows no load to come back by; use one of them or remove zero",

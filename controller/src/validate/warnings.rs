@@ -41,10 +41,18 @@ pub fn warnings(spec: &FeedbackPolicySpec) -> Vec<FieldError> {
         if let Some(shape) = shape(&written.expr) {
             let path = format!("spec.signals[{index}].expr");
             expression(&path, &shape, &policy, &mut found);
-            if shape.kept != Kept::Only(std::collections::BTreeSet::new()) {
+            if written.per_pod {
+                if !shape.kept.has("pod") {
+                    warn(
+                        &path,
+                        "drops the label pod, by which the numbers of a perPod signal are told apart; write for example sum by (pod) (...)",
+                        &mut found,
+                    );
+                }
+            } else if shape.kept != Kept::Only(std::collections::BTreeSet::new()) {
                 warn(
                     &path,
-                    "may answer several series where one number is needed; aggregate, for example with sum(...) or max(...)",
+                    "may answer several series where one number is needed; aggregate, for example with sum(...) or max(...), or write perPod: true",
                     &mut found,
                 );
             }
@@ -54,6 +62,16 @@ pub fn warnings(spec: &FeedbackPolicySpec) -> Vec<FieldError> {
         let path = format!("spec.actions[{index}]");
         if let Some(shape) = written.verify.as_ref().and_then(|verify| shape(&verify.expr)) {
             expression(&format!("{path}.verify.expr"), &shape, &policy, &mut found);
+        }
+        for (field, vetoes) in [
+            ("inhibit", &written.inhibit),
+            ("holdDownWhile", &written.hold_down_while),
+        ] {
+            for (index, veto) in vetoes.iter().enumerate() {
+                if let Some(shape) = shape(&veto.expr) {
+                    expression(&format!("{path}.{field}[{index}].expr"), &shape, &policy, &mut found);
+                }
+            }
         }
         if let Some(read) = policy.actions.get(index) {
             action(&path, read, &policy, &mut found);
@@ -124,6 +142,7 @@ fn templates(
 }
 
 fn action(path: &str, action: &ReplicasAction, policy: &Policy, found: &mut Vec<FieldError>) {
+    floors(&format!("{path}.replicas"), action, found);
     if let Law::Step(step) = &action.law
         && let Some(down) = &step.down
         && down.after < policy.interval
@@ -162,6 +181,17 @@ fn action(path: &str, action: &ReplicasAction, policy: &Policy, found: &mut Vec<
             found,
         );
     }
+    let ready = verification.condition.left.longest_range + action.warm_up;
+    if !action.warm_up.is_zero() && verification.settle < ready {
+        warn(
+            &format!("{path}.settle"),
+            format!(
+                "{} is shorter than the longest range in expr and warmUp together, so pods that do not count yet would be judged; write at least {ready}",
+                verification.settle
+            ),
+            found,
+        );
+    }
     for name in &action.when {
         let Some(Condition::Threshold(trigger)) = policy.rules.get(name).map(|rule| &rule.condition) else {
             continue;
@@ -177,6 +207,41 @@ fn action(path: &str, action: &ReplicasAction, policy: &Policy, found: &mut Vec<
                 found,
             );
         }
+    }
+}
+
+/// What raises the smallest number, and what does not.
+fn floors(path: &str, action: &ReplicasAction, found: &mut Vec<FieldError>) {
+    let min = action.bounds.min;
+    let schedules = action.schedules.iter().enumerate();
+    let raised = schedules
+        .map(|(index, schedule)| (format!("schedules[{index}]"), schedule.replicas))
+        .chain(
+            action
+                .fallback
+                .map(|fallback| ("fallback".to_owned(), fallback.replicas)),
+        );
+    for (field, replicas) in raised.filter(|(_, replicas)| *replicas <= min) {
+        warn(
+            &format!("{path}.{field}.replicas"),
+            format!(
+                "{replicas} is not above min, which is {min}, so it raises nothing; write a larger number or remove it"
+            ),
+            found,
+        );
+    }
+    if let Some(zero) = &action.zero
+        && action.fallback.is_none()
+        && action.schedules.is_empty()
+    {
+        let signal = shorten(&zero.signal);
+        warn(
+            &format!("{path}.zero"),
+            format!(
+                "while signal {signal} has no data nothing brings the workload back; add replicas.fallback or a schedule"
+            ),
+            found,
+        );
     }
 }
 

@@ -216,6 +216,25 @@ fn behind_a_record_the_last_write_is_shown_too() {
 }
 
 #[test]
+fn what_took_over_a_change_is_said_behind_its_phase() {
+    let phase = |status: Value| {
+        let text = page(&facts(json!({}), vec![change(2, 2, 3, status)]), ascii(None));
+        let line = text.lines().find(|line| line.starts_with("  Phase"));
+        line.unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        phase(
+            json!({"status": {"phase": "Superseded", "cause": "ForeignWrite", "message": "kubectl wrote the field"}})
+        ),
+        "  Phase       2 -> 3, Superseded (ForeignWrite)"
+    );
+    assert_eq!(
+        phase(json!({"status": {"phase": "Superseded", "message": "of an older version"}})),
+        "  Phase       2 -> 3, Superseded"
+    );
+}
+
+#[test]
 fn a_change_past_its_deadline_is_said_to_be() {
     let late = change(
         2,

@@ -356,6 +356,7 @@ fn moved_to(change: &Change, is: Phase) -> Option<String> {
             "{from} -> {to} refused by the check {}",
             refusal(change).unwrap_or("(unknown)")
         ),
+        Phase::AwaitingApproval => format!("{from} -> {to} waits for approval"),
         Phase::Recommended => format!("{from} -> {to} only recommended: the mode is not Enforce"),
         Phase::Ineffective => format!("Change {from} -> {to} ineffective, but held{}", why()),
         Phase::Inconclusive => format!("Change {from} -> {to} inconclusive and held{}", why()),

@@ -4,7 +4,7 @@ use crate::bed::Bed;
 use reqwest::{Client, Method};
 use serde::Serialize;
 use std::{collections::BTreeMap, process::Stdio, time::Duration};
-use tokio::process::Command;
+use tokio::{process::Command, sync::OnceCell};
 
 /// Amounts by resource (`cpu`, `memory`), as Kubernetes writes quantities.
 pub type Resources = BTreeMap<String, String>;
@@ -89,6 +89,24 @@ pub struct MetricsApi {
 impl MetricsApi {
     /// Makes them a part of the cluster, if they are none yet. Needs the test bed's binary.
     pub async fn start(bed: &Bed) -> Self {
+        static URL: OnceCell<String> = OnceCell::const_new();
+        Self::at(URL.get_or_init(|| Self::up(bed)).await)
+    }
+
+    fn at(url: &str) -> Self {
+        let client = Client::builder().no_proxy().timeout(Duration::from_secs(30)).build();
+        Self {
+            url: url.to_owned(),
+            client: client.expect("a client"),
+        }
+    }
+
+    /// The same with connections of its own, for another runtime.
+    pub(super) fn anew(&self) -> Self {
+        Self::at(&self.url)
+    }
+
+    async fn up(bed: &Bed) -> String {
         let testbed = bed.testbed.as_ref().expect("FLYBALL_TESTBED is the test bed's binary");
         let out = Command::new(testbed)
             .args(["metrics", "up"])
@@ -98,15 +116,7 @@ impl MetricsApi {
             .expect("the test bed's binary runs");
         let said = String::from_utf8_lossy(&out.stderr);
         assert!(out.status.success(), "no metrics APIs: {said}");
-        let client = Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(30))
-            .build()
-            .expect("a client");
-        Self {
-            url: String::from_utf8_lossy(&out.stdout).trim().to_owned(),
-            client,
-        }
+        String::from_utf8_lossy(&out.stdout).trim().to_owned()
     }
 
     /// Sets all values of a namespace: what is not among them is no longer known.

@@ -23,6 +23,8 @@
 mod fleet;
 mod metrics;
 mod outcome;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub use fleet::{Fleet, GROUP, LABEL, Pod, VERSION};
@@ -136,7 +138,9 @@ impl Fleets {
         });
         placed.buffer_unordered(REQUESTS).collect::<()>().await;
         let mut values = Values::default();
-        fleets.iter().for_each(|fleet| values.extend(fleet.values()));
+        for fleet in fleets {
+            values.extend(fleet.values());
+        }
         self.metrics.add(&self.namespace, &values).await;
         self.seen().await;
     }
@@ -157,8 +161,10 @@ impl Fleets {
         .await;
     }
 
-    /// Lets a new autoscaler decide on a fleet once, and returns its decision, which it has carried out. `spec` is that of
+    /// Lets a new autoscaler decide on a fleet, and returns its first decision, which it has carried out. `spec` is that of
     /// an autoscaling/v2 HorizontalPodAutoscaler without `scaleTargetRef`. Costs two requests.
+    ///
+    /// One decision per fleet: the autoscaler is deleted as soon as it is known, but may have decided again by then.
     pub async fn decide(&self, fleet: &str, spec: Value) -> Outcome {
         let _one_of_few = self.autoscalers.acquire().await.expect("nobody closes it");
         let name = self.autoscale(fleet, spec).await;
@@ -255,6 +261,6 @@ fn remove(config: Config, namespace: &str, metrics: &MetricsApi) {
         let _ = Api::<Namespace>::all(client)
             .delete(namespace, &DeleteParams::background())
             .await;
-        metrics.clear(namespace).await;
+        metrics.anew().clear(namespace).await;
     });
 }

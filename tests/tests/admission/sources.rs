@@ -21,6 +21,23 @@ pub fn source() -> Value {
 const URL: &str = "url must begin with http:// or https:// and carry no user, password, query or fragment; put credentials into spec.auth";
 const HEADER: &str = "a header's name consists of letters, digits and dashes, and is none of Authorization, Cookie, Host, Proxy-Authorization; put credentials into spec.auth";
 
+const TOKEN_URL: &str = "tokenUrl must begin with http:// or https:// and carry no user, password or fragment";
+
+/// The client credentials grant with everything in it, in the place of the bearer's token.
+const OAUTH2: (&str, fn() -> Value) = ("/spec/auth", || {
+    json!({"oauth2": {
+        "tokenUrl": "https://login.example/oauth2/token?tenant=7", "clientId": "flyball",
+        "clientSecret": {"name": "mimir", "key": "secret"}, "clientAuthentication": "Form",
+        "scopes": ["metrics:read", "api://mimir/.default"], "audience": "https://mimir.example",
+        "endpointParams": {"resource": "https://mimir.example"}, "tls": {},
+    }})
+});
+
+fn two_certificates() -> Value {
+    let key = |key: &str| json!({"name": "client", "key": key});
+    json!({"identity": key("both"), "keyPair": {"certificate": key("tls.crt"), "key": key("tls.key")}})
+}
+
 /// What is said to it, and to what differs from it.
 pub const SOURCES: &[Case] = &[
     ("everything", &[], None),
@@ -75,12 +92,12 @@ pub const SOURCES: &[Case] = &[
             "/spec/auth/basic",
             || json!({"username": "u", "password": {"name": "n", "key": "k"}}),
         )],
-        Some("auth takes exactly one of bearer and basic"),
+        Some("auth takes exactly one of bearer, basic and oauth2"),
     ),
     (
         "no kind of credentials",
         &[("/spec/auth/bearer", || json!(null))],
-        Some("auth takes exactly one of bearer and basic"),
+        Some("auth takes exactly one of bearer, basic and oauth2"),
     ),
     (
         "a header of credentials",
@@ -116,5 +133,113 @@ pub const SOURCES: &[Case] = &[
         "65 mebibytes",
         &[("/spec/maxResponseMebibytes", || json!(65))],
         Some("spec.maxResponseMebibytes in body should be less than or equal to 64"),
+    ),
+    ("tokens that are fetched", &[OAUTH2], None),
+    (
+        "tokens that are fetched, and one that is not",
+        &[(
+            "/spec/auth/oauth2",
+            || json!({"tokenUrl": "https://login.example", "clientId": "c", "clientSecret": {"name": "n", "key": "k"}}),
+        )],
+        Some("auth takes exactly one of bearer, basic and oauth2"),
+    ),
+    (
+        "a token endpoint with a user",
+        &[
+            OAUTH2,
+            ("/spec/auth/oauth2/tokenUrl", || {
+                json!("https://user:pass@login.example")
+            }),
+        ],
+        Some(TOKEN_URL),
+    ),
+    (
+        "a token endpoint with a fragment",
+        &[
+            OAUTH2,
+            ("/spec/auth/oauth2/tokenUrl", || json!("https://login.example/#a")),
+        ],
+        Some(TOKEN_URL),
+    ),
+    (
+        "a scope of two words",
+        &[OAUTH2, ("/spec/auth/oauth2/scopes", || json!(["a b"]))],
+        Some("spec.auth.oauth2.scopes[0] in body should match"),
+    ),
+    (
+        "a secret among the parameters",
+        &[
+            OAUTH2,
+            ("/spec/auth/oauth2/endpointParams", || json!({"client_secret": "x"})),
+        ],
+        Some("endpointParams can't hold grant_type, client_id, client_secret, scope or audience"),
+    ),
+    (
+        "a client that shows itself otherwise",
+        &[
+            OAUTH2,
+            ("/spec/auth/oauth2/clientAuthentication", || json!("PrivateKeyJwt")),
+        ],
+        Some("supported values: \"Basic\", \"Form\""),
+    ),
+    (
+        "a token endpoint with two certificates of ours",
+        &[OAUTH2, ("/spec/auth/oauth2/tls", two_certificates)],
+        Some("tls takes at most one of identity and keyPair"),
+    ),
+    (
+        "a certificate and its key",
+        &[("/spec/tls", || {
+            let mut tls = two_certificates();
+            tls.as_object_mut().unwrap().remove("identity");
+            tls
+        })],
+        None,
+    ),
+    (
+        "two certificates of ours",
+        &[("/spec/tls", two_certificates)],
+        Some("tls takes at most one of identity and keyPair"),
+    ),
+    (
+        "half a pair",
+        &[(
+            "/spec/tls",
+            || json!({"keyPair": {"certificate": {"name": "client", "key": "tls.crt"}}}),
+        )],
+        Some("spec.tls.keyPair.key: Required value"),
+    ),
+    (
+        "parameters of a query",
+        &[(
+            "/spec/queryParams",
+            || json!({"dedup": "true", "extra_filters[]": "{team=\"shop\"}"}),
+        )],
+        None,
+    ),
+    (
+        "a query among its parameters",
+        &[("/spec/queryParams", || json!({"query": "up"}))],
+        Some("queryParams can hold neither query nor time; the controller sets them"),
+    ),
+    (
+        "257 queries at once",
+        &[("/spec/maxConcurrentQueries", || json!(257))],
+        Some("spec.maxConcurrentQueries in body should be less than or equal to 256"),
+    ),
+    (
+        "no query at once",
+        &[("/spec/maxConcurrentQueries", || json!(0))],
+        Some("spec.maxConcurrentQueries in body should be greater than or equal to 1"),
+    ),
+    (
+        "a scrape interval",
+        &[("/spec/scrapeInterval", || json!("1m30s"))],
+        None,
+    ),
+    (
+        "a scrape interval that is none",
+        &[("/spec/scrapeInterval", || json!("often"))],
+        Some("spec.scrapeInterval in body should match"),
     ),
 ];

@@ -2,12 +2,15 @@
 
 use super::Finding;
 use crate::{
-    decide::{Direction, History},
+    decide::{Direction, History, spike_lasts},
     policy::ReplicasAction,
     time::Timestamp,
 };
 
 pub(super) fn cooldown(direction: Direction, action: &ReplicasAction, history: &History, now: Timestamp) -> Finding {
+    if let Some(refusal) = spike(direction, history, now) {
+        return refusal;
+    }
     let cooldown = match direction {
         Direction::Up => action.up.cooldown,
         Direction::Down => action.down.cooldown,
@@ -25,4 +28,12 @@ pub(super) fn cooldown(direction: Direction, action: &ReplicasAction, history: &
     } else {
         Finding::Pass(what)
     }
+}
+
+/// While a spike lasts nothing is taken away, for no reason whatever.
+pub(super) fn spike(direction: Direction, history: &History, now: Timestamp) -> Option<Finding> {
+    let remaining = spike_lasts(history, now).filter(|_| direction == Direction::Down)?;
+    Some(Finding::Refuse(format!(
+        "a spike lasts for another {remaining}, and nothing is taken away until it is over; wait"
+    )))
 }

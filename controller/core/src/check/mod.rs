@@ -4,32 +4,53 @@
 //! first that refused. A check is skipped only where an earlier one left it nothing to judge.
 //!
 //! The order, and why:
-//! 1. `Target`, `Ownership`: whether there is something that is ours to change.
-//! 2. `DataQuality`, `Ineffective`, `Cooldown`: whether a change of this kind may be made now.
-//! 3. `Rate`, then `Bounds`: how far. As in HPA, the bounds come last, so nothing leaves them.
-//! 4. `OpenChange`: only a larger increase supersedes, so the final number must be known.
+//! 1. `Target`, `Ownership`, `Pause`: whether there is something that is ours to change, and now.
+//! 2. `DataQuality`, `Coverage`, `Rollout`, `Veto`, `Ineffective`, `Cooldown`: whether a change of this
+//!    kind may be made now.
+//! 3. `Rate`, `Headroom`, `Budget`, then `Bounds`: how far. As in HPA, the bounds come last, so nothing
+//!    leaves them.
+//! 4. `OpenChange`, `Approval`: only a larger increase supersedes, and one number is approved, so the
+//!    final number must be known.
 //! 5. `DryRun`: the API server is asked last, about exactly what would be written.
 //!
 //! A number outside of its bounds goes to the nearer bound at once, without rate, cooldown and latch:
-//! the bounds are the policy author's word on what is safe, the rest are habits within.
+//! the bounds are the policy author's word on what is safe, the rest are habits within. What lies
+//! outside of the author's power stays: a quota has no more room because `min` is higher, and the budget
+//! over all policies is the operator's word. Then it goes as far towards the bound as they let it, so a
+//! number that is approved can lie short of the bound it came from, never beyond the other. From zero
+//! there is no latch and no cooldown either: while nobody serves, waiting is an outage.
+//!
+//! The bounds are those of the pass: a schedule raises the lower one, and where an action may go to
+//! zero, the last replica is a bound until there has been nothing to do for long enough.
 
+mod approval;
 mod bounds;
+mod budget;
 mod cooldown;
+mod coverage;
+mod headroom;
 mod latch;
 mod open;
 mod ownership;
+mod pause;
 mod quality;
 mod rate;
 mod review;
+mod rollout;
+mod surge;
 mod undo;
+mod veto;
+mod world;
 
+pub use coverage::LEAST_COVERAGE;
 pub use review::{Approved, Candidate, Refused};
-pub use undo::{Undo, undo_decrease, undo_increase};
+pub use surge::OpenStep;
+pub use undo::{Undo, undo_decrease, undo_increase, undo_requested};
+pub use world::{Approval, Budget, Coverage, Headroom, OpenChange, Owner, Paused, Target, World};
 
 use crate::{
-    decide::{Direction, Facts, Inputs, Proposal},
+    decide::{Direction, Facts, Inputs, Limits, Proposal},
     policy::{Replicas, ReplicasAction},
-    signal::Finite,
     time::Timestamp,
 };
 use review::{Finding, Review};
@@ -157,158 +178,6 @@ pub struct CheckResult {
     pub message: String,
 }
 
-/// Somebody else who sets the number of replicas.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// An HPA of this name.
-    HorizontalPodAutoscaler(String),
-    /// A KEDA `ScaledObject` of this name.
-    ScaledObject(String),
-    /// An older policy's action on the same field.
-    Policy {
-        /// The policy's namespace.
-        namespace: String,
-        /// The policy's name.
-        name: String,
-        /// The action's name.
-        action: String,
-    },
-    /// A field manager that wrote the field while we held it (law 8).
-    FieldManager {
-        /// The manager as `managedFields` names it.
-        manager: String,
-        /// How it wrote: `Apply` or `Update`.
-        operation: String,
-    },
-}
-
-/// A Change that is still open for the field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OpenChange {
-    /// There is none.
-    None,
-    /// One of this action.
-    Ours {
-        /// Its name.
-        name: String,
-        /// Which way it goes.
-        direction: Direction,
-        /// To which number.
-        to: Replicas,
-        /// Whether it was written and is being verified: only then it can be superseded.
-        superseding_allowed: bool,
-    },
-    /// One of another policy or another action.
-    Others {
-        /// Its name.
-        name: String,
-        /// Whose it is.
-        policy: String,
-    },
-}
-
-/// The target, as far as it decides whether it may be changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// It is there and has a scale.
-    Present {
-        /// Why it counts as paused, if it does.
-        paused: Option<String>,
-    },
-    /// It does not exist.
-    Missing,
-    /// It has no scale; the text says of which kind it is.
-    NoScale(String),
-    /// The installation does not allow its kind; the text says which.
-    NotAllowed(String),
-}
-
-/// What is known of the world around the target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct World {
-    /// The target.
-    pub target: Target,
-    /// Who else sets the field.
-    pub owners: Vec<Owner>,
-    /// The Change that is open for the field, if any.
-    pub open: OpenChange,
-    /// Why no change of a direction may be made now: the installation is frozen, or the direction paused.
-    pub paused: Paused,
-    /// How far the ranges that a decrease rests on are filled.
-    pub coverage: Coverage,
-    /// How many replicas there is room for.
-    pub headroom: Vec<Headroom>,
-    /// What all policies together may still take away.
-    pub budget: Budget,
-    /// Whether somebody approved.
-    pub approval: Approval,
-}
-
-/// Why no change of a direction may be made now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Paused {
-    /// The installation is frozen, for this reason. Only undoing goes on.
-    pub frozen: Option<String>,
-    /// Increases are paused, for this reason.
-    pub up: Option<String>,
-    /// Decreases are paused, for this reason.
-    pub down: Option<String>,
-}
-
-/// How far the longest range that a decrease rests on is filled with samples.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum Coverage {
-    /// Nothing looks back, or it was not asked because nothing is to be taken away.
-    #[default]
-    NotNeeded,
-    /// A fraction from 0 to 1, of the query whose range is filled least.
-    Filled {
-        /// The query.
-        query: String,
-        /// The fraction.
-        fraction: Finite,
-    },
-    /// It is not known, for this reason.
-    Unknown(String),
-}
-
-/// Room for replicas, as one holder of a limit sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Headroom {
-    /// Who limits, such as `ResourceQuota team` or `node allocatable`.
-    pub by: String,
-    /// The most, or on the way down the fewest, replicas there may be; `Err`: it is not known.
-    pub limit: Result<Replicas, String>,
-    /// The calculation in one line.
-    pub arithmetic: String,
-}
-
-/// What all policies of the installation together may still take away in this minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Budget {
-    /// The most replicas that may be taken away in a minute; `None`: no limit.
-    pub per_minute: Option<u32>,
-    /// How many were taken away in the last minute.
-    pub taken: u32,
-}
-
-/// Whether somebody approved.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Approval {
-    /// The action asks for none.
-    #[default]
-    NotNeeded,
-    /// Nobody did yet; the text names the Change that waits, if there is one.
-    Awaited(Option<String>),
-    /// This number was approved, by whom the text says.
-    Granted {
-        /// The number of replicas.
-        to: Replicas,
-        /// Who approved.
-        by: String,
-    },
-}
-
 /// What the API server said to a dry run of the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DryRun {
@@ -333,29 +202,58 @@ pub fn shape(
 ) -> Result<Candidate, Refused> {
     let (from, direction) = (proposal.from, proposal.direction);
     let history = &facts.history;
+    let limits = match direction {
+        Direction::Up => Limits::of(action, now),
+        Direction::Down => Limits::downwards(action, inputs, history, now),
+    };
     let mut review = Review::of(proposal);
     if let Some(why) = review.target(ownership::target(&world.target)) {
         return review.skip_rest(&why);
     }
     review.note(Check::Ownership, ownership::owners(&world.owners));
+    review.note(Check::Pause, pause::pause(direction, &world.paused));
     review.note(Check::DataQuality, quality::data(direction, action, inputs));
-    if let Some(bound) = bounds::nearer(from, direction, action.bounds) {
+    review.note(Check::Coverage, coverage::coverage(direction, &world.coverage));
+    review.note(Check::Rollout, rollout::rollout(direction, facts));
+    review.note(Check::Veto, veto::veto(direction, action, inputs));
+    if let Some(bound) = bounds::nearer(from, direction, limits.bounds) {
         let why = format!("{from} replicas are out of bounds: to {bound} at once, and no further");
-        for check in [Check::Ineffective, Check::Cooldown, Check::Rate] {
-            review.note(check, Finding::Skip(why.clone()));
-        }
+        review.note(Check::Ineffective, Finding::Skip(why.clone()));
+        let spike = cooldown::spike(direction, history, now);
+        review.note(Check::Cooldown, spike.unwrap_or_else(|| Finding::Skip(why.clone())));
+        review.note(Check::Rate, Finding::Skip(why));
         review.limit(bound);
+    } else if from.get() == 0 && action.zero.is_some() {
+        // That an earlier increase did not help says nothing while nobody serves, and each moment of
+        // waiting is one without service.
+        for check in [Check::Ineffective, Check::Cooldown] {
+            review.note(check, Finding::Skip("to leave zero waits for nothing".to_owned()));
+        }
+        review.of_number(Check::Rate, |to| rate::rate(from, to, direction, action, history, now));
     } else {
         review.note(
             Check::Ineffective,
             latch::latch(direction, action, inputs, history, now),
         );
         review.note(Check::Cooldown, cooldown::cooldown(direction, action, history, now));
-        let finding = rate::rate(from, review.to(), direction, action, history, now);
-        review.note(Check::Rate, finding);
+        review.of_number(Check::Rate, |to| rate::rate(from, to, direction, action, history, now));
     }
-    review.how_far(bounds::bounds(from, review.to(), direction, action.bounds));
-    let open = open::supersede(direction, review.to(), &world.open);
-    review.open(open);
+    review.of_number(Check::Headroom, |to| {
+        headroom::headroom(from, to, direction, &world.headroom)
+    });
+    review.of_number(Check::Budget, |to| budget::budget(from, to, direction, &world.budget));
+    let room = room(from, direction, world);
+    review.of_number(Check::Bounds, |to| bounds::bounds(from, to, direction, &limits, room));
+    review.open(|to| open::supersede(from, direction, to, &world.open));
+    review.of_number(Check::Approval, |to| approval::approval(&world.approval, to));
     review.shaped()
+}
+
+/// How far headroom and budget let a change go.
+fn room(from: Replicas, direction: Direction, world: &World) -> Option<Replicas> {
+    let headroom = headroom::narrowest(direction, &world.headroom).map(|(replicas, _)| replicas);
+    match direction {
+        Direction::Up => headroom,
+        Direction::Down => headroom.max(budget::fewest(from, &world.budget)),
+    }
 }

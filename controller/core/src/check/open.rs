@@ -6,20 +6,31 @@ use crate::{decide::Direction, policy::Replicas};
 /// The finding, and the Change that is superseded.
 ///
 /// A larger increase supersedes an increase that is being verified, or a surge would have to wait for
-/// a verification. Everything else waits.
-pub(super) fn supersede(direction: Direction, to: Replicas, open: &OpenChange) -> (Finding, Option<String>) {
+/// a verification. An increase from zero supersedes the decrease to zero that is being verified: what
+/// has to be done waits meanwhile, and nothing is left that could be measured. Everything else waits.
+pub(super) fn supersede(
+    from: Replicas,
+    direction: Direction,
+    to: Replicas,
+    open: &OpenChange,
+) -> (Finding, Option<String>) {
     match open {
         OpenChange::None => (Finding::Pass("no Change is open".to_owned()), None),
         OpenChange::Others { name, policy } => (others(name, policy), None),
         OpenChange::Ours {
             name,
-            direction: Direction::Up,
+            direction: way,
             to: open,
             superseding_allowed: true,
-        } if direction == Direction::Up && to > *open => (
-            Finding::Pass(format!("supersedes Change {name}, which went to {open}")),
-            Some(name.clone()),
-        ),
+        } if direction == Direction::Up
+            && to > *open
+            && (*way == Direction::Up || (from == *open && open.get() == 0)) =>
+        {
+            (
+                Finding::Pass(format!("supersedes Change {name}, which went to {open}")),
+                Some(name.clone()),
+            )
+        }
         OpenChange::Ours {
             name,
             direction: way,

@@ -20,6 +20,8 @@ pub struct Approved(Reviewed);
 pub struct Refused {
     /// What was proposed.
     pub proposal: Box<Proposal>,
+    /// The number that would have been written, as far as the checks shaped it.
+    pub to: Replicas,
     /// Every check's verdict, at least one of them [`Verdict::Refused`].
     pub checks: Vec<CheckResult>,
 }
@@ -145,16 +147,16 @@ impl Review {
         });
     }
 
-    /// The number as shaped so far.
-    pub(super) fn to(&self) -> Replicas {
-        self.0.to
-    }
-
-    fn refused(&self, check: Check) -> bool {
-        self.0
-            .checks
-            .iter()
-            .any(|result| result.check == check && result.verdict == Verdict::Refused)
+    /// The check that left no number for those after it.
+    fn nothing_left(&self) -> Option<Check> {
+        let refused = |result: &&CheckResult| {
+            result.verdict == Verdict::Refused
+                && matches!(
+                    result.check,
+                    Check::Rate | Check::Headroom | Check::Budget | Check::Bounds
+                )
+        };
+        self.0.checks.iter().find(refused).map(|result| result.check)
     }
 
     /// Notes the target. `Some`: there is nothing to change, so no other check makes sense.
@@ -172,24 +174,22 @@ impl Review {
         };
     }
 
-    /// Notes the bounds, if the rate left something to bound.
-    pub(super) fn how_far(&mut self, finding: Finding) {
-        let finding = if self.refused(Check::Rate) {
-            Finding::Skip("the rate leaves nothing to bound".to_owned())
-        } else {
-            finding
+    /// Notes a check of the number, unless an earlier one left no number.
+    pub(super) fn of_number(&mut self, check: Check, finding: impl FnOnce(Replicas) -> Finding) {
+        let finding = match self.nothing_left() {
+            Some(before) => Finding::Skip(format!("{before} leaves nothing to judge")),
+            None => finding(self.0.to),
         };
-        self.note(Check::Bounds, finding);
+        self.note(check, finding);
     }
 
     /// Notes the open Change, if there is still a number to compare it with.
-    pub(super) fn open(&mut self, (finding, supersedes): (Finding, Option<String>)) {
-        if self.refused(Check::Rate) || self.refused(Check::Bounds) {
-            self.note(
-                Check::OpenChange,
-                Finding::Skip("nothing is left to open a Change for".to_owned()),
-            );
+    pub(super) fn open(&mut self, open: impl FnOnce(Replicas) -> (Finding, Option<String>)) {
+        if let Some(before) = self.nothing_left() {
+            let why = format!("{before} leaves nothing to open a Change for");
+            self.note(Check::OpenChange, Finding::Skip(why));
         } else {
+            let (finding, supersedes) = open(self.0.to);
             self.note(Check::OpenChange, finding);
             self.0.supersedes = supersedes;
         }
@@ -197,10 +197,13 @@ impl Review {
 
     /// The verdict on everything up to here.
     fn finish(self) -> Result<Reviewed, Refused> {
-        let Reviewed { proposal, checks, .. } = &self.0;
+        let Reviewed {
+            proposal, checks, to, ..
+        } = &self.0;
         if checks.iter().any(|result| result.verdict == Verdict::Refused) {
             return Err(Refused {
                 proposal: Box::new(proposal.clone()),
+                to: *to,
                 checks: checks.clone(),
             });
         }

@@ -28,7 +28,7 @@ pub const MAX_OPERATIONS: usize = 128;
 /// Why a text is no formula, or why it has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormulaError {
-    /// It is longer than [`MAX_LENGTH`], or nested too deeply.
+    /// It is too long, or nested too deeply.
     #[error(
         "is too long or nested too deeply: at most {MAX_LENGTH} bytes, {MAX_DEPTH} brackets within each other and {MAX_OPERATIONS} operators and brackets in all; make it simpler"
     )]

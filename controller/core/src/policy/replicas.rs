@@ -1,8 +1,8 @@
 //! The replicas action: within what it may move, and by which law.
 
-use super::{Comparison, Formula, Schedule, Verification};
+use super::{Comparator, Comparison, Formula, Schedule, Signal, Verification};
 use crate::{signal::Finite, time::Span};
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// A number of replicas, at most [`Replicas::MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -293,6 +293,28 @@ pub struct Behavior {
     pub stabilization: Span,
     /// No proposal in this direction for so long after a change in this direction.
     pub cooldown: Span,
+}
+
+impl ReplicasAction {
+    /// How a change to `to` is judged. Whether nothing is to be done can't be seen on a workload that does
+    /// nothing, so a change to zero is judged by the signal that led to it: it must stay at or below its
+    /// activation.
+    pub fn verification_to(&self, to: Replicas, signals: &BTreeMap<String, Signal>) -> Option<Verification> {
+        let verification = self.verification.clone()?;
+        let Some(zero) = self.zero.as_ref().filter(|_| to.get() == 0) else {
+            return Some(verification);
+        };
+        let signal = signals.get(&zero.signal)?;
+        Some(Verification {
+            condition: Comparison {
+                left: signal.query.clone(),
+                comparator: Comparator::LessOrEqual,
+                right: zero.activation,
+            },
+            max_age: signal.max_age,
+            ..verification
+        })
+    }
 }
 
 /// Going to zero and back.

@@ -88,6 +88,10 @@ pub enum Abort {
     TargetWithdrawn,
     /// A larger increase takes over.
     LargerIncrease,
+    /// Somebody asked for it.
+    Requested,
+    /// The installation was frozen before the target was written.
+    Frozen,
 }
 
 /// What a verification said, without its numbers.
@@ -103,6 +107,8 @@ pub enum Verdict {
     Overtaken,
     /// There was no answer that could be trusted.
     Inconclusive,
+    /// Nobody waited for it: somebody asked for the roll-back.
+    Requested,
 }
 
 /// What is persisted of a transaction. `V` is the field's value.

@@ -4,12 +4,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test says no by panicking.
 
+mod breaker;
 mod build;
 mod check;
 mod decide;
 mod evaluate;
+mod fleet;
 mod formula;
 mod laws;
+mod options;
 mod template;
 mod undo;
 mod verify;

@@ -3,11 +3,12 @@ use crate::{
         Observed, at, average, facts, finite, n, number, quiet, ratio, step, unusable, verification, with_events, world,
     },
     check::said,
+    options::{headroom, schedule, to_zero, veto, with_history},
 };
 use flyball_core::{
     check::{
-        Candidate, Check, DryRun, OpenChange, Owner, Refused, Target, Undo, Verdict, World, undo_decrease,
-        undo_increase,
+        Approval, Budget, Candidate, Check, Coverage, DryRun, OpenChange, Owner, Paused, Refused, Target, Undo,
+        Verdict, World, undo_decrease, undo_increase,
     },
     decide::{Direction, Facts, Latch},
     policy::{Amount, Demand, ReplicasAction, SelectPolicy, Verification},
@@ -112,6 +113,144 @@ fn an_increase_is_undone_without_waiting() {
     case.goes(4, Check::Cooldown, Verdict::Skipped, &[]);
     case.goes(4, Check::Rate, Verdict::Skipped, &[]);
     case.goes(4, Check::Ineffective, Verdict::Passed, &["requests was 100 and is 100"]);
+}
+
+#[test]
+fn what_is_for_going_forward_does_not_keep_an_undoing_back() {
+    let mut case = case();
+    case.world.paused = Paused {
+        frozen: Some("by hand".to_owned()),
+        up: Some("by hand".to_owned()),
+        down: Some("by hand".to_owned()),
+    };
+    case.world.budget = Budget {
+        per_minute: Some(0),
+        taken: 9,
+    };
+    case.world.approval = Approval::Awaited(None);
+    case.action.inhibit = vec![veto("database")];
+    for (check, part) in [
+        (Check::Pause, "goes on while everything else is frozen or paused"),
+        (Check::Budget, "not counted against the budget"),
+        (Check::Approval, "waits for no approval"),
+    ] {
+        case.goes(4, check, Verdict::Skipped, &[part]);
+    }
+    let back = undo_decrease(&case.action, undo(4, 8), &facts(4), &case.world).unwrap();
+    for check in [Check::Pause, Check::Budget, Check::Approval] {
+        said(back.checks(), check, Verdict::Skipped, &["waits for nothing"]);
+    }
+}
+
+#[test]
+fn what_keeps_decreases_back_keeps_an_undoing_of_an_increase_back() {
+    let mut covered = case();
+    covered.world.coverage = Coverage::Filled {
+        query: "sum(rate(http_requests_total[5m]))".to_owned(),
+        fraction: finite(0.5),
+    };
+    covered.refused(Check::Coverage, &["filled to 50 %"]);
+    let mut rolling = case();
+    rolling.facts.rollout = Some("3 of 8 updated".to_owned());
+    rolling.refused(Check::Rollout, &["3 of 8 updated"]);
+    let mut vetoed = case();
+    vetoed.action.hold_down_while = vec![veto("upstream")];
+    vetoed.observed = observed().veto("upstream", number(3600, 0.95));
+    vetoed.refused(Check::Veto, &["holdDownWhile upstream holds"]);
+    let mut spiking = case();
+    spiking.facts.history.spike_until = Some(at(3601));
+    spiking.refused(Check::Cooldown, &["a spike lasts for another 1s"]);
+    // None of which matters to giving back.
+    for case in [covered, rolling, vetoed, spiking] {
+        let facts = Facts {
+            current: n(4),
+            ..case.facts
+        };
+        let back = undo_decrease(&case.action, undo(4, 8), &facts, &case.world).unwrap();
+        for check in [
+            Check::Coverage,
+            Check::Rollout,
+            Check::Veto,
+            Check::Cooldown,
+            Check::Headroom,
+        ] {
+            said(back.checks(), check, Verdict::Skipped, &["waits for nothing"]);
+        }
+    }
+}
+
+#[test]
+fn an_undoing_leaves_what_a_disruption_budget_needs() {
+    let needs = |fewest: i64| Case {
+        world: World {
+            headroom: vec![headroom("PodDisruptionBudget web", Some(fewest))],
+            ..world()
+        },
+        ..case()
+    };
+    needs(4).goes(4, Check::Headroom, Verdict::Passed, &[]);
+    needs(6).goes(6, Check::Headroom, Verdict::Clamped, &["PodDisruptionBudget web"]);
+    needs(6).goes(6, Check::Bounds, Verdict::Passed, &[]);
+    needs(8).refused(Check::Headroom, &["needs 8"]);
+    // Nor does max force it: 25 are left from before max was lowered to 20.
+    let left = Case {
+        undo: undo(25, 4),
+        facts: facts(25),
+        ..needs(22)
+    };
+    left.goes(22, Check::Bounds, Verdict::Passed, &["22 on the way to 20"]);
+}
+
+#[test]
+fn an_undoing_ends_at_the_floor_of_a_schedule() {
+    let mut case = case();
+    case.action.schedules = vec![schedule("office", 3000, 4000, 6)];
+    case.goes(
+        6,
+        Check::Bounds,
+        Verdict::Clamped,
+        &["4 asked for, 6 allowed", "6 by schedule office"],
+    );
+    case.action.schedules = vec![schedule("office", 3000, 4000, 8)];
+    case.refused(Check::Bounds, &["8 by schedule office"]);
+    case.action.schedules = vec![schedule("office", 3000, 3600, 8)];
+    case.goes(4, Check::Bounds, Verdict::Passed, &[]);
+}
+
+#[test]
+fn an_undoing_leaves_the_last_replica_until_there_is_nothing_to_do() {
+    let back_to_zero = |jobs: f64, since: i64| Case {
+        undo: undo(3, 0),
+        action: ReplicasAction {
+            verification: Some(verification()),
+            ..to_zero()
+        },
+        observed: observed()
+            .signal("jobs", number(3600, jobs))
+            .signal("load", number(3600, 0.0)),
+        facts: with_history(facts(3), |history| history.idle_since = Some(at(since))),
+        ..case()
+    };
+    back_to_zero(0.0, 3300).goes(0, Check::Bounds, Verdict::Passed, &[]);
+    back_to_zero(0.0, 3301).goes(1, Check::Bounds, Verdict::Clamped, &["1, the last replica"]);
+    back_to_zero(2.0, 0).goes(1, Check::Bounds, Verdict::Clamped, &[]);
+}
+
+#[test]
+fn an_increase_is_held_if_what_the_metrics_ask_for_is_not_known() {
+    let mut case = Case {
+        action: ReplicasAction {
+            verification: Some(verification()),
+            ..ratio(average(100.0))
+        },
+        ..case()
+    };
+    // The number is fresh, but asks for nothing.
+    case.observed = observed().signal("load", number(3600, -1.0));
+    case.refused(
+        Check::Bounds,
+        &["what the metrics ask for is not known", "the 8 are held"],
+    );
 }
 
 #[test]

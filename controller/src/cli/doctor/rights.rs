@@ -231,6 +231,33 @@ pub fn of_the_controller(
     rights.0
 }
 
+/// What the controller looks at where it may. Without it a decision rests on less, and says so.
+pub fn of_the_controllers_view(scope: Option<&str>, kinds: &[ScaleKind]) -> Vec<Right> {
+    let (place, cluster, mut rights) = (&Place::of(scope), &Place::Cluster, Rights::default());
+    let uncounted = "pods are not counted, and metrics for each pod say nothing";
+    rights.add(&["list", "watch"], ("", "pods"), place, uncounted);
+    rights.add(&["list", "watch"], ("apps", "replicasets"), place, uncounted);
+    let metrics = ("metrics.k8s.io", "pods");
+    rights.add(&["list"], metrics, place, "what pods use is not known");
+    let template = "the next pod is judged by the template, without what admission fills in";
+    rights.add(&["get"], ("", "pods"), place, template);
+    for kind in kinds {
+        let (group, plural) = of_kind(kind);
+        let unknown = "what the next pod asks for is not known where there is none yet";
+        rights.add(&["get"], (&group, &plural), place, unknown);
+    }
+    let quota = "increases look at no quota";
+    rights.add(&["list"], ("", "resourcequotas"), place, quota);
+    rights.add(&["list"], ("", "limitranges"), place, quota);
+    let budgets = ("policy", "poddisruptionbudgets");
+    rights.add(&["list"], budgets, place, "decreases look at no disruption budget");
+    if scope.is_none() {
+        let nodes = "increases look for no room on nodes";
+        rights.add(&["list", "watch"], ("", "nodes"), cluster, nodes);
+    }
+    rights.0
+}
+
 /// Group and resource of a kind, as kinds are usually named.
 pub(in crate::cli) fn of_kind(kind: &ScaleKind) -> (String, String) {
     let group = kind.api_version.rsplit_once('/').map_or("", |(group, _)| group);

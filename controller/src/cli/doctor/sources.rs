@@ -8,7 +8,7 @@ use crate::{
     },
     observe::{
         credentials::{self, Secrets},
-        source::{Source, SourceError},
+        source::{Source, SourceError, TokenError},
     },
     validate,
 };
@@ -46,11 +46,10 @@ pub struct Found {
 
 /// Judges one source. `asked` says what came of asking it from here.
 pub fn judge(source: &MetricSource, keys: &Keys, namespace: &str, asked: &Asked) -> Vec<Finding> {
-    let name = source.name_any();
     let mut findings = form(source);
     findings.extend(
         keys.iter()
-            .filter_map(|(key, content)| secret(&name, key, content, namespace)),
+            .filter_map(|(key, content)| secret(source, key, content, namespace)),
     );
     let (view, here) = (controllers_view(source), from_here(source, asked, namespace));
     // One trouble that both have is told once.
@@ -82,16 +81,51 @@ fn form(source: &MetricSource) -> Vec<Finding> {
             "write an https URL, and spec.tls.ca where its authority is your own",
         ));
     }
+    if token_url(source).is_some_and(|url| url.starts_with("http://")) {
+        let said = "spec.auth.oauth2.tokenUrl is http, so the client's secret is sent in clear";
+        findings.push(Finding::new(
+            Mark::Warn,
+            &name,
+            said,
+            "write an https URL, and spec.auth.oauth2.tls.ca where its authority is your own",
+        ));
+    }
     findings
 }
 
+fn token_url(source: &MetricSource) -> Option<&str> {
+    let oauth2 = source.spec.auth.as_ref()?.oauth2.as_ref()?;
+    Some(&oauth2.token_url)
+}
+
+/// Whether a Secret of `kubernetes.io/tls` has the key for a certificate and key that the source names.
+fn of_a_pair(source: &MetricSource, key: &SecretKey) -> bool {
+    let oauth2 = source.spec.auth.as_ref().and_then(|auth| auth.oauth2.as_ref());
+    let tls = source
+        .spec
+        .tls
+        .iter()
+        .chain(oauth2.and_then(|oauth2| oauth2.tls.as_ref()));
+    let mut pairs = tls.filter_map(|tls| tls.key_pair.as_ref());
+    pairs.any(|pair| {
+        (&pair.certificate == key || &pair.key == key)
+            && (pair.certificate.key.as_str(), pair.key.key.as_str()) == ("tls.crt", "tls.key")
+    })
+}
+
 fn secret(
-    source: &str,
+    source: &MetricSource,
     key: &SecretKey,
     content: &Result<Option<Vec<u8>>, ReadError>,
     namespace: &str,
 ) -> Option<Finding> {
-    let subject = format!("{source}: Secret {}", key.name);
+    let subject = format!("{}: Secret {}", source.name_any(), key.name);
+    let what = if of_a_pair(source, key) {
+        format!("tls {} -n {namespace} --cert FILE --key FILE", quoted(&key.name))
+    } else {
+        let file = quoted(&format!("{}=FILE", key.key));
+        format!("generic {} -n {namespace} --from-file {file}", quoted(&key.name))
+    };
     match content {
         Ok(Some(_)) => None,
         Ok(None) => Some(Finding::new(
@@ -101,11 +135,7 @@ fn secret(
                 "there is no key {} in Secret {} of namespace {namespace}",
                 key.key, key.name
             ),
-            format!(
-                "create it: kubectl create secret generic {} -n {namespace} --from-file {}",
-                quoted(&key.name),
-                quoted(&format!("{}=FILE", key.key))
-            ),
+            format!("create it: kubectl create secret {what}"),
         )),
         Err(error) => Some(Finding::unread(subject, error)),
     }
@@ -163,10 +193,10 @@ fn from_here(source: &MetricSource, asked: &Asked, namespace: &str) -> Finding {
             "was not asked from here, for want of its Secrets",
             inside,
         ),
-        Asked::Fails(error @ (SourceError::Connect { .. } | SourceError::TimedOut(_)))
-            if is_inside(&source.spec.url) || controller_reaches(source) =>
+        Asked::Fails(error)
+            if unreached(source, error).is_some_and(is_inside) || unreached_by_us_alone(source, error) =>
         {
-            let why = if is_inside(&source.spec.url) {
+            let why = if unreached(source, error).is_some_and(is_inside) {
                 "its address is one within the cluster"
             } else {
                 "only the controller reaches it"
@@ -180,6 +210,19 @@ fn from_here(source: &MetricSource, asked: &Asked, namespace: &str) -> Finding {
         }
         Asked::Fails(error) => Finding::message(Mark::Fail, name, &format!("asked from here: {error}")),
     }
+}
+
+/// The URL of which no answer came, the source's or its token endpoint's, where that is what is wrong.
+fn unreached<'a>(source: &'a MetricSource, error: &SourceError) -> Option<&'a str> {
+    match error {
+        SourceError::Connect { .. } | SourceError::TimedOut(_) => Some(&source.spec.url),
+        SourceError::Token(TokenError::Connect { .. } | TokenError::TimedOut { .. }) => token_url(source),
+        _ => None,
+    }
+}
+
+fn unreached_by_us_alone(source: &MetricSource, error: &SourceError) -> bool {
+    unreached(source, error).is_some() && controller_reaches(source)
 }
 
 /// The error without its way out, which is another one here.

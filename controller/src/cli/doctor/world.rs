@@ -7,6 +7,8 @@ use crate::{
     observe::{
         cluster::{Cluster, KindError, ScaleKind, Targets},
         freeze::{Freeze, State},
+        nodes::Nodes,
+        pods::Pods,
     },
 };
 use flyball_crds::{Change, FeedbackPolicy, TargetRef};
@@ -113,6 +115,8 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         autoscalers: store(autoscalers),
         scaled_objects: scaled.map(|(resource, objects)| dynamic_store(resource, objects)),
         secrets: store(Vec::new()),
+        pods: Pods::none(),
+        nodes: Nodes::none(),
         // The report says apart whether the installation is frozen.
         freeze: Freeze::known(State::Unknown),
         targets: Arc::new(allowed.into_iter().map(with_objects).collect()),

@@ -201,7 +201,9 @@ pub fn phase_of(change: &Change) -> Option<Phase> {
 /// The colour of a phase.
 pub fn tone_of_phase(phase: Phase) -> Tone {
     match phase {
-        Phase::Applying | Phase::Verifying | Phase::RollingBack | Phase::Recommended => Tone::Busy,
+        Phase::Applying | Phase::Verifying | Phase::RollingBack | Phase::Recommended | Phase::AwaitingApproval => {
+            Tone::Busy
+        }
         Phase::Committed => Tone::Good,
         Phase::RolledBack | Phase::Refused | Phase::Ineffective | Phase::Inconclusive => Tone::Bad,
         Phase::Superseded => Tone::Dim,

@@ -1,7 +1,6 @@
 //! Which server a source is.
 
 use super::{ERROR_BYTES, Source};
-use reqwest::header::ACCEPT;
 use serde::Deserialize;
 
 /// How much of a server's version is passed on, in characters.
@@ -26,13 +25,7 @@ impl Source {
         let mut url = self.url.clone();
         let path = url.path().strip_suffix("/query")?.to_owned();
         url.set_path(&format!("{path}/status/buildinfo"));
-        let mut response = self
-            .client
-            .get(url)
-            .header(ACCEPT, "application/json")
-            .send()
-            .await
-            .ok()?;
+        let mut response = self.send(|| self.client.get(url.clone())).await.ok()?;
         self.accept(&mut response).await.ok()?;
         let body = self.body(&mut response, ERROR_BYTES).await.ok()??;
         let Envelope {

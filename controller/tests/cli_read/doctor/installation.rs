@@ -272,10 +272,36 @@ fn the_lease_is_asked_for_by_its_name() {
 }
 
 #[test]
+fn what_the_controller_looks_at_is_asked_for_where_it_looks() {
+    let listed = |scope| -> Vec<String> {
+        let view = rights::of_the_controllers_view(scope, &kinds()).into_iter();
+        view.map(|right| format!("{} {}/{}", right.verb, right.group, right.resource))
+            .collect()
+    };
+    let within = [
+        "list /pods",
+        "watch /pods",
+        "list apps/replicasets",
+        "watch apps/replicasets",
+        "list metrics.k8s.io/pods",
+        "get /pods",
+        "get apps/deployments",
+        "list /resourcequotas",
+        "list /limitranges",
+        "list policy/poddisruptionbudgets",
+    ];
+    assert_eq!(listed(Some("shop")), within, "nodes are not of a namespace");
+    assert_eq!(listed(None), [&within[..], &["list /nodes", "watch /nodes"]].concat());
+}
+
+#[test]
 fn no_right_is_asked_for_on_any_scale() {
     let all = [
         rights::of_the_controller("a", Some("b"), &kinds(), true, "flyball"),
         rights::of_the_report(Some("b"), "a", &kinds(), "flyball"),
+        rights::of_the_controller("a", Some("b"), &kinds(), true),
+        rights::of_the_report(Some("b"), "a", &kinds()),
+        rights::of_the_controllers_view(Some("b"), &kinds()),
     ]
     .concat();
     assert!(

@@ -119,6 +119,8 @@ fn a_target_is_judged(#[case] target: Target, #[case] more: Value, #[case] mark:
             target,
             snapshot,
             resource: None,
+            pods: None,
+            rollout: None,
         },
         None,
     );

@@ -120,15 +120,16 @@ func (p *probe) metricsAvailable() error {
 }
 
 // MetricsDown takes the metrics APIs out of the running bed. They go first: while
-// one is registered and does not answer, no namespace can be deleted.
+// one is registered and does not answer, no namespace can be deleted. It is no
+// error if there is none, or no bed.
 func MetricsDown(dir layout.Dir) error {
 	unlock, err := dir.Lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	bed, err := running(dir)
-	if err != nil {
+	bed, err := Load(dir)
+	if err != nil || bed == nil {
 		return err
 	}
 	check, err := newProbe(dir, bed.Cluster)

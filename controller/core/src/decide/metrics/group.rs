@@ -66,10 +66,9 @@ impl<'a> Groups<'a> {
         groups
     }
 
-    /// All that are not ignored.
-    pub(super) fn all(&self) -> impl Iterator<Item = &'a Pod> {
-        let others = self.warming.iter().chain(&self.unready).chain(&self.missing);
-        self.ready.iter().map(|(pod, _)| *pod).chain(others.copied())
+    /// Those that are not ready, and not ignored.
+    pub(super) fn others(&self) -> impl Iterator<Item = &'a Pod> {
+        self.warming.iter().chain(&self.unready).chain(&self.missing).copied()
     }
 }
 
@@ -88,7 +87,12 @@ fn is_starting(pod: &Pod, (at, window): (Timestamp, Span), now: Timestamp) -> bo
 
 impl fmt::Display for Groups<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "of {} pods {} count", self.all().count(), self.ready.len())?;
+        write!(
+            f,
+            "of {} pods {} count",
+            self.ready.len() + self.others().count(),
+            self.ready.len()
+        )?;
         for (pods, what) in [
             (self.missing.len(), "measure nothing"),
             (self.unready.len(), "are starting"),

@@ -1,10 +1,10 @@
 //! A number for each pod: HPA's Pods, Resource and `ContainerResource` metrics.
 //!
-//! What is cut off, and where, is HPA's: a utilisation is a whole percentage and a mean counts in
-//! thousandths before either is compared with its target. Both only ever make a number smaller, by less
-//! than one part in what they are cut to; without them the two would disagree at every bound of a
-//! tolerance. The one place where that would take replicas away is a mean against a target below
-//! [`CUT_FROM`], which a quantity of HPA could hardly state: it is compared as it is.
+//! What is cut off, and where, is HPA's: a utilisation is a whole percentage, and a mean counts in
+//! thousandths, before it is compared with its target. Exact ones would disagree with HPA at every bound
+//! of a tolerance, for less than a percent of the request or a thousandth of what is measured. Only
+//! against a very small target is a thousandth much, and could take replicas away for nothing: below
+//! [`CUT_FROM`] the mean of a signal is compared as it is. Usage is never finer than a thousandth.
 
 use super::{
     Ask, Present,
@@ -57,10 +57,12 @@ pub(super) fn ask(
     };
     if let PodTarget::Utilization { of, .. } = target {
         // Every pod that may come to count must say what it requests.
-        for pod in groups.all() {
+        for pod in groups.others() {
             pod.request(of).map_err(|error| error.to_string())?;
         }
-        tally.request = requests(groups.ready.iter().map(|(pod, _)| *pod), of);
+        for (pod, _) in &groups.ready {
+            tally.request += i128::from(pod.request(of).map_err(|error| error.to_string())?);
+        }
     }
     let first = tally.ratio(&mut lines)?;
     let reason = tally.reason(first);

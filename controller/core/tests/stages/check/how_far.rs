@@ -82,6 +82,81 @@ fn a_period_has_its_rate(
     }
 }
 
+const FOUR: (Amount, u64) = (Amount::Pods(4), 15);
+const DOUBLE: (Amount, u64) = (Amount::Percent(100), 15);
+
+/// What the HorizontalPodAutoscaler does by default, and near that: from so many replicas to 500 or to
+/// 2, with (seconds ago, from, to) behind us.
+#[rstest]
+// By default 4 pods or 100 % in 15 s, whichever is more.
+#[case(&[FOUR, DOUBLE], SelectPolicy::Max, &[], 2, 500, Some(6))]
+#[case(&[FOUR, DOUBLE], SelectPolicy::Max, &[], 4, 500, Some(8))]
+#[case(&[FOUR, DOUBLE], SelectPolicy::Max, &[], 10, 500, Some(20))]
+#[case(&[FOUR, DOUBLE], SelectPolicy::Max, &[(14, 2, 6)], 6, 500, None)]
+#[case(&[FOUR, DOUBLE], SelectPolicy::Max, &[(15, 2, 6)], 6, 500, Some(12))]
+#[case(&[FOUR, DOUBLE], SelectPolicy::Max, &[(10, 2, 4)], 4, 500, Some(6))]
+#[case(&[FOUR, DOUBLE], SelectPolicy::Max, &[(14, 2, 6), (5, 6, 12)], 12, 500, None)]
+// What went the other way within the period counts too.
+#[case(&[FOUR, DOUBLE], SelectPolicy::Max, &[(5, 8, 4)], 4, 500, Some(16))]
+#[case(&[FOUR, DOUBLE], SelectPolicy::Max, &[(10, 4, 8), (5, 8, 6)], 6, 500, Some(8))]
+// The smaller of the two.
+#[case(&[FOUR, DOUBLE], SelectPolicy::Min, &[], 2, 500, Some(4))]
+#[case(&[FOUR, DOUBLE], SelectPolicy::Min, &[], 10, 500, Some(14))]
+// Each limit has its own period.
+#[case(&[(Amount::Pods(4), 60), DOUBLE], SelectPolicy::Max, &[(30, 6, 10)], 10, 500, Some(20))]
+#[case(&[(Amount::Pods(4), 60), DOUBLE], SelectPolicy::Min, &[(30, 6, 10)], 10, 500, None)]
+#[case(&[(Amount::Pods(4), 60), DOUBLE], SelectPolicy::Min, &[(30, 8, 10)], 10, 500, Some(12))]
+// By default 100 % down in 15 s: to the smallest number, whatever was before.
+#[case(&[DOUBLE], SelectPolicy::Max, &[], 10, 2, Some(2))]
+#[case(&[DOUBLE], SelectPolicy::Max, &[(5, 14, 10)], 10, 2, Some(2))]
+#[case(&[DOUBLE], SelectPolicy::Max, &[(5, 4, 10)], 10, 2, Some(2))]
+// Down, Max is the larger change and so the smaller number.
+#[case(&[(Amount::Pods(2), 60), (Amount::Percent(50), 60)], SelectPolicy::Max, &[], 10, 2, Some(5))]
+#[case(&[(Amount::Pods(2), 60), (Amount::Percent(50), 60)], SelectPolicy::Min, &[], 10, 2, Some(8))]
+#[case(&[(Amount::Percent(50), 60)], SelectPolicy::Max, &[(30, 12, 10)], 10, 2, Some(6))]
+#[case(&[(Amount::Percent(50), 60)], SelectPolicy::Max, &[(30, 12, 8), (10, 8, 10)], 10, 2, Some(6))]
+// In decimals, where HPA's floats come to 111 and 29.
+#[case(&[(Amount::Percent(10), 60)], SelectPolicy::Max, &[], 100, 500, Some(110))]
+#[case(&[(Amount::Percent(12), 60)], SelectPolicy::Max, &[], 25, 500, Some(28))]
+#[case(&[(Amount::Percent(80), 60)], SelectPolicy::Max, &[], 10, 2, Some(2))]
+#[case(&[(Amount::Percent(7), 60)], SelectPolicy::Max, &[], 100, 500, Some(107))]
+fn the_rates_are_those_of_hpa(
+    #[case] limits: &[(Amount, u64)],
+    #[case] select: SelectPolicy,
+    #[case] events: &[(i64, i64, i64)],
+    #[case] from: i64,
+    #[case] to: i64,
+    #[case] expect: Option<i64>,
+) {
+    let mut case = case(from, to);
+    case.action.bounds.max = crate::build::n(1000);
+    let limits: Vec<_> = limits.iter().map(|(amount, period)| limit(*amount, *period)).collect();
+    (case.action.up.limits, case.action.down.limits) = (limits.clone(), limits);
+    (case.action.up.select, case.action.down.select) = (select, select);
+    let events: Vec<_> = events.iter().map(|(ago, from, to)| (3600 - ago, *from, *to)).collect();
+    case.facts = with_events(case.facts, &events);
+    match expect {
+        Some(expect) if expect == to => case.goes(to, Check::Rate, Verdict::Passed, &[]),
+        Some(expect) => case.goes(expect, Check::Rate, Verdict::Clamped, &[]),
+        None => {
+            case.refused(Check::Rate, &["used up"]);
+        }
+    }
+}
+
+/// HPA's floats come to 111, 29, 0 and 1.
+#[rstest]
+#[case(100, Amount::Percent(10), 200, 110)]
+#[case(25, Amount::Percent(12), 200, 28)]
+#[case(10, Amount::Percent(90), 0, 1)]
+#[case(10, Amount::Percent(80), 0, 2)]
+fn a_percentage_is_exact(#[case] from: i64, #[case] amount: Amount, #[case] to: i64, #[case] expect: i64) {
+    let mut case = case(from, to);
+    (case.action.bounds.min, case.action.bounds.max) = (crate::build::n(0), crate::build::n(200));
+    (case.action.up.limits, case.action.down.limits) = (vec![limit(amount, 60)], vec![limit(amount, 60)]);
+    case.goes(expect, Check::Rate, Verdict::Clamped, &[&format!("{expect} allowed")]);
+}
+
 #[test]
 fn a_select_policy_chooses_among_the_limits() {
     let limits = vec![limit(ONE, 60), limit(Amount::Pods(3), 60)];

@@ -1,5 +1,9 @@
+mod gates;
 mod how_far;
 mod latch;
+mod quality;
+mod room;
+mod surge;
 
 use crate::build::{
     Observed, at, average, facts, n, number, quiet, ratio, reading, step, unusable, verification, with_events, world,
@@ -287,6 +291,10 @@ fn ours(direction: Direction, to: i64, superseding_allowed: bool) -> OpenChange 
 #[case(5, 8, Direction::Down, 5, true, false)] // A decrease is verified.
 #[case(5, 4, Direction::Up, 5, true, false)] // A decrease waits.
 #[case(5, 4, Direction::Down, 5, true, false)]
+// What wakes does not wait for the verification of going to zero, once that was written.
+#[case(0, 2, Direction::Down, 0, true, true)]
+#[case(0, 2, Direction::Down, 0, false, false)]
+#[case(1, 2, Direction::Down, 1, true, false)]
 fn one_change_is_open_at_a_time(
     #[case] from: i64,
     #[case] to: i64,

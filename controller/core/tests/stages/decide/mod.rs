@@ -1,6 +1,11 @@
+mod fallback;
+mod floor;
 mod history;
-mod ratio;
+mod metrics;
+mod rollout;
+mod spike;
 mod step;
+mod zero;
 
 use crate::build::{Observed, at, facts, finite, firing, number, quiet, ratio, reading, rule, step, value};
 use flyball_core::{

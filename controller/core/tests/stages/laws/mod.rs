@@ -2,6 +2,8 @@
 //! calculate in integers.
 
 mod change;
+mod metrics;
+mod options;
 mod stabilise;
 mod text;
 mod time;

@@ -1,6 +1,6 @@
 //! Asks the API server for rights, and the controller's Deployment for what it may move.
 
-use super::{Answer, Place, Right, judge, of_the_controller, of_the_report};
+use super::{Answer, Place, Right, judge, of_the_controller, of_the_controllers_view, of_the_report};
 use crate::{
     cli::{
         doctor::finding::{Finding, Mark, Section},
@@ -128,7 +128,16 @@ async fn of_account(connection: &Connection, namespace: &str, installation: &Ins
             );
             let answers = theirs(connection, namespace, account, rights).await;
             let way_out = format!("give it to ServiceAccount {account} of namespace {namespace}, as the chart does");
-            judge(account, Mark::Fail, &answers, &way_out)
+            let mut findings = judge(account, Mark::Fail, &answers, &way_out);
+            let view = of_the_controllers_view(installation.scope.as_deref(), &installation.kinds);
+            let view = judge(
+                account,
+                Mark::Warn,
+                &theirs(connection, namespace, account, view).await,
+                &way_out,
+            );
+            findings.extend(view.into_iter().filter(|finding| finding.mark == Mark::Warn));
+            findings
         }
         Ok(None) => vec![Finding::new(
             Mark::Skip,
@@ -215,6 +224,6 @@ async fn theirs(connection: &Connection, namespace: &str, account: &str, rights:
 }
 
 fn given(answer: Result<Option<SubjectAccessReviewStatus>, CallError>) -> Result<bool, String> {
-    let status = answer.map_err(|error| fetch::reason(&error))?;
+    let status = answer.map_err(|error| error.to_string())?;
     Ok(status.is_some_and(|status| status.allowed))
 }

@@ -17,7 +17,12 @@ pub(super) fn draw(pen: &mut Pen, change: &Change) {
     pen.section(&format!("Change {}", change.name_any()));
     let numbers = format!("{} -> {}, ", change.spec.before, change.spec.after);
     let phase = phase_of(change).map_or_else(|| "being recorded".to_owned(), |phase| format!("{phase:?}"));
-    pen.field("Phase", tone_of_phase(status.phase), &format!("{numbers}{phase}"));
+    let cause = status.cause.map(|cause| format!(" ({cause:?})")).unwrap_or_default();
+    pen.field(
+        "Phase",
+        tone_of_phase(status.phase),
+        &format!("{numbers}{phase}{cause}"),
+    );
     if !status.message.is_empty() {
         pen.field("Message", Tone::Plain, &plain(&status.message));
     }

@@ -1,21 +1,19 @@
-//! From the API's types to the core's: everything that is wrong is said at once, with its path.
+//! Rules, signals, the step, the ratio and the verification.
 
-// Helpers outside #[test] may fail loudly too.
-#![allow(clippy::unwrap_used, clippy::panic)]
-
-use flyball_controller::validate::{self, FieldError};
+use super::{refused, replaced, spec, texts};
+use flyball_controller::validate;
 use flyball_core::{
-    policy::{Amount, Comparator, Condition, Law, Mode, OnInconclusive, OnIneffective, Policy},
-    signal::Finite,
+    policy::{
+        Amount, Comparator, Condition, Law, Measure, Mode, Number, OnInconclusive, OnIneffective, Policy, TotalTarget,
+    },
     time::Span,
-    verify::Baseline,
 };
 use flyball_crds::{FeedbackPolicySpec, TargetRef};
 use rstest::rstest;
 use serde_json::{Value, json};
 
 /// A policy with everything in it that can be wrong.
-fn whole() -> Value {
+pub fn whole() -> Value {
     json!({
         "mode": "Enforce",
         "sourceRef": {"name": "prometheus"},
@@ -62,29 +60,13 @@ fn whole() -> Value {
     })
 }
 
-fn spec(value: Value) -> FeedbackPolicySpec {
-    serde_json::from_value(value).unwrap()
-}
-
 /// The whole policy with the value at `pointer` replaced, or removed where it is null.
-fn with(pointer: &str, value: Value) -> FeedbackPolicySpec {
-    let mut whole = whole();
-    let (parent, key) = pointer.rsplit_once('/').unwrap();
-    let parent = whole.pointer_mut(parent).unwrap();
-    match (parent, value) {
-        (Value::Object(map), Value::Null) => drop(map.remove(key)),
-        (Value::Object(map), value) => drop(map.insert(key.to_owned(), value)),
-        (parent, value) => parent[key.parse::<usize>().unwrap()] = value,
-    }
-    spec(whole)
+pub fn with(pointer: &str, value: Value) -> FeedbackPolicySpec {
+    replaced(whole(), pointer, value)
 }
 
-fn policy() -> Policy {
+pub fn policy() -> Policy {
     validate::policy(&spec(whole())).unwrap()
-}
-
-fn texts(errors: &[FieldError]) -> Vec<String> {
-    errors.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -133,9 +115,22 @@ fn a_whole_policy_is_read_with_its_defaults() {
     assert_eq!(verification.on_inconclusive, OnInconclusive::Hold);
     assert_eq!(verification.on_ineffective, OnIneffective::RollBack);
 
-    let Law::Ratio(law) = &ratio.law else { panic!("a ratio") };
+    let Law::Metrics(law) = &ratio.law else {
+        panic!("metrics")
+    };
+    let Measure::Total {
+        of: Number::Signal(signal),
+        target: TotalTarget::AverageValue(target),
+    } = &law.list[0].measure
+    else {
+        panic!("a total")
+    };
     assert_eq!(
-        (law.target.get().to_string(), law.tolerance_up.get().to_string()),
+        (law.list.len(), law.list[0].name.as_str(), signal.as_str()),
+        (1, "requests", "requests")
+    );
+    assert_eq!(
+        (target.get().to_string(), law.tolerance_up.get().to_string()),
         ("100".into(), "0.1".into())
     );
     assert_eq!((ratio.up.cooldown, ratio.up.stabilization), (Span::ZERO, Span::ZERO));
@@ -170,16 +165,16 @@ fn a_whole_policy_is_read_with_its_defaults() {
 #[case("/actions/0/replicas", Value::Null, "spec.actions[0].replicas: is missing")]
 #[case("/actions/0/verify", Value::Null, "spec.actions[0].verify: mode Enforce needs it")]
 #[case("/actions/0/replicas/min", json!(0), "spec.actions[0].replicas.min: 0 would leave nothing that serves")]
-#[case("/actions/0/replicas/min", json!(-1), "spec.actions[0].replicas.min: -1 is not between 1 and 10000")]
+#[case("/actions/0/replicas/min", json!(-1), "spec.actions[0].replicas.min: -1 is not between 0 and 10000")]
 #[case("/actions/0/replicas/min", json!(21), "spec.actions[0].replicas.min: 21 is above max, which is 20")]
 #[case("/actions/0/replicas/max", json!(10_001), "spec.actions[0].replicas.max: 10001 is not between 1 and 10000")]
 #[case("/actions/0/replicas/max", json!(i32::MAX), "spec.actions[0].replicas.max: 2147483647 is not between")]
 #[case(
     "/actions/0/replicas/step",
     Value::Null,
-    "spec.actions[0].replicas: has neither step nor ratio"
+    "spec.actions[0].replicas: has none of step, ratio and metrics"
 )]
-#[case("/actions/1/replicas/step", json!({"pods": 1}), "spec.actions[1].replicas: has both step and ratio")]
+#[case("/actions/1/replicas/step", json!({"pods": 1}), "spec.actions[1].replicas: has more than one of step, ratio and metrics")]
 #[case("/actions/0/replicas/step/pods", json!(1), "spec.actions[0].replicas.step: has both pods and percent")]
 #[case(
     "/actions/0/replicas/step/percent",
@@ -206,9 +201,7 @@ fn a_whole_policy_is_read_with_its_defaults() {
 #[case("/actions/0/verify/demand/tolerancePercent", json!(101), "spec.actions[0].verify.demand.tolerancePercent: 101 is not between 1 and 100")]
 #[case("/actions/0/verify/latch", json!("400d"), "spec.actions[0].verify.latch: \"400d\" is longer than the 365d")]
 fn what_is_wrong_is_named(#[case] pointer: &str, #[case] value: Value, #[case] part: &str) {
-    let errors = texts(&validate::policy(&with(pointer, value)).unwrap_err());
-    assert!(errors.iter().any(|error| error.contains(part)), "{errors:#?}");
-    assert!(errors.len() <= 2, "one mistake, many errors: {errors:#?}");
+    refused(&with(pointer, value), part);
 }
 
 #[test]
@@ -304,77 +297,4 @@ fn targets_have_a_shape(#[case] api_version: &str, #[case] kind: &str, #[case] n
         name: name.into(),
     };
     assert_eq!(validate::target(&target).is_ok(), good);
-}
-
-#[test]
-fn a_careful_policy_has_no_warnings() {
-    let mut value = whole();
-    value["actions"].as_array_mut().unwrap().remove(1);
-    assert_eq!(texts(&validate::warnings(&spec(value))), Vec::<String>::new());
-}
-
-#[rstest]
-#[case("/rules/0/annotations", json!({"a": "{{ $labels.pod }}"}), "spec.rules[0].annotations.a: the expression drops the label \"pod\"")]
-#[case("/rules/0/expr", json!("x{a=\"b\"} > bool 1"), "bool makes every series an alert")]
-#[case("/rules/0/expr", json!("rate(x[5m]) > 1"), "spec.rules[0].expr: \"x\" has no matcher")]
-#[case("/rules/0/expr", json!("rate(x{a=\"b\"}[30s]) > 1"), "the range 30s is shorter than four intervals of 15s; write at least 1m")]
-#[case("/signals/0/expr", json!("x{a=\"b\"}"), "spec.signals[0].expr: may answer several series")]
-#[case("/actions/0/verify/demand", Value::Null, "spec.actions[0].verify.demand: is missing")]
-#[case("/actions/0/verify/within", json!("6m20s"), "spec.actions[0].verify.within: leaves fewer than two evaluations")]
-#[case("/actions/0/replicas/step/down/after", json!("5s"), "down.after: 5s is shorter than the interval 15s")]
-#[case("/actions/0/verify/expr", json!("sum by (job) (rate(x_sum{job=\"c\"}[5m])) / sum by (job) (rate(x_count{job=\"c\"}[5m])) >= 1"), "asks for the same as the rule \"HighRequestLatency\"")]
-fn what_is_rarely_meant_is_a_warning(#[case] pointer: &str, #[case] value: Value, #[case] part: &str) {
-    let warnings = texts(&validate::warnings(&with(pointer, value)));
-    assert!(warnings.iter().any(|warning| warning.contains(part)), "{warnings:#?}");
-}
-
-#[test]
-fn a_frozen_verification_reads_back() {
-    let policy = policy();
-    let verification = policy.actions[0].verification.as_ref().unwrap();
-    let baseline = Baseline {
-        value: Some(0.75),
-        demand: Finite::new(120.0),
-    };
-    let frozen = validate::freeze(verification, &policy, "prometheus", &baseline);
-    assert_eq!(frozen.demand_tolerance_percent, 20);
-    let read = validate::comparison_of_change(&frozen).unwrap();
-    assert_eq!((read.source.as_str(), read.baseline), ("prometheus", baseline));
-    let demand = read.demand.unwrap();
-    assert_eq!(demand.query, policy.signals["requests"].query);
-    let mut expect = verification.clone();
-    expect.demand.as_mut().unwrap().signal.clone_from(&demand.name);
-    assert_eq!(read.verification, expect);
-}
-
-#[rstest]
-#[case("up{a=\"b\"} # of the shop\n > 1e30")]
-#[case("1e-9 >= up{a=\"#\"}")]
-#[case("(a or b) != -0.5")]
-#[case("1 < up < 3")]
-fn every_comparison_survives_freezing(#[case] expr: &str) {
-    let policy = validate::policy(&with("/actions/1/verify/expr", json!(expr))).unwrap();
-    let verification = policy.actions[1].verification.as_ref().unwrap();
-    let baseline = Baseline {
-        value: Some(f64::NAN),
-        demand: None,
-    };
-    let frozen = validate::freeze(verification, &policy, "prometheus", &baseline);
-    assert_eq!((frozen.baseline_value, frozen.demand_expr.as_ref()), (None, None));
-    assert_eq!(
-        validate::comparison_of_change(&frozen).unwrap().verification,
-        *verification
-    );
-}
-
-#[test]
-fn a_frozen_verification_that_was_forged_is_refused() {
-    let policy = policy();
-    let verification = policy.actions[0].verification.as_ref().unwrap();
-    let mut frozen = validate::freeze(verification, &policy, "prometheus", &Baseline::default());
-    frozen.expr = "-".repeat(3_900);
-    frozen.settle = flyball_crds::Duration::new("never");
-    let errors = validate::comparison_of_change(&frozen).unwrap_err();
-    let paths: Vec<&str> = errors.iter().map(|error| error.path.as_str()).collect();
-    assert_eq!(paths, ["spec.verification.settle", "spec.verification.expr"]);
 }

@@ -1,0 +1,27 @@
+//! The red button, and pauses of one direction.
+
+use super::{Finding, Paused};
+use crate::decide::Direction;
+
+pub(super) fn pause(direction: Direction, paused: &Paused) -> Finding {
+    let mut why = Vec::new();
+    if let Some(reason) = &paused.frozen {
+        why.push(format!(
+            "the installation is frozen: {reason}; only undoing goes on until the freeze is lifted"
+        ));
+    }
+    let (what, reason) = match direction {
+        Direction::Up => ("increases are", &paused.up),
+        Direction::Down => ("decreases are", &paused.down),
+    };
+    if let Some(reason) = reason {
+        why.push(format!(
+            "{what} paused: {reason}; take spec.pause.{direction} out, or wait until it is over"
+        ));
+    }
+    if why.is_empty() {
+        Finding::Pass(format!("nothing is frozen, and {what} not paused"))
+    } else {
+        Finding::Refuse(why.join("; also: "))
+    }
+}

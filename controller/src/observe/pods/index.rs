@@ -1,0 +1,363 @@
+//! The pods in memory, found by owner, and what they take of each node.
+
+use crate::observe::wire::{PodWire, SetWire, instant};
+use flyball_core::{
+    decide::{Pod, PodPhase, PodReady, Requests},
+    policy::Resource,
+    time::Timestamp,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::Value;
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    hash::{DefaultHasher, Hash, Hasher},
+    num::NonZeroU128,
+    sync::Arc,
+};
+
+/// A UID in 16 bytes instead of 60.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Uid(NonZeroU128);
+
+impl Uid {
+    /// The API server makes UUIDs. Another text is told apart by its hash.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return None;
+        }
+        let mut hex = String::with_capacity(32);
+        hex.extend(text.chars().filter(|c| *c != '-'));
+        let number = Some(hex)
+            .filter(|hex| hex.len() == 32 && text.len() == 36 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+            .and_then(|hex| u128::from_str_radix(&hex, 16).ok());
+        let number = number.unwrap_or_else(|| {
+            let hash = |salt: u8| {
+                let mut hasher = DefaultHasher::new();
+                (salt, text).hash(&mut hasher);
+                u128::from(hasher.finish())
+            };
+            hash(0) << 64 | hash(1)
+        });
+        NonZeroU128::new(number).map(Self)
+    }
+}
+
+/// Who made an object: the one owner that is its controller.
+fn controller(metadata: &ObjectMeta) -> Option<Uid> {
+    let owners = metadata.owner_references.iter().flatten();
+    let owner = owners.into_iter().find(|owner| owner.controller == Some(true))?;
+    Uid::of(&owner.uid)
+}
+
+/// What all pods of one template have in common, kept once.
+#[derive(Debug, PartialEq, Eq)]
+struct Size {
+    requests: Requests,
+    /// What a pod takes of its node: thousandths of a core, thousandths of a byte.
+    held: [i64; 2],
+}
+
+/// A pod as it is kept.
+#[derive(Debug)]
+struct Kept {
+    name: Box<str>,
+    owner: Option<Uid>,
+    node: Option<Arc<str>>,
+    created: Timestamp,
+    ready: Option<PodReady>,
+    started_at: Option<Timestamp>,
+    size: Arc<Size>,
+    phase: PodPhase,
+    terminating: bool,
+}
+
+/// A ReplicaSet that has pods, or shall have some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Set {
+    owner: Option<Uid>,
+    template: u64,
+}
+
+/// What pods take of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// How many there are.
+    pub pods: u32,
+    /// Thousandths of a core.
+    pub cpu: i64,
+    /// Thousandths of a byte.
+    pub memory: i64,
+}
+
+/// A pod of a target, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// The pod.
+    pub pod: Pod,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The node it was placed on, unless it has ended.
+    pub node: Option<Arc<str>>,
+}
+
+/// Everything that is kept of Pods and ReplicaSets.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pods: HashMap<Uid, Kept>,
+    by_owner: HashMap<Uid, Vec<Uid>>,
+    sets: HashMap<Uid, Set>,
+    sets_by_owner: HashMap<Uid, Vec<Uid>>,
+    nodes: HashMap<Arc<str>, Held>,
+    /// What a list that is under way has named so far; what it does not name is gone.
+    listed: Option<HashSet<Uid>>,
+    sets_listed: Option<HashSet<Uid>>,
+}
+
+impl Index {
+    /// A pod was added or changed.
+    pub(super) fn put(&mut self, seen: &PodWire) {
+        let Some(uid) = seen.metadata.uid.as_deref().and_then(Uid::of) else {
+            return;
+        };
+        if let Some(listed) = &mut self.listed {
+            listed.insert(uid);
+        }
+        let owner = controller(&seen.metadata);
+        let size = self.size(uid, owner, seen);
+        self.take(uid);
+        let phase = seen.phase();
+        // What has ended takes nothing of its node.
+        let ended = matches!(phase, PodPhase::Succeeded | PodPhase::Failed);
+        let node = seen.spec.node_name.as_deref().filter(|_| !ended);
+        let node = node.map(|name| self.node(name));
+        let kept = Kept {
+            name: seen.metadata.name.as_deref().unwrap_or_default().into(),
+            owner,
+            node,
+            created: seen
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map(instant)
+                .unwrap_or_default(),
+            ready: seen.ready(),
+            started_at: seen.started_at(),
+            size,
+            phase,
+            terminating: seen.metadata.deletion_timestamp.is_some(),
+        };
+        self.hold(&kept, 1);
+        if let Some(owner) = owner {
+            self.by_owner.entry(owner).or_default().push(uid);
+        }
+        self.pods.insert(uid, kept);
+    }
+
+    /// A pod is gone.
+    pub(super) fn remove(&mut self, seen: &PodWire) {
+        if let Some(uid) = seen.metadata.uid.as_deref().and_then(Uid::of) {
+            self.take(uid);
+        }
+    }
+
+    /// A whole list of pods begins.
+    pub(super) fn begin(&mut self) {
+        self.listed = Some(HashSet::with_capacity(self.pods.len()));
+    }
+
+    /// The list has ended.
+    pub(super) fn end(&mut self) {
+        let Some(listed) = self.listed.take() else { return };
+        let gone: Vec<Uid> = self.pods.keys().filter(|uid| !listed.contains(uid)).copied().collect();
+        for uid in gone {
+            self.take(uid);
+        }
+        self.pods.shrink_to_fit();
+        self.by_owner.shrink_to_fit();
+    }
+
+    /// A ReplicaSet was added or changed. One without pods is of no use and not kept.
+    pub(super) fn put_set(&mut self, seen: &SetWire) {
+        let Some(uid) = seen.metadata.uid.as_deref().and_then(Uid::of) else {
+            return;
+        };
+        if let Some(listed) = &mut self.sets_listed {
+            listed.insert(uid);
+        }
+        self.take_set(uid);
+        if seen.spec.replicas == Some(0) && seen.status.replicas == 0 {
+            return;
+        }
+        let set = Set {
+            owner: controller(&seen.metadata),
+            template: template_hash(&seen.spec.template),
+        };
+        if let Some(owner) = set.owner {
+            self.sets_by_owner.entry(owner).or_default().push(uid);
+        }
+        self.sets.insert(uid, set);
+    }
+
+    /// A ReplicaSet is gone.
+    pub(super) fn remove_set(&mut self, seen: &SetWire) {
+        if let Some(uid) = seen.metadata.uid.as_deref().and_then(Uid::of) {
+            self.take_set(uid);
+        }
+    }
+
+    /// A whole list of ReplicaSets begins.
+    pub(super) fn begin_sets(&mut self) {
+        self.sets_listed = Some(HashSet::with_capacity(self.sets.len()));
+    }
+
+    /// The list has ended.
+    pub(super) fn end_sets(&mut self) {
+        let Some(listed) = self.sets_listed.take() else { return };
+        let gone: Vec<Uid> = self.sets.keys().filter(|uid| !listed.contains(uid)).copied().collect();
+        for uid in gone {
+            self.take_set(uid);
+        }
+    }
+
+    /// The pods that an owner has itself or through ReplicaSets, by name.
+    pub(super) fn of(&self, owner: Uid) -> Vec<Placed> {
+        let sets = self.sets_by_owner.get(&owner).into_iter().flatten();
+        let owners = sets.chain(std::iter::once(&owner));
+        let mut pods: Vec<Placed> = owners
+            .filter_map(|owner| self.by_owner.get(owner))
+            .flatten()
+            .filter_map(|uid| self.pods.get(uid))
+            .map(|kept| Placed {
+                pod: Pod {
+                    name: kept.name.to_string(),
+                    phase: kept.phase,
+                    terminating: kept.terminating,
+                    ready: kept.ready,
+                    started_at: kept.started_at,
+                    requests: kept.size.requests.clone(),
+                },
+                created: kept.created,
+                node: kept.node.clone(),
+            })
+            .collect();
+        pods.sort_by(|a, b| a.pod.name.cmp(&b.pod.name));
+        pods
+    }
+
+    /// The hashes of the templates of an owner's ReplicaSets that have pods.
+    pub(super) fn templates(&self, owner: Uid) -> Vec<u64> {
+        let sets = self.sets_by_owner.get(&owner).into_iter().flatten();
+        sets.filter_map(|uid| self.sets.get(uid))
+            .map(|set| set.template)
+            .collect()
+    }
+
+    /// What pods take of a node.
+    pub(super) fn held(&self, node: &str) -> Held {
+        self.nodes.get(node).copied().unwrap_or_default()
+    }
+
+    /// How many pods are kept.
+    pub(super) fn len(&self) -> usize {
+        self.pods.len()
+    }
+
+    /// The size of a pod: its own from before or that of a sibling, if it is the same.
+    fn size(&self, uid: Uid, owner: Option<Uid>, seen: &PodWire) -> Arc<Size> {
+        let size = Size {
+            requests: seen.requests(),
+            held: [Resource::Cpu, Resource::Memory].map(|resource| seen.held(resource)),
+        };
+        let siblings = owner.and_then(|owner| self.by_owner.get(&owner)).into_iter().flatten();
+        // The youngest few are enough: they are of the template that the next one is made from.
+        std::iter::once(&uid)
+            .chain(siblings.rev().take(4))
+            .filter_map(|uid| self.pods.get(uid))
+            .find(|kept| *kept.size == size)
+            .map_or_else(|| Arc::new(size), |kept| Arc::clone(&kept.size))
+    }
+
+    fn node(&mut self, name: &str) -> Arc<str> {
+        if let Some((known, _)) = self.nodes.get_key_value(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        self.nodes.insert(Arc::clone(&name), Held::default());
+        name
+    }
+
+    fn take(&mut self, uid: Uid) {
+        let Some(kept) = self.pods.remove(&uid) else { return };
+        self.hold(&kept, -1);
+        if let Some(owner) = kept.owner {
+            drop_from(&mut self.by_owner, owner, uid);
+        }
+    }
+
+    fn take_set(&mut self, uid: Uid) {
+        if let Some(Set { owner: Some(owner), .. }) = self.sets.remove(&uid) {
+            drop_from(&mut self.sets_by_owner, owner, uid);
+        }
+    }
+
+    /// Adds a pod to what its node holds, or takes it away.
+    fn hold(&mut self, kept: &Kept, sign: i64) {
+        let Some(node) = &kept.node else { return };
+        let [cpu, memory] = kept.size.held;
+        if let Entry::Occupied(mut entry) = self.nodes.entry(Arc::clone(node)) {
+            let held = entry.get_mut();
+            held.pods = if sign > 0 {
+                held.pods.saturating_add(1)
+            } else {
+                held.pods.saturating_sub(1)
+            };
+            held.cpu = held.cpu.saturating_add(sign.saturating_mul(cpu));
+            held.memory = held.memory.saturating_add(sign.saturating_mul(memory));
+            if held.pods == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+fn drop_from(index: &mut HashMap<Uid, Vec<Uid>>, owner: Uid, uid: Uid) {
+    if let Entry::Occupied(mut entry) = index.entry(owner) {
+        entry.get_mut().retain(|known| *known != uid);
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+    }
+}
+
+/// A template's hash, without the label by which a ReplicaSet marks its copy. Within one process equal
+/// templates have equal hashes.
+pub(super) fn template_hash(template: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    write(template, &mut hasher);
+    hasher.finish()
+}
+
+/// A field that is `null` is the same as an absent one.
+fn write(value: &Value, hasher: &mut DefaultHasher) {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields
+                .iter()
+                .filter(|(key, value)| !value.is_null() && *key != "pod-template-hash")
+                .collect();
+            fields.sort_by_key(|(key, _)| *key);
+            (0_u8, fields.len()).hash(hasher);
+            for (key, value) in fields {
+                key.hash(hasher);
+                write(value, hasher);
+            }
+        }
+        Value::Array(items) => {
+            (1_u8, items.len()).hash(hasher);
+            for item in items {
+                write(item, hasher);
+            }
+        }
+        other => (2_u8, other.to_string()).hash(hasher),
+    }
+}

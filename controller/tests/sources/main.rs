@@ -1,0 +1,12 @@
+//! How sources are asked: by how many at once, not while their server is out of order, with tokens that are fetched,
+//! over TLS, and with Secrets that change. All servers are on loopback.
+
+// Helpers outside #[test] may fail loudly too.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod build;
+mod gate;
+mod rotation;
+mod settings;
+mod tls;
+mod token;

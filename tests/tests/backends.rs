@@ -1,0 +1,15 @@
+//! The protocol against real servers: Prometheus, and VictoriaMetrics, which answers the same API in its own way. Needs no
+//! cluster, but `FLYBALL_PROMETHEUS` and `FLYBALL_VICTORIA_METRICS`, the paths of the two programs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "backends/access.rs"]
+mod access;
+#[path = "backends/ages.rs"]
+mod ages;
+#[path = "backends/answers.rs"]
+mod answers;
+#[path = "backends/samples.rs"]
+mod samples;
+#[path = "backends/server.rs"]
+mod server;
