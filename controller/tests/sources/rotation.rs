@@ -6,6 +6,9 @@ use crate::{
 };
 use flyball_controller::observe::{
     cluster::Cluster,
+    freeze::{Freeze, State},
+    nodes::Nodes,
+    pods::Pods,
     source::{Source, SourceError},
     sources::{SourceProblem, Sources},
 };
@@ -45,6 +48,9 @@ impl Watched {
             autoscalers: reflector::store().0,
             scaled_objects: None,
             secrets: stored,
+            freeze: Freeze::known(State::Free),
+            pods: Pods::none(),
+            nodes: Nodes::none(),
             targets: Arc::default(),
         };
         Self {

@@ -299,8 +299,8 @@ fn no_right_is_asked_for_on_any_scale() {
     let all = [
         rights::of_the_controller("a", Some("b"), &kinds(), true, "flyball"),
         rights::of_the_report(Some("b"), "a", &kinds(), "flyball"),
-        rights::of_the_controller("a", Some("b"), &kinds(), true),
-        rights::of_the_report(Some("b"), "a", &kinds()),
+        rights::of_the_controller("a", Some("b"), &kinds(), true, "flyball"),
+        rights::of_the_report(Some("b"), "a", &kinds(), "flyball"),
         rights::of_the_controllers_view(Some("b"), &kinds()),
     ]
     .concat();
