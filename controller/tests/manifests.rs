@@ -6,7 +6,10 @@ use flyball_controller::{
     cli::{check, doctor::rights},
     observe::cluster::DEFAULT_KINDS,
 };
-use flyball_crds::{GROUP, STAMP_ANNOTATION, definitions};
+use flyball_crds::{
+    APPROVED_BY_ANNOTATION, FREEZE_NAME, GROUP, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION, Request, STAMP_ANNOTATION,
+    definitions,
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -143,7 +146,7 @@ fn nobody_is_given_a_wildcard() {
 
 /// What each role of people may do beyond reading.
 #[test]
-fn people_are_given_no_status_and_no_journal() {
+fn people_are_given_these_rights() {
     let reads = |rule: &String| {
         let verbs = rule.split(": ").nth(1).unwrap().split(" of ").next().unwrap();
         verbs.split(' ').all(|verb| ["get", "list", "watch"].contains(&verb))
@@ -159,11 +162,33 @@ fn people_are_given_no_status_and_no_journal() {
             (name, rules_of(role).into_iter().filter(|rule| !reads(rule)).collect())
         })
         .collect();
-    let expect: [(&str, &[&str]); 3] = [
+    let expect: [(&str, &[&str]); 6] = [
         ("ClusterRole flyball-view", &[]),
         (
             "ClusterRole flyball-edit",
             &["flyball.dev/feedbackpolicies: create update patch delete"],
+        ),
+        (
+            "ClusterRole flyball-operator",
+            &[
+                "autoscaling/horizontalpodautoscalers: get list create delete",
+                "flyball.dev/changes: get list watch patch",
+                "flyball.dev/feedbackpolicies: get list watch patch",
+                "keda.sh/scaledobjects: get list create patch delete",
+            ],
+        ),
+        // The one exception, bound to nobody.
+        (
+            "ClusterRole flyball-recover",
+            &[
+                "apps/deployments: get patch",
+                "apps/statefulsets: get patch",
+                "flyball.dev/changes/status: update",
+            ],
+        ),
+        (
+            "Role flyball-recover",
+            &["coordination.k8s.io/leases: get update of flyball"],
         ),
         (
             "Role flyball-freeze",
@@ -178,6 +203,67 @@ fn people_are_given_no_status_and_no_journal() {
         (name.to_owned(), rules)
     });
     assert_eq!(written, expect);
+}
+
+#[test]
+fn nobody_who_reads_or_edits_is_given_a_journal() {
+    for role in documents(&folder("deploy/manifests/roles.yaml")) {
+        let labels = role["metadata"]["labels"].as_object().unwrap();
+        let aggregated = labels.keys().any(|key| key.contains("/aggregate-to-"));
+        let named = role["metadata"]["name"].as_str().unwrap();
+        assert_eq!(aggregated, ["flyball-view", "flyball-edit"].contains(&named), "{named}");
+    }
+}
+
+/// Each annotation that people write on a Change, and the account that is not held to them.
+#[test]
+fn changes_take_three_annotations() {
+    let policy = object("changes.yaml", "ValidatingAdmissionPolicy");
+    let own = [APPROVED_BY_ANNOTATION, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION];
+    assert_eq!(
+        policy["spec"]["variables"][0],
+        json!({"name": "own", "expression": format!("['{}', '{}', '{}']", own[0], own[1], own[2])})
+    );
+    let text = policy.to_string();
+    for request in [Request::Abort, Request::RollBack] {
+        assert!(
+            text.contains(&format!("'{}'", request.as_str())),
+            "{}",
+            request.as_str()
+        );
+    }
+    let controllers = object("admission.yaml", "ValidatingAdmissionPolicy");
+    let account = controllers["spec"]["matchConditions"][0]["expression"]
+        .as_str()
+        .unwrap();
+    assert_eq!(
+        policy["spec"]["matchConditions"][0]["expression"],
+        json!(account.replace("==", "!="))
+    );
+    let binding = object("changes.yaml", "ValidatingAdmissionPolicyBinding");
+    assert_eq!(
+        binding["spec"],
+        json!({"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]})
+    );
+}
+
+/// The one ConfigMap that the controller may watch is the button, under the name that the code gives it.
+#[test]
+fn the_red_button_has_one_name() {
+    for file in ["rbac.yaml", "roles.yaml"] {
+        let documents = documents(&folder("deploy/manifests").join(file));
+        let given = documents
+            .iter()
+            .filter(|role| role["kind"] == "Role")
+            .flat_map(rules_of);
+        let named: Vec<String> = given
+            .filter(|rule| rule.contains("/configmaps:") && rule.contains(" of "))
+            .collect();
+        assert!(
+            !named.is_empty() && named.iter().all(|rule| rule.ends_with(&format!(" of {FREEZE_NAME}"))),
+            "{named:?}"
+        );
+    }
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod import;
 pub mod kept;
 pub mod pause;
 pub mod release;
+pub mod request;
 mod run;
 pub mod screen;
 pub mod suspend;
@@ -19,6 +20,8 @@ pub mod takeover;
 pub mod write;
 
 use clap::{Parser, Subcommand};
+use flyball_crds::Request;
+use request::Asked;
 use std::{path::PathBuf, process::ExitCode};
 
 /// Feedback control for Kubernetes workloads: a PromQL rule, a checked change, a verified effect.
@@ -89,6 +92,21 @@ enum Command {
     ///
     /// Needs the right to get and patch feedbackpolicies.
     Unpause(pause::UnpauseArgs),
+    /// Let a change be made that waits for approval.
+    ///
+    /// Writes your name on the record of the decision (annotation flyball.dev/approved-by); the change is
+    /// made with the next pass, if the policy still wants that number. Needs the right to get and patch
+    /// changes (role flyball-operator).
+    Approve(request::Args),
+    /// Cut an open Change short: what it wrote stays, unverified.
+    ///
+    /// Needs the right to get and patch changes (role flyball-operator).
+    Abort(request::Args),
+    /// Take a Change back whose effect is being verified.
+    ///
+    /// As always that is checked against the present: replicas are not taken back below what the signals
+    /// ask for now. Needs the right to get and patch changes (role flyball-operator).
+    Rollback(request::Args),
     /// Stop every change in the cluster at once, roll-backs excepted.
     ///
     /// Makes the ConfigMap flyball-freeze in the controller's namespace, with your name, the time and
@@ -116,12 +134,17 @@ impl Cli {
             Command::Explain(args) => said(explain::run(args, kubeconfig, context).await),
             Command::Doctor(args) => said(doctor::run(args, kubeconfig, context).await),
             Command::Import(args) => said(import::run(args, kubeconfig, context).await),
-            Command::Takeover(args) => said(takeover::run(args, kubeconfig, context).await),
-            Command::Release(args) => said(release::run(args, kubeconfig, context).await),
+            Command::Takeover(args) => said(Box::pin(takeover::run(args, kubeconfig, context)).await),
+            Command::Release(args) => said(Box::pin(release::run(args, kubeconfig, context)).await),
             Command::Suspend(args) => said(suspend::suspend(args, kubeconfig, context).await),
             Command::Resume(args) => said(suspend::resume(args, kubeconfig, context).await),
             Command::Pause(args) => said(pause::pause(args, kubeconfig, context).await),
             Command::Unpause(args) => said(pause::unpause(args, kubeconfig, context).await),
+            Command::Approve(args) => said(request::run(args, Asked::Approve, kubeconfig, context).await),
+            Command::Abort(args) => said(request::run(args, Asked::Of(Request::Abort), kubeconfig, context).await),
+            Command::Rollback(args) => {
+                said(request::run(args, Asked::Of(Request::RollBack), kubeconfig, context).await)
+            }
             Command::Freeze(args) => said(freeze::freeze(args, kubeconfig, context).await),
             Command::Unfreeze(args) => said(freeze::unfreeze(args, kubeconfig, context).await),
             Command::Crds => said(crds::print(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)),

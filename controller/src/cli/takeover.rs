@@ -111,9 +111,7 @@ pub async fn take(
         .map_err(|why| ActError::Refused(format!("{namespace}/{policy} can't take the field over: {why}")))?;
     rights(connection, namespace, other).await?;
     let mut text = intent(&facts, other, namespace);
-    for warning in &warnings {
-        text += &format!("  warning: {warning}\n");
-    }
+    text.extend(warnings.iter().map(|warning| format!("  warning: {warning}\n")));
     tell(&text)?;
     if !agree("Go on?")? {
         return refuse("nothing was done");

@@ -105,7 +105,7 @@ struct State {
 
 /// The server, and a connection to it.
 pub struct Server {
-    _server: MockServer,
+    _mock: MockServer,
     state: Arc<Mutex<State>>,
     /// The connection.
     pub connection: Connection,
@@ -131,7 +131,7 @@ impl Server {
         std::fs::write(&file, kubeconfig.to_string()).unwrap();
         let connection = fetch::connect(Some(&file), None).await.unwrap();
         Self {
-            _server: server,
+            _mock: server,
             state,
             connection,
         }
@@ -266,7 +266,7 @@ impl Respond for Answers {
                 let code = if method == "POST" { 201 } else { 200 };
                 ResponseTemplate::new(code).set_body_json(object)
             }
-            Err(refusal) => refusal,
+            Err(refusal) => *refusal,
         }
     }
 }
@@ -312,16 +312,16 @@ fn write(
     path: &str,
     (named, subresource): (&str, Option<&str>),
     body: Value,
-) -> Result<Value, ResponseTemplate> {
+) -> Result<Value, Box<ResponseTemplate>> {
     if method == "POST" {
         let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap_or_default());
         if objects.all.contains_key(&path) {
-            return Err(failure(409, "AlreadyExists", "it exists already", &path));
+            return Err(Box::new(failure(409, "AlreadyExists", "it exists already", &path)));
         }
         return Ok(objects.put(body));
     }
     let Some(mut object) = objects.all.get(named).cloned() else {
-        return Err(failure(404, "NotFound", "not found", path));
+        return Err(Box::new(failure(404, "NotFound", "not found", path)));
     };
     let condition = if method == "DELETE" {
         &body["preconditions"]
@@ -331,7 +331,7 @@ fn write(
     for key in ["uid", "resourceVersion"] {
         let asked = &condition[key];
         if !asked.is_null() && *asked != object["metadata"][key] {
-            return Err(failure(409, "Conflict", "the object has been modified", path));
+            return Err(Box::new(failure(409, "Conflict", "the object has been modified", path)));
         }
     }
     match (method, subresource) {

@@ -3,6 +3,8 @@
 
 // Helpers outside #[test] may fail loudly too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// What is laid over an object is written where it is passed.
+#![allow(clippy::needless_pass_by_value)]
 
 mod api;
 mod build;
@@ -10,4 +12,5 @@ mod freeze;
 mod import;
 mod pause;
 mod release;
+mod request;
 mod takeover;

@@ -370,7 +370,7 @@ async fn keda_that_would_put_back_old_replicas_is_refused_with_the_way_out() {
         objects.change(
             SCALED,
             &json!({"spec": {"advanced": {"restoreToOriginalReplicaCount": true}}}),
-        )
+        );
     });
     let error = taken(&server, &wanted()).await.unwrap_err().to_string();
     assert!(

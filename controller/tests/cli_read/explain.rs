@@ -305,7 +305,12 @@ fn steps(more: Value, changes: Vec<Change>) -> (String, Vec<String>) {
     "kubectl describe resourcequota,limitrange -n shop"
 )]
 #[case::budget("Budget", "", "Wait a minute", "flyball get -A")]
-#[case::approval("Approval", "", "waits for approval", "flyball get checkout -n shop --watch")]
+#[case::approval(
+    "Approval",
+    "",
+    "waits for approval",
+    "flyball approve checkout-1-replicas-2 -n shop"
+)]
 #[case::dry_run(
     "DryRun",
     "",
@@ -350,6 +355,11 @@ fn a_decision_that_waits_for_approval_names_its_record() {
     let (said, commands) = steps(action(json!({"lastDecision": waits})), Vec::new());
     assert!(said.contains("The change from 2 to 3 waits for approval"), "{said}");
     assert_eq!(commands, ["flyball approve checkout-1-more-replicas-record-4 -n shop"]);
+    let mut lost = decision("Refused", "Approval", "");
+    crate::build::merge(&mut lost, json!({"change": null}));
+    let (said, commands) = steps(action(json!({"lastDecision": lost})), Vec::new());
+    assert!(said.contains("its record is not there yet"), "{said}");
+    assert_eq!(commands, ["flyball get checkout -n shop --watch"]);
 }
 
 #[rstest]
@@ -373,6 +383,18 @@ fn each_reason_has_its_way_out(#[case] reason: &str, #[case] command: &str) {
     let more = json!({"status": {"conditions": [condition("Ready", "False", reason, "no")]}});
     let (_, commands) = steps(more, Vec::new());
     assert!(commands.iter().any(|known| known == command), "{commands:?}");
+}
+
+#[test]
+fn beside_another_autoscaler_it_is_said_how_to_take_over() {
+    let said = |message: &str| {
+        let conditions = [condition("Ready", "False", "OwnershipConflict", message)];
+        steps(json!({"status": {"conditions": conditions}}), Vec::new()).1
+    };
+    let takeover = "flyball takeover checkout -n shop".to_owned();
+    assert!(said("HorizontalPodAutoscaler web sets its replicas").contains(&takeover));
+    assert!(said("ScaledObject web sets its replicas").contains(&takeover));
+    assert!(!said("field manager argocd sets its replicas").contains(&takeover));
 }
 
 #[test]

@@ -187,6 +187,7 @@ impl Draft {
     }
 
     /// Puts the action together, and says what it lacks.
+    #[must_use]
     pub fn finish(mut self) -> Self {
         if self.metrics.is_empty() {
             let text = "nothing of what drives the replicas could be translated; add at least one metric, for example \
@@ -296,5 +297,6 @@ fn unused(name: &str, taken: impl Fn(&str) -> bool) -> String {
         let start: String = name.chars().take(LONGEST - end.len()).collect();
         start + &end
     };
-    (2..).map(numbered).find(|name| !taken(name)).unwrap_or_default()
+    // A policy has no more names than that.
+    (2..10_000).map(numbered).find(|name| !taken(name)).unwrap_or_default()
 }

@@ -160,10 +160,8 @@ fn named(draft: &mut Draft, mut matchers: Matchers, metric: &MetricIdentifier, s
         metric.name
     );
     if !renamed.is_empty() {
-        text += &format!(
-            "; Prometheus can't have the label {}, so it is spelled with underscores",
-            renamed.join(", ")
-        );
+        let labels = renamed.join(", ");
+        text = format!("{text}; Prometheus can't have the label {labels}, so it is spelled with underscores");
     }
     draft.note(path, text);
     draft.metric(&name, target);

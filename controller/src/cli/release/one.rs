@@ -66,12 +66,13 @@ pub async fn release(
         });
     }
     suspend(connection, namespace, name).await?;
-    let closed = settle(connection, wanted, namespace, name).await?;
+    let closed = Box::pin(settle(connection, wanted, namespace, name)).await?;
     let mut released = hand(connection, wanted, namespace, name).await?;
     for change in closed {
         let message = change.status.map(|status| status.message).unwrap_or_default();
         let change = change.metadata.name.unwrap_or_default();
-        released.said += &format!("; Change {} was closed from here: {}", plain(&change), plain(&message));
+        let (change, message) = (plain(&change), plain(&message));
+        released.said = format!("{}; Change {change} was closed from here: {message}", released.said);
     }
     Ok(released)
 }

@@ -65,10 +65,9 @@ impl Standing {
         Ok(match fetch::controller(lease.as_ref(), connection.now()) {
             Controller::Leads { .. } => Leads::Yes,
             Controller::Vacant | Controller::Missing if unchanged >= self.free => Leads::No,
-            Controller::Vacant | Controller::Missing => Leads::Perhaps,
             Controller::Silent { .. } if unchanged >= lasts => Leads::No,
             Controller::Silent { .. } if self.moved => Leads::Yes,
-            Controller::Silent { .. } => Leads::Perhaps,
+            Controller::Vacant | Controller::Missing | Controller::Silent { .. } => Leads::Perhaps,
             Controller::Unknown(why) => return refuse(format!("the lease can't be read: {why}; see: flyball doctor")),
         })
     }

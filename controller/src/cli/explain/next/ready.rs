@@ -102,12 +102,19 @@ fn paused(facts: &Facts) -> Step {
 
 pub(super) fn owners(facts: &Facts) -> Step {
     let namespace = facts.policy.namespace().unwrap_or_default();
+    let mut commands = vec![
+        format!("kubectl get hpa -n {namespace}"),
+        format!("kubectl get scaledobjects.keda.sh -n {namespace}"),
+        format!("kubectl get {} -o yaml --show-managed-fields", target(facts)),
+    ];
+    // What can be handed over is named in the condition.
+    let autoscaler = |message: &str| message.contains("HorizontalPodAutoscaler ") || message.contains("ScaledObject ");
+    let mut conditions = facts.policy.status.iter().flat_map(|status| &status.conditions);
+    if conditions.any(|condition| autoscaler(&condition.message)) {
+        commands.push(format!("flyball takeover {}", facts.on_command_line()));
+    }
     step(
         "Somebody else sets the number of replicas. Find out who, and leave the field to one of the two:",
-        [
-            format!("kubectl get hpa -n {namespace}"),
-            format!("kubectl get scaledobjects.keda.sh -n {namespace}"),
-            format!("kubectl get {} -o yaml --show-managed-fields", target(facts)),
-        ],
+        commands,
     )
 }

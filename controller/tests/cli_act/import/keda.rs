@@ -1,221 +1,10 @@
-//! Autoscalers as they are found in clusters, and the policies that do the same.
+//! KEDA's ScaledObject.
 
+use super::{checked, lever, notes, of, prometheus, scaled, signals, valid};
 use crate::build::merged;
-use flyball_controller::cli::{
-    check,
-    import::{Autoscaler, ImportError, draft::Draft, translate},
-};
+use flyball_controller::cli::import::Autoscaler;
 use rstest::rstest;
 use serde_json::{Value, json};
-use std::path::PathBuf;
-
-fn hpa(spec: Value) -> Value {
-    let object = json!({
-        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
-        "metadata": {
-            "name": "web", "namespace": "shop", "uid": "u", "resourceVersion": "7", "creationTimestamp": "2026-01-02T03:04:05Z",
-        },
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
-            "minReplicas": 2, "maxReplicas": 10,
-        },
-        "status": {"currentReplicas": 3, "desiredReplicas": 3, "conditions": []},
-    });
-    merged(object, json!({ "spec": spec }))
-}
-
-fn scaled(spec: Value) -> Value {
-    let object = json!({
-        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
-        "metadata": {"name": "worker", "namespace": "shop", "finalizers": ["finalizer.keda.sh"], "annotations": {"a": "b"}},
-        "spec": {"scaleTargetRef": {"name": "worker"}, "triggers": []},
-        "status": {"hpaName": "keda-hpa-worker", "originalReplicaCount": 1},
-    });
-    merged(object, json!({ "spec": spec }))
-}
-
-fn prometheus(name: &str, query: &str, more: Value) -> Value {
-    let trigger = json!({
-        "type": "prometheus", "name": name,
-        "metadata": {"serverAddress": "http://prometheus:9090", "query": query, "threshold": "100", "ignoreNullValues": "false"},
-    });
-    merged(trigger, more)
-}
-
-fn of(autoscaler: Autoscaler, object: &Value) -> Draft {
-    translate(autoscaler, object, Some("prometheus")).unwrap()
-}
-
-fn lever(draft: &Draft) -> Value {
-    serde_json::to_value(&draft.spec).unwrap()["actions"][0]["replicas"].clone()
-}
-
-fn signals(draft: &Draft) -> Value {
-    serde_json::to_value(&draft.spec).unwrap()["signals"].clone()
-}
-
-/// The notes but for the one that stands in every draft.
-fn notes(draft: &Draft) -> Vec<String> {
-    let notes = draft.notes.iter().filter(|note| note.path != "spec.actions[0].verify");
-    notes.map(|note| format!("{}: {}", note.path, note.text)).collect()
-}
-
-/// What `flyball check` says of the printed policy: its number of errors, and its report.
-fn checked(draft: &Draft, test: &str) -> (usize, String) {
-    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("import-{test}.yaml"));
-    std::fs::write(&file, draft.print()).unwrap();
-    let mut report = Vec::new();
-    let summary = check::run(&[file], &mut report).unwrap();
-    assert_eq!(summary.policies, 1);
-    (summary.errors, String::from_utf8(report).unwrap())
-}
-
-fn valid(draft: &Draft, test: &str) {
-    let (errors, report) = checked(draft, test);
-    assert_eq!(errors, 0, "{report}\n{}", draft.print());
-}
-
-#[rstest]
-#[case::cpu(
-    json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}}}),
-    json!({"name": "cpu", "resource": {"name": "cpu"}, "target": {"utilization": 70}})
-)]
-#[case::memory(
-    json!({"type": "Resource", "resource": {"name": "memory", "target": {"type": "AverageValue", "averageValue": "512Mi"}}}),
-    json!({"name": "memory", "resource": {"name": "memory"}, "target": {"averageValue": 536_870_912.0}})
-)]
-#[case::cpu_of_a_container(
-    json!({"type": "ContainerResource", "containerResource": {
-        "name": "cpu", "container": "app", "target": {"type": "AverageValue", "averageValue": "500m"},
-    }}),
-    json!({"name": "cpu_of_app", "resource": {"name": "cpu", "container": "app"}, "target": {"averageValue": 0.5}})
-)]
-fn usage_needs_no_query(#[case] metric: Value, #[case] expect: Value) {
-    let draft = of(Autoscaler::Hpa, &hpa(json!({"metrics": [metric]})));
-    let found = lever(&draft);
-    assert_eq!((&found["min"], &found["max"]), (&json!(2), &json!(10)));
-    assert_eq!(found["metrics"], json!({"list": [expect]}));
-    assert_eq!(signals(&draft), Value::Null);
-    valid(&draft, expect["name"].as_str().unwrap());
-}
-
-#[rstest]
-#[case::pods(
-    json!({"type": "Pods", "pods": {
-        "metric": {"name": "http_requests_per_second", "selector": {"matchLabels": {"verb": "GET"}}},
-        "target": {"type": "AverageValue", "averageValue": "1k"},
-    }}),
-    json!({
-        "name": "http_requests_per_second", "perPod": true,
-        "expr": "sum by (pod) (rate(http_requests_total{namespace=\"shop\", pod=~\"web-[a-z0-9]+-[a-z0-9]{5}\", verb=\"GET\"}[2m]))",
-    }),
-    json!({"averageValue": 1000.0})
-)]
-#[case::object(
-    json!({"type": "Object", "object": {
-        "describedObject": {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "name": "main"},
-        "metric": {"name": "requests"}, "target": {"type": "Value", "value": "2k"},
-    }}),
-    json!({"name": "requests", "expr": "sum(requests{namespace=\"shop\", ingress=\"main\"})"}),
-    json!({"value": 2000.0})
-)]
-#[case::object_of_the_namespace(
-    json!({"type": "Object", "object": {
-        "describedObject": {"apiVersion": "v1", "kind": "Namespace", "name": "other"},
-        "metric": {"name": "jobs"}, "target": {"type": "AverageValue", "averageValue": "30"},
-    }}),
-    json!({"name": "jobs", "expr": "sum(jobs{namespace=\"other\"})"}),
-    json!({"averageValue": 30.0})
-)]
-#[case::external(
-    json!({"type": "External", "external": {
-        "metric": {"name": "queue-length", "selector": {"matchExpressions": [{"key": "queue", "operator": "In", "values": ["a", "b"]}]}},
-        "target": {"type": "AverageValue", "averageValue": "30"},
-    }}),
-    json!({"name": "queue_length", "expr": "sum({__name__=\"queue-length\", namespace=\"shop\", queue=~\"a|b\"})"}),
-    json!({"averageValue": 30.0})
-)]
-fn what_an_adapter_knows_by_name_is_a_guess(#[case] metric: Value, #[case] signal: Value, #[case] target: Value) {
-    let draft = of(Autoscaler::Hpa, &hpa(json!({"metrics": [metric]})));
-    assert_eq!(signals(&draft), json!([signal]));
-    let found = &lever(&draft)["metrics"]["list"][0];
-    assert_eq!((&found["signal"], &found["target"]), (&signal["name"], &target));
-    let notes = notes(&draft);
-    assert!(notes.len() == 1 && notes[0].contains("is a guess by it"), "{notes:?}");
-    valid(&draft, &format!("named-{}", signal["name"].as_str().unwrap()));
-}
-
-#[test]
-fn an_autoscaler_without_metrics_has_what_the_api_server_fills_in() {
-    let draft = of(Autoscaler::Hpa, &hpa(json!({"minReplicas": null})));
-    let found = lever(&draft);
-    assert_eq!(found["min"], json!(1));
-    assert_eq!(found["metrics"]["list"][0]["target"], json!({"utilization": 80}));
-    assert_eq!(found["behavior"], Value::Null, "the defaults are the same");
-}
-
-#[test]
-fn a_behavior_is_taken_over_and_filled_up_as_the_api_server_does() {
-    let draft = of(
-        Autoscaler::Hpa,
-        &hpa(json!({"behavior": {
-            "scaleUp": {"stabilizationWindowSeconds": 60, "tolerance": "50m"},
-            "scaleDown": {
-                "selectPolicy": "Min", "tolerance": "0.2",
-                "policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}, {"type": "Percent", "value": 10, "periodSeconds": 120}],
-            },
-        }})),
-    );
-    let found = lever(&draft);
-    assert_eq!(
-        found["behavior"],
-        json!({
-            "scaleUp": {"stabilizationWindowSeconds": 60, "policies": [
-                {"type": "Pods", "value": 4, "periodSeconds": 15}, {"type": "Percent", "value": 100, "periodSeconds": 15},
-            ]},
-            "scaleDown": {"selectPolicy": "Min", "policies": [
-                {"type": "Pods", "value": 2, "periodSeconds": 60}, {"type": "Percent", "value": 10, "periodSeconds": 120},
-            ]},
-        })
-    );
-    assert_eq!(found["metrics"]["tolerance"], json!({"up": 0.05, "down": 0.2}));
-    valid(&draft, "behavior");
-}
-
-#[rstest]
-#[case::with_a_metric_that_is_there(
-    json!({"minReplicas": 0, "metrics": [{"type": "External", "external": {
-        "metric": {"name": "queue"}, "target": {"type": "Value", "value": "5"},
-    }}]}),
-    json!(0), json!({"signal": "queue", "activation": 0.0, "cooldown": "5m"})
-)]
-#[case::without(json!({"minReplicas": 0}), json!(1), Value::Null)]
-fn zero_needs_a_signal_that_is_there_without_pods(#[case] spec: Value, #[case] min: Value, #[case] zero: Value) {
-    let draft = of(Autoscaler::Hpa, &hpa(spec));
-    let found = lever(&draft);
-    assert_eq!((&found["min"], &found["zero"]), (&min, &zero));
-    valid(&draft, &format!("zero-{min}"));
-}
-
-#[test]
-fn what_is_behind_an_autoscaler_is_named() {
-    let owned = json!({"metadata": {"ownerReferences": [
-        {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "worker", "uid": "u", "controller": true},
-    ]}});
-    let draft = of(Autoscaler::Hpa, &merged(hpa(json!({})), owned));
-    assert!(
-        notes(&draft)[0].ends_with("flyball import scaledobject worker"),
-        "{:?}",
-        notes(&draft)
-    );
-    let rollout = json!({"scaleTargetRef": {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout"}});
-    let draft = of(Autoscaler::Hpa, &hpa(rollout));
-    assert!(
-        notes(&draft)[0].contains("--scale-kind=argoproj.io/v1alpha1/Rollout"),
-        "{:?}",
-        notes(&draft)
-    );
-}
 
 #[test]
 fn a_prometheus_trigger_is_a_signal_with_its_own_query() {
@@ -418,28 +207,25 @@ fn a_formula_is_kept_where_both_know_it(
     }));
     let draft = of(Autoscaler::ScaledObject, &object);
     let test = format!("formula-{}", formula.len());
-    match expect {
-        Some(expect) => {
-            let list = lever(&draft)["metrics"]["list"].clone();
-            assert_eq!(
-                list,
-                json!([{"name": "formula", "formula": formula, "target": expect}]),
-                "the triggers have no targets of their own"
-            );
-            valid(&draft, &test);
-        }
-        None => {
-            assert!(
-                notes(&draft).iter().any(|note| note.contains("Write it in CEL")),
-                "{:?}",
-                notes(&draft)
-            );
-            let (errors, report) = checked(&draft, &test);
-            assert!(
-                errors > 0 && report.contains("none of step, ratio and metrics"),
-                "no number is made up: {report}"
-            );
-        }
+    if let Some(expect) = expect {
+        let list = lever(&draft)["metrics"]["list"].clone();
+        assert_eq!(
+            list,
+            json!([{"name": "formula", "formula": formula, "target": expect}]),
+            "the triggers have no targets of their own"
+        );
+        valid(&draft, &test);
+    } else {
+        assert!(
+            notes(&draft).iter().any(|note| note.contains("Write it in CEL")),
+            "{:?}",
+            notes(&draft)
+        );
+        let (errors, report) = checked(&draft, &test);
+        assert!(
+            errors > 0 && report.contains("none of step, ratio and metrics"),
+            "no number is made up: {report}"
+        );
     }
 }
 
@@ -540,62 +326,4 @@ fn what_has_no_equivalent_is_named_with_its_way_out() {
         assert!(notes.contains(said), "{said}\n{notes}");
     }
     assert_eq!(lever(&draft)["min"], json!(2));
-}
-
-#[test]
-fn the_policy_is_printed_below_what_is_to_be_looked_at() {
-    let metrics = json!([{"type": "Resource", "resource": {"name": "memory", "target": {"type": "Utilization", "averageUtilization": 70}}}]);
-    let draft = translate(Autoscaler::Hpa, &hpa(json!({ "metrics": metrics })), None).unwrap();
-    assert_eq!(
-        draft.print(),
-        "\
-# Imported from HorizontalPodAutoscaler shop/web. In mode Recommend it writes nothing.
-#
-# To look at:
-# - spec.sourceRef.name: prometheus is a guess; name the MetricSource to ask, see kubectl get metricsources
-# - spec.actions[0].verify: is missing: say what must hold after a change before you set mode Enforce, for
-#   example {settle: 6m, within: 10m, expr: 'LATENCY <= 0.5', demand: {signal: requests}}
-#
-# Then: flyball check policy.yaml; kubectl apply -f policy.yaml; flyball explain web -n shop; and when its
-# recommendations are right: flyball takeover web -n shop
-apiVersion: flyball.dev/v1alpha1
-kind: FeedbackPolicy
-metadata:
-  name: web
-  namespace: shop
-spec:
-  mode: Recommend
-  sourceRef:
-    name: prometheus
-  targetRef:
-    apiVersion: apps/v1
-    kind: Deployment
-    name: web
-  actions:
-  - name: replicas
-    when: []
-    replicas:
-      min: 2
-      max: 10
-      metrics:
-        list:
-        - name: memory
-          resource:
-            name: memory
-          target:
-            utilization: 70
-"
-    );
-}
-
-#[test]
-fn an_object_of_another_shape_is_an_error_that_names_it() {
-    let error = translate(Autoscaler::Hpa, &hpa(json!({"maxReplicas": "many"})), None).unwrap_err();
-    assert!(matches!(error, ImportError::Shape { .. }));
-    let text = error.to_string();
-    assert!(
-        text.starts_with("HorizontalPodAutoscaler web can't be read: ")
-            && text.ends_with("kubectl explain horizontalpodautoscalers.spec"),
-        "{text}"
-    );
 }
