@@ -4,8 +4,14 @@
 //! what tells revisions apart counts.
 
 use super::pods::template_hash;
-use kube::api::{ApiResource, DynamicObject};
+use kube::{
+    ResourceExt,
+    api::{ApiResource, DynamicObject},
+};
 use serde_json::{Value, json};
+
+/// The annotation in which the controller of Deployments counts revisions.
+pub(super) const REVISION: &str = "deployment.kubernetes.io/revision";
 
 /// Why a rollout is under way; `None` where there is none, or where the kind does not tell.
 ///
@@ -40,8 +46,10 @@ fn deployment(object: &DynamicObject, templates: Option<&[u64]>) -> Option<Strin
     // become available. A deadline that was missed ends the waiting.
     let waits = progressing(&object.data)
         .is_some_and(|(status, reason)| status == "True" && reason != "NewReplicaSetAvailable");
+    // The first revision replaces nothing: its pods are those of one revision, however long they take.
+    let first = object.annotations().get(REVISION).is_none_or(|revision| revision == "1");
     let available = status("availableReplicas");
-    (waits && available < updated).then(|| format!("{available} of {updated} pods of the new template are available"))
+    (waits && !first && available < updated).then(|| format!("{available} of {updated} pods of the new template are available"))
 }
 
 fn stateful_set(data: &Value) -> Option<String> {

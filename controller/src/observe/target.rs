@@ -130,7 +130,7 @@ fn newest<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>) -> Option<(
 
 /// Drops what the loop never reads, so that a large cluster's workloads fit into little memory.
 pub fn strip(object: &mut DynamicObject) {
-    let keep = [PAUSE_ANNOTATION, STAMP_ANNOTATION];
+    let keep = [PAUSE_ANNOTATION, STAMP_ANNOTATION, rollout::REVISION];
     object.annotations_mut().retain(|key, _| keep.contains(&key.as_str()));
     object.labels_mut().clear();
     object.managed_fields_mut().retain(owns_replicas);

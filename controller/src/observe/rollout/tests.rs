@@ -59,7 +59,10 @@ fn deployment(generations: (i64, i64), numbers: (i64, i64, i64, i64), progressin
     }
     json!({
         "apiVersion": "apps/v1", "kind": "Deployment",
-        "metadata": {"name": "web", "uid": "u-1", "generation": generations.0},
+        "metadata": {
+            "name": "web", "uid": "u-1", "generation": generations.0,
+            "annotations": {"deployment.kubernetes.io/revision": "2"},
+        },
         "spec": {"replicas": 4, "selector": {"matchLabels": {"app": "web"}}, "template": pods("web:2", false)},
         "status": status,
     })
@@ -85,6 +88,9 @@ fn scaling_a_deployment_is_no_rollout() {
     let mut fresh = deployment((1, 0), (0, 0, 0, 0), DONE);
     fresh["status"] = json!({});
     check("just created", fresh);
+    let mut first = deployment((1, 1), (4, 4, 0, 0), UNDER_WAY);
+    first["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = json!("1");
+    check("the first revision, none ready", first);
 }
 
 #[test]
