@@ -1,6 +1,6 @@
 //! What an autoscaler's policy has beyond a step and a ratio.
 
-use super::{spec, texts};
+use super::spec;
 use flyball_controller::validate;
 use flyball_core::{
     policy::{

@@ -7,6 +7,7 @@ use super::{
     sources::{SOURCES, source},
 };
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use kube::{
     Api, Resource, ResourceExt,
     api::{DynamicObject, Patch, PatchParams, PostParams},
@@ -118,7 +119,15 @@ async fn the_intent_of_a_change_never_changes() {
         refusal.contains("the spec of a Change is its journal's intent and never changes"),
         "{refusal}"
     );
-    assert_eq!(patch(json!({"metadata": {"labels": {"a": "b"}}})).await, Ok(()));
+    // Approving one is no edit of its spec.
+    let myself: Api<SelfSubjectReview> = Api::all(server.admin.clone());
+    let review = myself
+        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .await
+        .unwrap();
+    let name = review.status.and_then(|status| status.user_info?.username).unwrap();
+    let approval = json!({"metadata": {"annotations": {flyball_crds::APPROVED_BY_ANNOTATION: name}}});
+    assert_eq!(patch(approval).await, Ok(()));
     // The status is progress, and moves.
     let mut stored = api.get("checkout-1").await.unwrap();
     assert_eq!(stored.status, None, "a creation drops it");
