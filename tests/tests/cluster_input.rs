@@ -246,13 +246,13 @@ async fn what_the_api_server_can_see_it_refuses_with_a_message() {
             "zero",
             "/spec/actions/0/replicas/min",
             0,
-            &["spec.actions[0].replicas.min"],
+            &["replicas.min 0 needs replicas.zero"],
         ),
         bad(
             "both",
             "/spec/actions/0/replicas/ratio",
             json!({"signal": "demand", "target": 1}),
-            &["exactly one of step and ratio"],
+            &["exactly one of step, ratio and metrics"],
         ),
         bad(
             "twice",

@@ -230,7 +230,7 @@ async fn limited(bed: &Bed) -> &'static str {
             {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": all},
             {"apiGroups": ["apps"], "resources": ["deployments", "statefulsets"], "verbs": ["get", "list", "watch", "patch"]},
             {"apiGroups": ["autoscaling"], "resources": ["*"], "verbs": read},
-            {"apiGroups": [""], "resources": ["secrets"], "verbs": read},
+            {"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": read},
             {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": all},
         ],
     });

@@ -47,9 +47,13 @@ fn deployment(object: &DynamicObject, templates: Option<&[u64]>) -> Option<Strin
     let waits = progressing(&object.data)
         .is_some_and(|(status, reason)| status == "True" && reason != "NewReplicaSetAvailable");
     // The first revision replaces nothing: its pods are those of one revision, however long they take.
-    let first = object.annotations().get(REVISION).is_none_or(|revision| revision == "1");
+    let first = object
+        .annotations()
+        .get(REVISION)
+        .is_none_or(|revision| revision == "1");
     let available = status("availableReplicas");
-    (waits && !first && available < updated).then(|| format!("{available} of {updated} pods of the new template are available"))
+    (waits && !first && available < updated)
+        .then(|| format!("{available} of {updated} pods of the new template are available"))
 }
 
 fn stateful_set(data: &Value) -> Option<String> {
