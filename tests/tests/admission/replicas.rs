@@ -277,6 +277,7 @@ const REPLICAS_OF: &str = "/spec/actions/1/replicas";
 const METRICS: &str = "/spec/actions/1/replicas/metrics";
 const SCHEDULES: &str = "/spec/actions/1/replicas/schedules";
 
+#[allow(clippy::needless_pass_by_value, reason = "a call with json!(...) reads better")]
 fn metric(name: &str, target: Value) -> Value {
     json!({"name": name, "signal": "rps", "target": target})
 }
@@ -287,6 +288,7 @@ fn many_metrics(count: usize) -> Value {
         .collect()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "a call with json!(...) reads better")]
 fn with_metrics(list: Value) -> Value {
     json!({"min": 2, "max": 20, "metrics": {"list": list}})
 }
