@@ -55,13 +55,17 @@ async fn ours(bed: &Bed) -> Ours {
     let world = World::new(bed, "bench").await;
     world.web(2).await;
     world.prometheus.value("demand", 2.0 * TARGET);
-    let ratio = json!({"signal": "demand", "target": TARGET});
+    // No limit of its own, as the autoscaler beside it has none.
+    let free = json!({
+        "stabilizationWindowSeconds": 0,
+        "policies": [{"type": "Pods", "value": 10_000, "periodSeconds": 1}],
+    });
+    let metric = json!({"name": "demand", "signal": "demand", "target": {"averageValue": TARGET}});
+    let replicas = json!({
+        "min": 1, "max": 100, "metrics": {"list": [metric]}, "behavior": {"scaleUp": free, "scaleDown": free},
+    });
     let policy = objects::policy("web", &world.namespace);
-    let policy = objects::with(
-        policy,
-        "/spec/actions/0/replicas",
-        json!({"min": 1, "max": 100, "ratio": ratio}),
-    );
+    let policy = objects::with(policy, "/spec/actions/0/replicas", replicas);
     let policy = objects::with(policy, "/spec/actions/0/when", json!([]));
     world.apply(&policy).await;
     let controller = world.controller("bench");
@@ -82,9 +86,8 @@ async fn ours(bed: &Bed) -> Ours {
         // Each at another phase of the second.
         sleep(Duration::from_millis(u64::from(nth) * 1000 / u64::from(CHANGES))).await;
         let before = world.proxy.counts();
-        let wanted = i64::from(nth) + 3;
-        world.prometheus.value("demand", f64::from(nth + 3) * TARGET);
-        reactions.push(until(&deployments, "web", wanted).await);
+        world.prometheus.value("demand", f64::from(wanted(nth)) * TARGET);
+        reactions.push(until(&deployments, "web", wanted(nth)).await);
         world.phase(i64::from(nth) + 1, Phase::Committed).await;
         world.policy("web", "it is steady", steady).await;
         // Events are sent on the side.
@@ -134,17 +137,23 @@ async fn theirs(bed: &Bed) -> Vec<f64> {
     for nth in 0..CHANGES {
         sleep(Duration::from_millis(2000 + u64::from(nth) * 1000 / u64::from(CHANGES))).await;
         let values = Values {
-            external: BTreeMap::from([("demand".to_owned(), total(nth + 3))]),
+            external: BTreeMap::from([("demand".to_owned(), total(wanted(nth)))]),
             ..Values::default()
         };
         fleets.metrics.set(&fleets.namespace, &values).await;
-        reactions.push(until(&objects, "web", i64::from(nth) + 3).await);
+        reactions.push(until(&objects, "web", wanted(nth)).await);
     }
     reactions
 }
 
+/// How many replicas the nth demand asks for, from 2 on: each time far more than a tolerance of 0.1 above the
+/// one before.
+fn wanted(nth: u32) -> u32 {
+    (0..=nth).fold(2, |replicas, _| replicas + 1 + replicas * 3 / 10)
+}
+
 /// Seconds until `spec.replicas` of an object are as wanted.
-async fn until(api: &Api<DynamicObject>, name: &str, wanted: i64) -> f64 {
+async fn until(api: &Api<DynamicObject>, name: &str, wanted: u32) -> f64 {
     let began = Instant::now();
     loop {
         let object = api.get(name).await.expect("the target is there");
@@ -152,7 +161,7 @@ async fn until(api: &Api<DynamicObject>, name: &str, wanted: i64) -> f64 {
             .data
             .pointer("/spec/replicas")
             .and_then(serde_json::Value::as_i64);
-        if replicas == Some(wanted) {
+        if replicas == Some(i64::from(wanted)) {
             return began.elapsed().as_secs_f64();
         }
         assert!(

@@ -23,6 +23,7 @@
 mod fleet;
 mod metrics;
 mod outcome;
+pub mod reference;
 #[cfg(test)]
 mod tests;
 mod watch;
