@@ -31,6 +31,17 @@ pub fn from_micro_time(time: &MicroTime) -> Timestamp {
     Timestamp::from_millis(time.0.as_millisecond())
 }
 
+/// Reads an instant that somebody wrote, such as `2026-12-01T08:00:00Z`.
+pub fn read(text: &str) -> Result<Timestamp, jiff::Error> {
+    text.parse()
+        .map(|time: jiff::Timestamp| Timestamp::from_millis(time.as_millisecond()))
+}
+
+/// An instant as it is written.
+pub fn written(at: Timestamp) -> String {
+    instant(at).to_string()
+}
+
 /// What lies outside of the calendar is as good as its end.
 fn instant(at: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::MAX)

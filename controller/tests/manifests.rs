@@ -105,7 +105,7 @@ fn the_controllers_rights_are_these() {
         "ClusterRole keda.sh/scaledobjects: list watch",
         "ClusterRole metrics.k8s.io/pods: list",
         "ClusterRole policy/poddisruptionbudgets: list",
-        "Role /configmaps: list watch of flyball-freeze",
+        "Role /configmaps: get list watch of flyball-freeze",
         "Role /secrets: get list watch",
         "Role coordination.k8s.io/leases: create",
         "Role coordination.k8s.io/leases: get update of flyball",

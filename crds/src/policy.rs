@@ -1,5 +1,4 @@
 use crate::{Action, Duration, FeedbackPolicyStatus, Mode, SourceRef, TargetRef};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -157,9 +156,12 @@ pub struct Pause {
 /// How long a direction is paused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct PauseFor {
-    /// Until when. Without it: until the pause is taken out.
+    /// Until when, such as 2026-12-01T08:00:00Z. Without it: until the pause is taken out.
+    // A text: the API server takes times that a calendar does not have, and one of them must not keep the
+    // object from being read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<MicroTime>,
+    #[schemars(length(max = 64), extend("format" = "date-time"))]
+    pub until: Option<String>,
     /// Why, for whoever finds it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 256))]

@@ -70,6 +70,8 @@ reasons! {
     NoScaleSubresource,
     /// The target's kind is not on the installation's list of kinds.
     KindNotAllowed,
+    /// The target's kind is on the list of kinds, but the API server does not serve it.
+    KindNotServed,
     /// Another policy moves the same field of the same target.
     Conflict,
     /// Another writer owns the field, or wrote it while we held it; the message names the manager.

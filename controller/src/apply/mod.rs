@@ -92,7 +92,7 @@ pub async fn drive(
             Effect::Stamp { stamp, at } => hands.stamp(stamp, &at).await,
             // Looked at last of all, so that the button stops even what was checked a moment ago. Nothing was
             // sent, and the next pass cuts the transaction short.
-            Effect::Write { .. } if tx.journal.phase == Phase::Applying && hands.is_frozen() => Event::Lost,
+            Effect::Write { .. } if tx.journal.phase == Phase::Applying && hands.is_frozen().await => Event::Lost,
             Effect::Write { value, at } => match &tx.target {
                 Some(seen) => hands.write(value, &at, seen).await,
                 None => Event::Lost,

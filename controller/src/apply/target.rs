@@ -26,6 +26,7 @@ const WRITES: usize = 5;
 
 /// The hands on one target.
 pub struct Hands<'a> {
+    client: Client,
     api: Api<DynamicObject>,
     namespace: &'a str,
     name: &'a str,
@@ -49,6 +50,7 @@ impl<'a> Hands<'a> {
     ) -> Self {
         let api = Api::namespaced_with(client.clone(), namespace, resource);
         Self {
+            client: client.clone(),
             api,
             namespace,
             name,
@@ -67,8 +69,11 @@ impl<'a> Hands<'a> {
     }
 
     /// Whether nothing may be written but roll-backs.
-    pub(super) fn is_frozen(&self) -> bool {
-        self.freeze.is_some_and(|freeze| freeze.frozen().is_some())
+    pub(super) async fn is_frozen(&self) -> bool {
+        match self.freeze {
+            Some(freeze) => freeze.frozen_now(&self.client).await.is_some(),
+            None => false,
+        }
     }
 
     /// Why the API server refused the last write, if it did for another reason than a conflict.
@@ -177,7 +182,12 @@ impl<'a> Hands<'a> {
                 "no right to try it: {error}; grant update on the kind's scale subresource"
             )),
             CallKind::Conflict => DryRun::Skipped(format!("the target changed meanwhile: {error}")),
-            _ => DryRun::Refused(error.to_string()),
+            CallKind::Invalid | CallKind::Forbidden | CallKind::Unauthorized | CallKind::NotFound => {
+                DryRun::Refused(error.to_string())
+            }
+            // An answer that says nothing of the write must not keep a harmful decrease in place: the write
+            // itself will tell.
+            _ => DryRun::Skipped(format!("the API server gave no answer to the trial: {error}")),
         }
     }
 

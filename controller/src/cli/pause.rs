@@ -8,7 +8,7 @@ use super::{
     suspend::edit_policy,
     write::{ActError, Edited},
 };
-use crate::clock::{from_micro_time, micro_time};
+use crate::clock::{read, written};
 use flyball_core::time::Span;
 use flyball_crds::{FeedbackPolicy, PauseFor};
 use kube::ResourceExt;
@@ -102,7 +102,7 @@ pub async fn set(
     let now = connection.now();
     let until = lasts.map(|lasts| now + lasts);
     let wanted = PauseFor {
-        until: until.map(micro_time),
+        until: until.map(written),
         reason: reason.to_owned(),
     };
     let decide = |policy: &FeedbackPolicy| {
@@ -200,7 +200,9 @@ pub async fn lift(connection: &Connection, namespace: &str, name: &str, which: W
     let pause = object.spec.pause.unwrap_or_default();
     let now = connection.now();
     let in_force = |pause: &Option<PauseFor>| {
-        let until = pause.as_ref().map(|pause| pause.until.as_ref().map(from_micro_time));
+        let until = pause
+            .as_ref()
+            .map(|pause| pause.until.as_deref().and_then(|until| read(until).ok()));
         until.is_some_and(|until| until.is_none_or(|until| until > now))
     };
     let still = Which {

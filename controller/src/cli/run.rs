@@ -21,7 +21,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 /// How the controller runs.
 #[derive(Debug, clap::Args)]
@@ -89,6 +89,12 @@ pub enum RunError {
     /// A signal handler could not be set.
     #[error("signals can't be handled: {0}")]
     Signal(#[from] std::io::Error),
+    /// Some of what a decision rests on could not be read.
+    #[error(
+        "after {limit} s there is still no list of {0}; nothing is decided without it: see the log for the reason, and flyball doctor for the rights",
+        limit = FIRST_LISTS.as_secs()
+    )]
+    NotRead(String),
     /// A watch ended for good.
     #[error("a watch ended for good; restart the process")]
     Watch,
@@ -132,7 +138,8 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         ready = tokio::time::timeout(FIRST_LISTS, ctx.cluster.ready()) => match ready {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(RunError::Watch),
-            Err(_) => warn!("the first lists are not in yet; is the API server slow, or a right missing?"),
+            // Without a list an autoscaler is not seen, and an open Change or its policy is taken for gone.
+            Err(_) => return Err(RunError::NotRead(ctx.cluster.waiting().join(", "))),
         },
         () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
     }
@@ -166,11 +173,12 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
 
 /// One list of one object each: an old or missing definition is told at once, not by a silent watch.
 async fn installed(clients: &Clients, scope: Option<&str>) -> Result<(), RunError> {
-    use kube::{Api, api::ListParams};
+    use kube::{Api, api::ListParams, core::DeserializeGuard};
     let one = ListParams::default().limit(1);
-    let policies: Api<flyball_crds::FeedbackPolicy> = within(&clients.read, scope);
-    let changes: Api<flyball_crds::Change> = within(&clients.read, scope);
-    let sources: Api<flyball_crds::MetricSource> = Api::all(clients.read.clone());
+    // One object that can't be read is no reason not to run.
+    let policies: Api<DeserializeGuard<flyball_crds::FeedbackPolicy>> = within(&clients.read, scope);
+    let changes: Api<DeserializeGuard<flyball_crds::Change>> = within(&clients.read, scope);
+    let sources: Api<DeserializeGuard<flyball_crds::MetricSource>> = Api::all(clients.read.clone());
     policies
         .list(&one)
         .await

@@ -3,18 +3,26 @@
 //! Passes read only from here, so a quiet minute costs no request. A copy may be old; that is safe,
 //! because every write carries the version that it was decided on.
 
-use super::{freeze::Freeze, nodes::Nodes, pods::Pods, target};
+pub use super::kinds::{DEFAULT_KINDS, KindError, Late, ScaleKind, Targets};
+
+use super::{
+    freeze::{Freeze, State},
+    kinds,
+    nodes::Nodes,
+    pods::Pods,
+    readable::{AllUnreadable, readable},
+};
 use crate::client::chain;
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
-use futures::{StreamExt, future};
+use futures::{FutureExt, StreamExt, future};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Secret},
 };
 use kube::{
     Api, Client, Resource,
-    api::{ApiResource, DynamicObject, GroupVersionKind},
-    discovery::{self, Scope},
+    api::{DynamicObject, GroupVersionKind},
+    core::DeserializeGuard,
     runtime::{
         PredicateConfig, WatchStreamExt, predicates, reflector,
         reflector::{ObjectRef, Store},
@@ -22,58 +30,9 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
-
-/// A kind with a scale subresource, `apiVersion` and `kind`, as the installation allows it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ScaleKind {
-    /// Such as `apps/v1`.
-    pub api_version: String,
-    /// Such as `Deployment`.
-    pub kind: String,
-}
-
-/// The kinds that an installation moves unless it says otherwise.
-pub const DEFAULT_KINDS: [&str; 2] = ["apps/v1/Deployment", "apps/v1/StatefulSet"];
-
-/// Why a kind can't be moved.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum KindError {
-    /// The text has another form.
-    #[error("{0:?} is not GROUP/VERSION/KIND; write for example apps/v1/Deployment")]
-    Form(String),
-    /// The API server does not serve it.
-    #[error("the API server does not serve {0}; install its definition or take it off --scale-kind")]
-    NotServed(String),
-    /// It has no scale subresource.
-    #[error("{0} has no scale subresource; Flyball moves replicas only through it")]
-    NoScale(String),
-}
-
-impl std::str::FromStr for ScaleKind {
-    type Err = KindError;
-    fn from_str(text: &str) -> Result<Self, KindError> {
-        let (api_version, kind) = text.rsplit_once('/').ok_or_else(|| KindError::Form(text.to_owned()))?;
-        if api_version.is_empty() || kind.is_empty() || api_version.matches('/').count() > 1 {
-            return Err(KindError::Form(text.to_owned()));
-        }
-        Ok(Self {
-            api_version: api_version.to_owned(),
-            kind: kind.to_owned(),
-        })
-    }
-}
-
-/// A watched kind of targets.
-#[derive(Clone)]
-pub struct Targets {
-    /// How to address it.
-    pub resource: ApiResource,
-    /// The objects.
-    pub store: Store<DynamicObject>,
-}
 
 /// A policy that should be looked at now.
 pub type Wake = ObjectRef<FeedbackPolicy>;
@@ -83,6 +42,10 @@ pub type Wake = ObjectRef<FeedbackPolicy>;
 pub struct Cluster {
     /// The policies.
     pub policies: Store<FeedbackPolicy>,
+    /// Policies that are there and can't be read.
+    pub unreadable_policies: AllUnreadable,
+    /// Changes that are there and can't be read: journals that may be open.
+    pub unreadable_changes: AllUnreadable,
     /// The sources.
     pub sources: Store<MetricSource>,
     /// The journals.
@@ -90,7 +53,7 @@ pub struct Cluster {
     /// The autoscalers of Kubernetes itself.
     pub autoscalers: Store<HorizontalPodAutoscaler>,
     /// KEDA's objects, where its definition is installed.
-    pub scaled_objects: Option<Store<DynamicObject>>,
+    pub scaled_objects: Late<Store<DynamicObject>>,
     /// The Secrets in the controller's own namespace.
     pub secrets: Store<Secret>,
     /// The pods, by owner.
@@ -100,7 +63,7 @@ pub struct Cluster {
     /// The red button.
     pub freeze: Freeze,
     /// The targets, by allowed kind.
-    pub targets: Arc<BTreeMap<ScaleKind, Result<Targets, KindError>>>,
+    pub targets: Arc<BTreeMap<ScaleKind, Late<Targets>>>,
 }
 
 /// How many watch events may wait to be looked at.
@@ -116,20 +79,21 @@ impl Cluster {
         kinds: &[ScaleKind],
     ) -> (Self, mpsc::Receiver<Wake>) {
         let (wake, woken) = mpsc::channel(QUEUE);
-        let policies = watch_policies(within(client, scope), wake);
+        let (unreadable_policies, unreadable_changes) = (AllUnreadable::default(), AllUnreadable::default());
+        let policies = watch_policies(within(client, scope), unreadable_policies.clone(), wake);
         let scaled = GroupVersionKind::gvk("keda.sh", "v1alpha1", "ScaledObject");
-        let scaled_objects = discovery::pinned_kind(client, &scaled)
-            .await
-            .ok()
-            .map(|(resource, _)| watch_dynamic(dynamic_within(client, scope, &resource), resource));
+        let scaled_objects = kinds::seek(client, scope, scaled, false, |found| found.store);
         let mut targets = BTreeMap::new();
         for kind in kinds {
-            targets.insert(kind.clone(), watch_targets(client, scope, kind).await);
+            let sought = kinds::seek(client, scope, kind.gvk(), true, |found| found);
+            targets.insert(kind.clone(), sought);
         }
         let cluster = Self {
             policies,
-            sources: watch(Api::all(client.clone())),
-            changes: watch(within(client, scope)),
+            sources: watch_ours(Api::all(client.clone()), AllUnreadable::default()),
+            changes: watch_ours(within(client, scope), unreadable_changes.clone()),
+            unreadable_policies,
+            unreadable_changes,
             autoscalers: watch(within(client, scope)),
             scaled_objects,
             secrets: watch(Api::namespaced(client.clone(), own_namespace)),
@@ -150,23 +114,51 @@ impl Cluster {
         self.autoscalers.wait_until_ready().await?;
         self.secrets.wait_until_ready().await?;
         self.freeze.ready().await;
-        if let Some(scaled) = &self.scaled_objects {
-            scaled.wait_until_ready().await?;
+        self.scaled_objects.settled().await;
+        for kind in self.targets.values() {
+            kind.settled().await;
         }
-        let served = self.targets.values().filter_map(|targets| targets.as_ref().ok());
-        future::try_join_all(served.map(|targets| targets.store.wait_until_ready())).await?;
         // Pods may be out of reach, and are then not known.
         self.pods.settled().await;
         info!("all watches are in");
         Ok(())
     }
 
+    /// What there is no list of yet, by the kinds' names.
+    pub fn waiting(&self) -> Vec<String> {
+        let lists = [
+            (
+                "feedbackpolicies",
+                self.policies.wait_until_ready().now_or_never().is_some(),
+            ),
+            (
+                "metricsources",
+                self.sources.wait_until_ready().now_or_never().is_some(),
+            ),
+            ("changes", self.changes.wait_until_ready().now_or_never().is_some()),
+            (
+                "horizontalpodautoscalers",
+                self.autoscalers.wait_until_ready().now_or_never().is_some(),
+            ),
+            ("secrets", self.secrets.wait_until_ready().now_or_never().is_some()),
+            ("the ConfigMap of flyball freeze", self.freeze.state() != State::Unknown),
+            ("scaledobjects", self.scaled_objects.is_settled()),
+        ];
+        let lists = lists.into_iter().filter(|(_, read)| !read);
+        let targets = self.targets.iter().filter(|(_, kind)| !kind.is_settled());
+        lists
+            .map(|(name, _)| name.to_owned())
+            .chain(targets.map(|(kind, _)| kind.to_string()))
+            .collect()
+    }
+
     /// The kind of a target reference, if the installation allows it.
-    pub fn kind(&self, api_version: &str, kind: &str) -> Option<&Result<Targets, KindError>> {
-        self.targets.get(&ScaleKind {
+    pub fn kind(&self, api_version: &str, kind: &str) -> Option<Result<Targets, KindError>> {
+        let kind = ScaleKind {
             api_version: api_version.to_owned(),
             kind: kind.to_owned(),
-        })
+        };
+        self.targets.get(&kind).map(Late::get)
     }
 }
 
@@ -179,13 +171,6 @@ where
         || Api::all(client.clone()),
         |namespace| Api::namespaced(client.clone(), namespace),
     )
-}
-
-fn dynamic_within(client: &Client, scope: Option<&str>, resource: &ApiResource) -> Api<DynamicObject> {
-    match scope {
-        None => Api::all_with(client.clone(), resource),
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
-    }
 }
 
 /// Watches and keeps on watching: an error is logged and tried again with growing pauses.
@@ -202,12 +187,37 @@ where
     store
 }
 
-/// Policies wake their pass when they are made, edited or deleted, but not when their status moves.
-fn watch_policies(api: Api<FeedbackPolicy>, wake: mpsc::Sender<Wake>) -> Store<FeedbackPolicy> {
+/// Watches objects of our own kinds, which anybody may have written.
+fn watch_ours<K>(api: Api<DeserializeGuard<K>>, unreadable: AllUnreadable) -> Store<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
     let (store, writer) = reflector::store();
-    let stream = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.metadata.managed_fields = None)
+    drain(ours(api, &store, unreadable).reflect(writer), K::kind(&()).into_owned());
+    store
+}
+
+fn ours<K>(
+    api: Api<DeserializeGuard<K>>,
+    store: &Store<K>,
+    unreadable: AllUnreadable,
+) -> impl futures::Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let known = store.clone();
+    let events = watcher(api, watcher::Config::default()).default_backoff();
+    readable(events, unreadable, move |of| known.get(of)).modify(|object| object.meta_mut().managed_fields = None)
+}
+
+/// Policies wake their pass when they are made, edited or deleted, but not when their status moves.
+fn watch_policies(
+    api: Api<DeserializeGuard<FeedbackPolicy>>,
+    unreadable: AllUnreadable,
+    wake: mpsc::Sender<Wake>,
+) -> Store<FeedbackPolicy> {
+    let (store, writer) = reflector::store();
+    let stream = ours(api, &store, unreadable)
         .reflect(writer)
         .touched_objects()
         .predicate_filter(predicates::generation, PredicateConfig::default());
@@ -227,42 +237,8 @@ fn watch_policies(api: Api<FeedbackPolicy>, wake: mpsc::Sender<Wake>) -> Store<F
     store
 }
 
-fn watch_dynamic(api: Api<DynamicObject>, resource: ApiResource) -> Store<DynamicObject> {
-    let writer = reflector::store::Writer::new(resource.clone());
-    let store = writer.as_reader();
-    let stream = watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| object.metadata.managed_fields = None)
-        .reflect(writer);
-    drain(stream, resource.kind);
-    store
-}
-
-async fn watch_targets(client: &Client, scope: Option<&str>, kind: &ScaleKind) -> Result<Targets, KindError> {
-    let name = format!("{}/{}", kind.api_version, kind.kind);
-    let (group, version) = kind.api_version.rsplit_once('/').unwrap_or(("", &kind.api_version));
-    let gvk = GroupVersionKind::gvk(group, version, &kind.kind);
-    let (resource, capabilities) = discovery::pinned_kind(client, &gvk)
-        .await
-        .map_err(|_| KindError::NotServed(name.clone()))?;
-    let scalable = capabilities
-        .subresources
-        .iter()
-        .any(|(subresource, _)| subresource.plural == "scale");
-    if !scalable || capabilities.scope != Scope::Namespaced {
-        return Err(KindError::NoScale(name));
-    }
-    let writer = reflector::store::Writer::new(resource.clone());
-    let store = writer.as_reader();
-    let stream = watcher(dynamic_within(client, scope, &resource), watcher::Config::default())
-        .default_backoff()
-        .modify(target::strip)
-        .reflect(writer);
-    drain(stream, resource.kind.clone());
-    Ok(Targets { resource, store })
-}
-
-fn drain<S, T>(stream: S, kind: String)
+/// Keeps a watch going; an error is logged.
+pub(super) fn drain<S, T>(stream: S, kind: String)
 where
     S: futures::Stream<Item = Result<watcher::Event<T>, watcher::Error>> + Send + 'static,
     T: Send + 'static,

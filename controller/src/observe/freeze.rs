@@ -1,6 +1,6 @@
 //! The red button: a ConfigMap that stops every forward write of the installation while it is there.
 
-use crate::text::clean;
+use crate::{client::within, text::clean};
 use flyball_crds::FREEZE_NAME;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -8,8 +8,8 @@ use kube::{
     Api, Client, ResourceExt,
     runtime::{WatchStreamExt, watcher, watcher::Event},
 };
-use std::{fmt, pin::pin};
-use tokio::sync::watch;
+use std::{fmt, pin::pin, time::Duration};
+use tokio::{sync::watch, time::Instant};
 use tracing::warn;
 
 /// The keys of the ConfigMap's data.
@@ -68,10 +68,29 @@ pub enum State {
     Frozen(Frozen),
 }
 
+impl State {
+    /// Why nothing may be written but roll-backs, if that is so.
+    fn why(&self) -> Option<String> {
+        match self {
+            Self::Free => None,
+            Self::Frozen(frozen) => Some(frozen.to_string()),
+            Self::Unknown => Some(format!(
+                "whether it is frozen is not known, because the ConfigMap {FREEZE_NAME} can't be read; \
+                 give the controller the right to get, list and watch it"
+            )),
+        }
+    }
+}
+
+/// How long the button may take to answer.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
 /// The button as it is now, from memory.
 #[derive(Clone, Debug)]
 pub struct Freeze {
     state: watch::Receiver<State>,
+    /// Where the button is; `None` for one that stays as it is.
+    namespace: Option<String>,
 }
 
 impl Freeze {
@@ -86,13 +105,17 @@ impl Freeze {
                 () = follow(api, &publish) => {}
             }
         });
-        Self { state }
+        Self {
+            state,
+            namespace: Some(own_namespace.to_owned()),
+        }
     }
 
     /// A button that stays as it is, for a reading that is done once.
     pub fn known(state: State) -> Self {
         Self {
             state: watch::channel(state).1,
+            namespace: None,
         }
     }
 
@@ -117,13 +140,24 @@ impl Freeze {
     /// Why nothing may be written but roll-backs, if that is so. A button that can't be read counts as
     /// pressed: somebody may be relying on it.
     pub fn frozen(&self) -> Option<String> {
-        match &*self.state.borrow() {
-            State::Free => None,
-            State::Frozen(frozen) => Some(frozen.to_string()),
-            State::Unknown => Some(format!(
-                "whether it is frozen is not known, because the ConfigMap {FREEZE_NAME} can't be read; \
-                 give the controller the right to list and watch it"
-            )),
+        self.state.borrow().why()
+    }
+
+    /// The same, asked now: a watch may have ended without a word minutes ago, and whoever presses the button
+    /// relies on it from then on.
+    pub async fn frozen_now(&self, client: &Client) -> Option<String> {
+        let known = self.frozen();
+        let Some(namespace) = self.namespace.as_ref().filter(|_| known.is_none()) else {
+            return known;
+        };
+        let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+        match within(Instant::now() + ASK_LIMIT, api.get_opt(FREEZE_NAME)).await {
+            Ok(None) => None,
+            Ok(Some(map)) => Some(Frozen::of(&map).to_string()),
+            Err(error) => {
+                warn!(%error, "the ConfigMap {FREEZE_NAME} can't be read; nothing is written");
+                State::Unknown.why()
+            }
         }
     }
 }

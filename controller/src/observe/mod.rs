@@ -7,10 +7,12 @@ pub mod envelope;
 pub mod freeze;
 pub mod headroom;
 mod keep;
+pub mod kinds;
 pub mod nodes;
 pub mod owners;
 pub mod pods;
 pub mod quantity;
+pub mod readable;
 pub mod rollout;
 pub mod source;
 pub mod sources;
@@ -269,8 +271,9 @@ pub fn find(cluster: &Cluster, namespace: &str, target: &TargetRef) -> Found {
     };
     let name = format!("{} {}", target.api_version, target.kind);
     let targets = match cluster.kind(&target.api_version, &target.kind) {
-        None | Some(Err(KindError::NotServed(_) | KindError::Form(_))) => {
-            return nothing(check::Target::NotAllowed(name));
+        None | Some(Err(KindError::Form(_))) => return nothing(check::Target::NotAllowed(name)),
+        Some(Err(KindError::NotServed(_) | KindError::Unknown { .. })) => {
+            return nothing(check::Target::NotServed(name));
         }
         Some(Err(KindError::NoScale(_))) => return nothing(check::Target::NoScale(name)),
         Some(Ok(targets)) => targets,

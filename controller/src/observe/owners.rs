@@ -20,7 +20,7 @@ pub fn of(cluster: &Cluster, policy: &FeedbackPolicy, snapshot: Option<&Snapshot
             owners.push(Owner::HorizontalPodAutoscaler(autoscaler.name_any()));
         }
     }
-    for object in cluster.scaled_objects.iter().flat_map(Store::state) {
+    for object in cluster.scaled_objects.get().iter().flat_map(Store::state) {
         if object.namespace().as_deref() == Some(namespace.as_str()) && scales(&object, target) {
             owners.push(Owner::ScaledObject(object.name_any()));
         }

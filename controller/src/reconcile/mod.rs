@@ -328,6 +328,12 @@ impl Pass<'_> {
                     format!("{named}: {kind} is not among the kinds this installation moves; see --scale-kind");
                 return Some((Reason::KindNotAllowed, message));
             }
+            Target::NotServed(kind) => {
+                let message = format!(
+                    "{named}: the API server does not serve {kind}; install its definition, which is looked for every minute"
+                );
+                return Some((Reason::KindNotServed, message));
+            }
             Target::Present { paused: Some(why) } => return Some((Reason::Suspended, format!("{named}: {why}"))),
             Target::Present { paused: None } => {}
         }

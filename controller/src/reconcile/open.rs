@@ -11,7 +11,7 @@ use flyball_core::{
     check::{self, Approved, OpenChange, Undo, World, undo_decrease, undo_increase, undo_requested},
     decide::{Direction, Facts, Inputs},
     policy::{OnInconclusive, OnIneffective, Query, Replicas, ReplicasAction},
-    signal::Reading,
+    signal::{Finite, Reading},
     time::Span,
     transaction::{Abort, Event, Journal, Phase, Tx, Verdict},
     verify::{Judgement, judge},
@@ -46,6 +46,17 @@ struct Judged {
     waiting: Option<String>,
 }
 
+impl Judged {
+    /// The same, with something more to say of it.
+    fn and(mut self, why: &str) -> Self {
+        self.waiting = self.waiting.map(|waiting| format!("{why}; {waiting}"));
+        if let Some(verdict) = &mut self.verdict {
+            verdict.message = format!("{}; {why}", verdict.message);
+        }
+        self
+    }
+}
+
 /// Carries a Change of this policy as far as it goes.
 pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change) -> Result<Carried, JournalError> {
     let journal = journal_of(change)?;
@@ -56,10 +67,14 @@ pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change)
         .find(|action| action.name == change.spec.action);
     let abort = why_abort(pass, change, &journal, action);
     let judged = match (journal.phase, abort, action) {
-        (Phase::Verifying, None, Some(action)) if requested(change) == Some("rollback") => {
-            Some(on_request(pass, memory, change, &journal, action).await)
+        (Phase::Verifying, None, Some(action)) => {
+            Some(match on_request(pass, memory, change, &journal, action).await {
+                Asked::TakenBack(judged) => judged,
+                Asked::Nothing => judged(pass, memory, change, &journal, action).await,
+                // The request stands and is tried again with each pass, and meanwhile it switches nothing off.
+                Asked::Refused(why) => judged(pass, memory, change, &journal, action).await.and(&why),
+            })
         }
-        (Phase::Verifying, None, Some(action)) => Some(judged(pass, memory, change, &journal, action).await),
         _ => None,
     };
     let waiting = judged.as_ref().and_then(|judged| judged.waiting.clone());
@@ -180,6 +195,16 @@ fn requested(change: &Change) -> Option<&str> {
     change.annotations().get(REQUEST_ANNOTATION).map(String::as_str)
 }
 
+/// What came of somebody's request to take a Change back.
+enum Asked {
+    /// Nobody asked.
+    Nothing,
+    /// It is taken back.
+    TakenBack(Judged),
+    /// It can't be taken back now, for this reason.
+    Refused(String),
+}
+
 /// Takes a change back because somebody asked for it. Whoever asks answers for the data; what is somebody
 /// else's, and what lies outside of the bounds, is not for them to give away.
 async fn on_request(
@@ -188,40 +213,46 @@ async fn on_request(
     change: &Change,
     journal: &Journal<Replicas>,
     action: &ReplicasAction,
-) -> Judged {
+) -> Asked {
+    if requested(change) != Some("rollback") {
+        return Asked::Nothing;
+    }
     let by = change.annotations().get(REQUESTED_BY_ANNOTATION);
-    let mut message = format!("{} asked for it", by.map_or("somebody", String::as_str));
-    let undo = Undo {
-        from: journal.after,
-        to: Replicas::new(change.spec.verified.into()).unwrap_or(journal.before),
-        demand: None,
-    };
+    let asked = format!("{} asked for it", by.map_or("somebody", String::as_str));
+    let undo = undo_of(change, journal, None);
     let direction = memory::direction(change.spec.direction);
     let (facts, world) = around(pass, memory, action, undo, direction, change);
-    let candidate = undo_requested(action, undo, direction, &facts, &world);
-    let approved = match candidate {
+    let approved = match undo_requested(action, undo, direction, &facts, &world) {
         Ok(candidate) => {
             let dry_run = pass.dry_run(candidate.to()).await;
             candidate.admit(dry_run)
         }
         Err(refused) => Err(refused),
     };
-    let event = match approved {
-        Ok(approved) => roll_back(&approved, Verdict::Requested),
-        // It stays open and is judged as before; the request stands, so it is tried again.
-        Err(refused) => {
-            message = format!("{message}; not taken back: {refused}");
-            Event::Undecided
-        }
-    };
-    Judged {
-        waiting: matches!(event, Event::Undecided).then(|| message.clone()),
-        event,
-        verdict: Some(RecordedVerdict {
-            at: Some(micro_time(pass.seen.now)),
-            message,
-            ..RecordedVerdict::default()
+    match approved {
+        Ok(approved) => Asked::TakenBack(Judged {
+            event: roll_back(&approved, Verdict::Requested),
+            verdict: Some(recorded(pass, asked)),
+            waiting: None,
         }),
+        Err(refused) => Asked::Refused(format!("{asked}; not taken back: {refused}")),
+    }
+}
+
+fn undo_of(change: &Change, journal: &Journal<Replicas>, demand: Option<Finite>) -> Undo {
+    Undo {
+        from: journal.after,
+        to: Replicas::new(change.spec.verified.into()).unwrap_or(journal.before),
+        demand,
+    }
+}
+
+/// A verdict in words only.
+fn recorded(pass: &Pass<'_>, message: String) -> RecordedVerdict {
+    RecordedVerdict {
+        at: Some(micro_time(pass.seen.now)),
+        message,
+        ..RecordedVerdict::default()
     }
 }
 
@@ -238,11 +269,7 @@ async fn judged(
         event: Event::Keep {
             verdict: Verdict::Inconclusive,
         },
-        verdict: Some(RecordedVerdict {
-            at: Some(micro_time(now)),
-            message: why,
-            ..RecordedVerdict::default()
-        }),
+        verdict: Some(recorded(pass, why)),
         waiting: None,
     };
     let frozen = match change.spec.verification.as_ref().map(comparison_of_change) {
@@ -282,11 +309,7 @@ async fn judged(
         verification: Some(&reading),
         ..pass.inputs(memory, &action.name)
     };
-    let undo = Undo {
-        from: journal.after,
-        to: Replicas::new(change.spec.verified.into()).unwrap_or(journal.before),
-        demand: frozen.baseline.demand,
-    };
+    let undo = undo_of(change, journal, frozen.baseline.demand);
     let (value, verdict, wanted) = match &judgement {
         Judgement::Wait { why, .. } => {
             return Judged {

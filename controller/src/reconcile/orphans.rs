@@ -33,7 +33,9 @@ pub async fn sweep(ctx: &Context, authority: &Authority) {
         .collect();
     let now = (ctx.now)();
     for change in &changes {
-        let orphaned = !policies.contains(&change.spec.policy.uid);
+        // A policy that can't be read is not gone.
+        let uid = &change.spec.policy.uid;
+        let orphaned = !policies.contains(uid) && !ctx.cluster.unreadable_policies.has(uid);
         if is_open(change) && orphaned {
             info!(
                 change = change.name_any(),

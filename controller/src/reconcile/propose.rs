@@ -303,6 +303,11 @@ fn open_change(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carrie
             superseding_allowed: carried.tx.journal.phase == Step::Verifying && surges(pass, memory, action, carried),
         };
     }
+    let target = pass.seen.found.snapshot.as_ref().map(|snapshot| snapshot.uid.as_str());
+    let journals = &pass.ctx.cluster.unreadable_changes;
+    if let Some(unknown) = target.and_then(|uid| journals.labelled(TARGET_LABEL, uid)) {
+        return OpenChange::Unknown(unknown.to_string());
+    }
     let uid = pass.object.uid().unwrap_or_default();
     let other = pass.seen.open.iter().find(|change| change.spec.policy.uid != uid);
     other.map_or(OpenChange::None, |change| OpenChange::Others {

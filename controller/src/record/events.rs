@@ -272,6 +272,7 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::TargetNotFound
         | Reason::NoScaleSubresource
         | Reason::KindNotAllowed
+        | Reason::KindNotServed
         | Reason::Conflict
         | Reason::OwnershipConflict
         | Reason::RollingBack

@@ -23,7 +23,7 @@ pub use errors::FieldError;
 pub(crate) use names::is_subdomain;
 pub use warnings::warnings;
 
-use crate::{clock::from_micro_time, observe::source, promql::shorten};
+use crate::{clock, observe::source, promql::shorten};
 use errors::Errors;
 use flyball_core::{
     policy::{self, Policy},
@@ -167,9 +167,22 @@ fn pause(path: &str, written: Option<&PauseFor>, errors: &mut Errors) -> Option<
             format!("has {length} bytes, at most {MAX_REASON} are allowed; shorten it"),
         );
     }
-    Some(written.until.as_ref().map_or(policy::Pause::Open, |until| {
-        policy::Pause::Until(from_micro_time(until))
-    }))
+    let Some(until) = &written.until else {
+        return Some(policy::Pause::Open);
+    };
+    match clock::read(until) {
+        Ok(until) => Some(policy::Pause::Until(until)),
+        Err(error) => {
+            errors.add(
+                format!("{path}.until"),
+                format!(
+                    "{} is no time that can be waited for ({error}); write one such as 2026-12-01T08:00:00Z, or leave it out",
+                    shorten(until)
+                ),
+            );
+            None
+        }
+    }
 }
 
 fn check_source(source: &SourceRef, errors: &mut Errors) {

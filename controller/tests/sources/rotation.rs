@@ -5,10 +5,11 @@ use crate::{
     tls::{Authority, ONE, Server},
 };
 use flyball_controller::observe::{
-    cluster::Cluster,
+    cluster::{Cluster, KindError, Late},
     freeze::{Freeze, State},
     nodes::Nodes,
     pods::Pods,
+    readable::AllUnreadable,
     source::{Source, SourceError},
     sources::{SourceProblem, Sources},
 };
@@ -46,7 +47,9 @@ impl Watched {
             sources,
             changes: reflector::store().0,
             autoscalers: reflector::store().0,
-            scaled_objects: None,
+            scaled_objects: Late::known(Err(KindError::NotServed("keda.sh/v1alpha1/ScaledObject".to_owned()))),
+            unreadable_policies: AllUnreadable::default(),
+            unreadable_changes: AllUnreadable::default(),
             secrets: stored,
             pods: Pods::none(),
             nodes: Nodes::none(),

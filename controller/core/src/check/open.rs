@@ -17,6 +17,7 @@ pub(super) fn supersede(
     match open {
         OpenChange::None => (Finding::Pass("no Change is open".to_owned()), None),
         OpenChange::Others { name, policy } => (others(name, policy), None),
+        OpenChange::Unknown(why) => (unknown(why), None),
         OpenChange::Ours {
             name,
             direction: way,
@@ -49,7 +50,14 @@ pub(super) fn own(open: &OpenChange) -> Finding {
         OpenChange::None => Finding::Pass("no other Change is open".to_owned()),
         OpenChange::Ours { name, .. } => Finding::Pass(format!("undoes Change {name}")),
         OpenChange::Others { name, policy } => others(name, policy),
+        OpenChange::Unknown(why) => unknown(why),
     }
+}
+
+fn unknown(why: &str) -> Finding {
+    Finding::Refuse(format!(
+        "whether another Change is open for the field is not known: {why}"
+    ))
 }
 
 fn others(name: &str, policy: &str) -> Finding {

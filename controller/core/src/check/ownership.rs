@@ -42,6 +42,12 @@ pub(super) fn target(target: &Target) -> TargetFinding {
             ),
             "the target may not be scaled",
         ),
+        Target::NotServed(kind) => absent(
+            format!(
+                "targetRef names a {kind}, which the API server does not serve; install its definition, which is looked for every minute"
+            ),
+            "there is no such kind",
+        ),
     }
 }
 

@@ -50,6 +50,8 @@ pub enum OpenChange {
         /// Whose it is.
         policy: String,
     },
+    /// Whether one is open is not known; the text says why, and the way out.
+    Unknown(String),
 }
 
 /// The target, as far as it decides whether it may be changed.
@@ -66,6 +68,8 @@ pub enum Target {
     NoScale(String),
     /// The installation does not allow its kind; the text says which.
     NotAllowed(String),
+    /// The installation allows its kind, but the API server does not serve it, or not yet; the text says which.
+    NotServed(String),
 }
 
 /// What is known of the world around the target.

@@ -200,6 +200,10 @@ pub fn target(policy: &FeedbackPolicy, found: &Found, read: Option<&ReadError>) 
             format!("{} is not among the kinds that this installation moves", plain(kind)),
             "let its operator add the kind: --scale-kind GROUP/VERSION/KIND".to_owned(),
         ),
+        Target::NotServed(kind) => fail(
+            format!("the API server does not serve {}", plain(kind)),
+            "install its definition; the controller looks for it every minute".to_owned(),
+        ),
     }
 }
 

@@ -5,10 +5,11 @@ use super::finding::{Finding, Mark};
 use crate::{
     cli::fetch::{self, Connection, ReadError, Scope},
     observe::{
-        cluster::{Cluster, KindError, ScaleKind, Targets},
+        cluster::{Cluster, KindError, Late, ScaleKind, Targets},
         freeze::{Freeze, State},
         nodes::Nodes,
         pods::Pods,
+        readable::AllUnreadable,
     },
 };
 use flyball_crds::{Change, FeedbackPolicy, TargetRef};
@@ -106,14 +107,20 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
             store: dynamic_store(&resource, objects),
             resource,
         });
-        (kind, store)
+        (kind, Late::known(store))
     };
     let cluster = Cluster {
         policies: store(policies.clone()),
         sources: store(Vec::new()),
         changes: store(changes.clone()),
+        unreadable_policies: AllUnreadable::default(),
+        unreadable_changes: AllUnreadable::default(),
         autoscalers: store(autoscalers),
-        scaled_objects: scaled.map(|(resource, objects)| dynamic_store(resource, objects)),
+        scaled_objects: Late::known(
+            scaled
+                .map(|(resource, objects)| dynamic_store(resource, objects))
+                .ok_or_else(|| KindError::NotServed("keda.sh/v1alpha1/ScaledObject".to_owned())),
+        ),
         secrets: store(Vec::new()),
         pods: Pods::none(),
         nodes: Nodes::none(),

@@ -9,7 +9,7 @@ use crate::{
         fetch::Controller,
         screen::{plain, quoted, when},
     },
-    clock::from_micro_time,
+    clock::{from_micro_time, read},
 };
 use commands::{doctor, edit, patch, target};
 use flyball_core::check::Check;
@@ -243,7 +243,9 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
 fn paused(facts: &Facts, up: bool) -> Step {
     let pause = facts.policy.spec.pause.as_ref();
     let own = pause.and_then(|pause| if up { pause.up.as_ref() } else { pause.down.as_ref() });
-    let until = own.and_then(|pause| pause.until.as_ref()).map(from_micro_time);
+    let until = own
+        .and_then(|pause| pause.until.as_deref())
+        .and_then(|until| read(until).ok());
     let in_force = own.is_some() && until.is_none_or(|until| until > facts.now);
     if !in_force {
         let commands = ["flyball freeze --status".to_owned(), "flyball unfreeze".to_owned()];

@@ -75,6 +75,11 @@ pub(super) fn readiness(facts: &Facts) -> Option<Step> {
             "Name a target of another kind, or let the operator of the installation allow this one (--scale-kind):",
             [edit(facts)],
         )
+    } else if is(Reason::KindNotServed) {
+        step(
+            "Install the definition of the target's kind, or correct spec.targetRef:",
+            ["kubectl api-resources --namespaced".to_owned(), edit(facts)],
+        )
     } else if is(Reason::Suspended) {
         paused(facts)
     } else if is(Reason::Conflict) {
