@@ -5,7 +5,10 @@
 //! | `/metrics` | the metrics, in the text format of `OpenMetrics` |
 //! | `/healthz` | whether the loop is alive; a process that fails this is to be restarted |
 //! | `/readyz` | whether the caches are filled and the API server is there; a standby is ready too |
+//! | `/api/v1/alertmanager` | takes Alertmanager's webhook, if there is a token for it: see [`webhook`] |
 //! | `/debug/state` | who leads and what each policy last came to, as JSON; only from the pod itself |
+
+pub mod webhook;
 
 use crate::{lease::Leadership, logging::Pipe, metrics::Metrics};
 use axum::{
@@ -32,6 +35,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
+use webhook::Webhook;
 
 /// A loop that did not beat for so long hangs.
 pub const HEARTBEAT_LIMIT: Duration = Duration::from_secs(60);
@@ -212,6 +216,8 @@ pub struct Told {
     pub identity: String,
     /// The logs, to ask how many lines were dropped.
     pub logs: Option<Pipe>,
+    /// The receiver of alerts, if there is one.
+    pub webhook: Option<Webhook>,
 }
 
 /// Takes the address. Port 0: any that is free.
@@ -239,7 +245,8 @@ pub async fn serve(listener: TcpListener, told: Told, stop: CancellationToken) -
 }
 
 fn router(told: Told) -> Router {
-    Router::new()
+    let alerts = told.webhook.clone().map(webhook::router);
+    let router = Router::new()
         .route("/metrics", get(metrics))
         .route(
             "/healthz",
@@ -250,7 +257,11 @@ fn router(told: Told) -> Router {
             get(async |State(told): State<Told>| verdict(told.health.ready())),
         )
         .route("/debug/state", get(state))
-        .with_state(told)
+        .with_state(told);
+    match alerts {
+        Some(alerts) => router.merge(alerts),
+        None => router,
+    }
 }
 
 fn verdict(verdict: Result<(), String>) -> Response {

@@ -43,6 +43,7 @@ async fn served() -> Served {
         leadership: seen,
         identity: "us".to_owned(),
         logs: None,
+        webhook: None,
     };
     let task = tokio::spawn(serve(listener, told, stop.clone()));
     Served {

@@ -122,6 +122,9 @@ pub struct ChangeVerification {
     /// The demand's expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demand_expr: Option<String>,
+    /// The oldest sample of the demand that still counts. Default: `maxAge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub demand_max_age: Option<Duration>,
     /// How many percent the demand may move and still count as unchanged.
     pub demand_tolerance_percent: i32,
     /// What an unanswered verification leads to.
@@ -253,7 +256,7 @@ pub struct ChangeStatus {
     /// When it was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<MicroTime>,
-    /// `Complete`.
+    /// `Complete`: whether the Change is over, for `kubectl wait --for=condition=Complete`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub conditions: Vec<Condition>,

@@ -104,8 +104,6 @@ reasons! {
     Superseded,
     /// The API server refused a write.
     WriteFailed,
-    /// This process became the leader.
-    BecameLeader,
 }
 
 impl fmt::Display for Reason {

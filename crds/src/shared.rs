@@ -54,7 +54,8 @@ pub enum OnInconclusive {
     /// Keep the new value.
     #[default]
     Hold,
-    /// Go back to the last verified value.
+    /// Go back to the last verified value. Only a decrease is undone without an answer: to take an increase back,
+    /// the data must show that it is not needed.
     RollBack,
 }
 

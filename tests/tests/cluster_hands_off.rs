@@ -144,5 +144,5 @@ async fn a_policy_that_only_recommends_now_writes_nothing_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_suspended_policy_writes_nothing_more() {
-    edited("/spec/suspend", json!(true), "").await;
+    edited("/spec/suspend", json!(true), "Recommends 3 -> 4").await;
 }

@@ -5,13 +5,17 @@ use crate::{
     client::CallKind,
     clock::{from_micro_time, micro_time},
     metrics::Verb,
+    record::status::condition,
 };
 use flyball_core::{
     policy::Replicas,
     time::Timestamp,
     transaction::{Abort, Cause, Event, Journal, Outcome, Phase as Step, Verdict},
 };
-use flyball_crds::{Cause as RecordedCause, Change, ChangeSpec, ChangeStatus, Phase, Verdict as RecordedVerdict};
+use flyball_crds::{
+    Cause as RecordedCause, Change, ChangeSpec, ChangeStatus, ConditionType, Phase, Reason, Verdict as RecordedVerdict,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, ResourceExt, api::PostParams};
 use tracing::warn;
 
@@ -131,7 +135,7 @@ impl<'a> Journals<'a> {
             &self.note,
             now,
         ));
-        if self.put(change).await {
+        if self.put(change, now).await {
             Event::Recorded
         } else {
             Event::NotRecorded
@@ -145,13 +149,18 @@ impl<'a> Journals<'a> {
             phase,
             message: limited(message),
             closed_at: Some(micro_time(now)),
+            conditions: change.status.map(|status| status.conditions).unwrap_or_default(),
             ..ChangeStatus::default()
         });
-        self.put(change).await
+        self.put(change, now).await
     }
 
     /// Writes the status, with the resourceVersion that was read as its precondition.
-    async fn put(&mut self, change: Change) -> bool {
+    async fn put(&mut self, mut change: Change, now: Timestamp) -> bool {
+        let complete = complete(&change, now);
+        if let Some(status) = &mut change.status {
+            status.conditions = complete.into_iter().collect();
+        }
         let name = change.name_any();
         let parameters = parameters();
         let request = self.api.replace_status(&name, &parameters, &change);
@@ -305,6 +314,33 @@ fn status_of(journal: &Journal<Replicas>, before: ChangeStatus, note: &Note, now
         closed_at: closed.then(|| micro_time(now)),
         conditions: before.conditions,
     }
+}
+
+/// The condition `Complete`, for `kubectl wait`: whether the Change is over. A proposal that waits for approval
+/// is not.
+fn complete(change: &Change, now: Timestamp) -> Option<Condition> {
+    let status = change.status.as_ref()?;
+    let (over, reason) = match status.phase {
+        Phase::Applying => (false, Reason::Applying),
+        Phase::Verifying => (false, Reason::Verifying),
+        Phase::RollingBack => (false, Reason::RollingBack),
+        Phase::AwaitingApproval => (false, Reason::Proposed),
+        Phase::Committed => (true, Reason::Committed),
+        Phase::RolledBack => (true, Reason::RolledBack),
+        Phase::Ineffective => (true, Reason::Ineffective),
+        Phase::Inconclusive => (true, Reason::Inconclusive),
+        Phase::Superseded => (true, Reason::Superseded),
+        Phase::Refused => (true, Reason::Refused),
+        Phase::Recommended => (true, Reason::Recommended),
+    };
+    Some(condition(
+        &status.conditions,
+        ConditionType::Complete,
+        (over, reason, status.message.clone()),
+        |old, new| old == new,
+        change.metadata.generation,
+        now,
+    ))
 }
 
 fn message_of(journal: &Journal<Replicas>, verdict: Option<&RecordedVerdict>, note: &Note) -> String {

@@ -14,11 +14,20 @@ use crate::{
     },
     reconcile::{Context, budget::Budget, schedule},
     record::{Recorder, events::Events},
-    server::{self, Health, Policies, ServerError, Told},
+    server::{
+        self, Health, Policies, ServerError, Told,
+        webhook::{TokenFile, Webhook, WebhookError},
+    },
 };
 use clap::builder::NonEmptyStringValueParser;
 use k8s_openapi::api::coordination::v1::Lease;
-use std::{net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -53,6 +62,10 @@ pub struct Args {
     /// No autoscaler adds nodes: an increase is clamped to what fits on the present ones.
     #[arg(long)]
     fixed_nodes: bool,
+    /// Take Alertmanager's webhook at /api/v1/alertmanager, from whoever sends the bearer token in this file: an
+    /// alert wakes the policies with a rule of its name. The file is read again with each request.
+    #[arg(long, value_name = "FILE")]
+    webhook_token_file: Option<PathBuf>,
     /// The kinds that may be moved, GROUP/VERSION/KIND; may be given several times.
     #[arg(long = "scale-kind", value_name = "GROUP/VERSION/KIND", default_values = DEFAULT_KINDS)]
     scale_kinds: Vec<ScaleKind>,
@@ -83,6 +96,9 @@ pub enum RunError {
     /// The address is not to be had.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// Alerts can't be taken.
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
     /// The logs can't be written.
     #[error(transparent)]
     Logging(#[from] LoggingError),
@@ -107,6 +123,7 @@ const FIRST_LISTS: Duration = Duration::from_secs(120);
 pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>) -> Result<ExitCode, RunError> {
     install_crypto_provider();
     let logging = logging::init(args.log_format)?;
+    let token = args.webhook_token_file.map(TokenFile::new).transpose()?;
     let clients = Clients::from_config(client::config(kubeconfig, context).await?).await?;
     clients.check().await?;
     let scope = args.watch_namespace.as_deref();
@@ -123,7 +140,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     let listener = server::bind(args.listen).await?;
     let stop = CancellationToken::new();
     let signals = on_signal(stop.clone())?;
-    let (cluster, woken) = Cluster::watch(&clients.read, &args.namespace, scope, &args.scale_kinds).await;
+    let (cluster, wake, woken) = Cluster::watch(&clients.read, &args.namespace, scope, &args.scale_kinds).await;
     let ctx = Arc::new(Context {
         clients: clients.clone(),
         cluster,
@@ -157,6 +174,13 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         leadership: election.leadership(),
         identity: identity.clone(),
         logs: Some(logging.pipe()),
+        webhook: token.map(|token| Webhook {
+            token,
+            policies: ctx.cluster.policies.clone(),
+            wake,
+            leadership: election.leadership(),
+            limits: Arc::default(),
+        }),
     };
     let publishing = tokio::spawn(publisher.run(stop.clone()));
     let serving = tokio::spawn(server::serve(listener, told, stop.clone()));

@@ -70,17 +70,17 @@ pub struct Cluster {
 const QUEUE: usize = 1024;
 
 impl Cluster {
-    /// Starts all watches. Policies, Changes, autoscalers and targets are those of `scope`, or of all
+    /// Starts all watches, and returns with them where a policy is woken, and where it is heard. Policies, Changes, autoscalers and targets are those of `scope`, or of all
     /// namespaces; a MetricSource has none, and Secrets and the red button are those of `own_namespace`.
     pub async fn watch(
         client: &Client,
         own_namespace: &str,
         scope: Option<&str>,
         kinds: &[ScaleKind],
-    ) -> (Self, mpsc::Receiver<Wake>) {
+    ) -> (Self, mpsc::Sender<Wake>, mpsc::Receiver<Wake>) {
         let (wake, woken) = mpsc::channel(QUEUE);
         let (unreadable_policies, unreadable_changes) = (AllUnreadable::default(), AllUnreadable::default());
-        let policies = watch_policies(within(client, scope), unreadable_policies.clone(), wake);
+        let policies = watch_policies(within(client, scope), unreadable_policies.clone(), wake.clone());
         let scaled = GroupVersionKind::gvk("keda.sh", "v1alpha1", "ScaledObject");
         let scaled_objects = kinds::seek(client, scope, scaled, false, |found| found.store);
         let mut targets = BTreeMap::new();
@@ -103,7 +103,7 @@ impl Cluster {
             freeze: Freeze::watch(client, own_namespace),
             targets: Arc::new(targets),
         };
-        (cluster, woken)
+        (cluster, wake, woken)
     }
 
     /// Waits until the first list of every kind is in.

@@ -453,7 +453,7 @@ async fn begin(
         Err(damage) => return failed(damage.to_string()),
     };
     info!(policy = pass.name, change = journals.change.name_any(), %from, %to, "a Change begins");
-    pass.ctx.recorder.begun(pass.object, &journals.change);
+    pass.ctx.recorder.begun(&journals.change);
     let proposal = approved.proposal();
     let mut decision = evidence::decision(
         pass,

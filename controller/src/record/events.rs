@@ -291,8 +291,7 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::Applying
         | Reason::Verifying
         | Reason::Committed
-        | Reason::Superseded
-        | Reason::BecameLeader => false,
+        | Reason::Superseded => false,
     }
 }
 
@@ -305,7 +304,6 @@ const fn action(reason: Reason) -> &'static str {
             "Verify"
         }
         Reason::RollingBack | Reason::RolledBack => "RollBack",
-        Reason::BecameLeader => "Lead",
         _ => "Evaluate",
     }
 }

@@ -77,7 +77,7 @@ impl Recorder {
     }
 
     /// A Change was begun.
-    pub fn begun(&self, _policy: &FeedbackPolicy, change: &Change) {
+    pub fn begun(&self, change: &Change) {
         let spec = &change.spec;
         info!(
             change = change.name_any(),

@@ -39,6 +39,7 @@ pub fn freeze(verification: &Verification, policy: &Policy, source: &str, baseli
         source: source.to_owned(),
         max_age: duration(verification.max_age),
         demand_expr: signal.map(|signal| signal.query.text.clone()),
+        demand_max_age: signal.map(|signal| duration(signal.max_age)),
         demand_tolerance_percent: demand.map_or(0, |demand| percent(demand.tolerance)),
         on_inconclusive: match verification.on_inconclusive {
             OnInconclusive::Hold => crds::OnInconclusive::Hold,
@@ -71,6 +72,10 @@ fn thaw(frozen: &ChangeVerification, errors: &mut Errors) -> Option<FrozenVerifi
     let settle = span("settle", &frozen.settle);
     let within = span("within", &frozen.within);
     let max_age = span("maxAge", &frozen.max_age);
+    let demand_max_age = span(
+        "demandMaxAge",
+        frozen.demand_max_age.as_ref().unwrap_or(&frozen.max_age),
+    );
     let latch = span("latch", &frozen.latch);
     let condition = errors.expression(path("expr"), promql::comparison(&frozen.expr));
     let demand = match &frozen.demand_expr {
@@ -82,7 +87,7 @@ fn thaw(frozen: &ChangeVerification, errors: &mut Errors) -> Option<FrozenVerifi
                 name: DEMAND.to_owned(),
                 query: query?,
                 shape: Shape::Number,
-                max_age: max_age?,
+                max_age: demand_max_age?,
                 on_error: OnError::HoldDown,
             };
             Some((signal, tolerance?))

@@ -2,7 +2,7 @@
 
 use super::policy::{policy, with};
 use flyball_controller::validate;
-use flyball_core::{signal::Finite, verify::Baseline};
+use flyball_core::{signal::Finite, time::Span, verify::Baseline};
 use rstest::rstest;
 use serde_json::json;
 
@@ -23,6 +23,24 @@ fn a_frozen_verification_reads_back() {
     let mut expect = verification.clone();
     expect.demand.as_mut().unwrap().signal.clone_from(&demand.name);
     assert_eq!(read.verification, expect);
+}
+
+/// A slow exporter's demand is as fresh in the verification as in the policy.
+#[test]
+fn the_demand_keeps_its_own_age() {
+    let policy = validate::policy(&with("/signals/0/maxAge", json!("10m"))).unwrap();
+    let verification = policy.actions[0].verification.as_ref().unwrap();
+    let frozen = validate::freeze(verification, &policy, "prometheus", &Baseline::default());
+    let read = validate::comparison_of_change(&frozen).unwrap();
+    assert_eq!(read.demand.unwrap().max_age, Span::from_secs(600));
+    assert_eq!(read.verification.max_age, verification.max_age);
+    // A journal of before knows only the one.
+    let older = flyball_crds::ChangeVerification {
+        demand_max_age: None,
+        ..frozen
+    };
+    let read = validate::comparison_of_change(&older).unwrap();
+    assert_eq!(read.demand.unwrap().max_age, verification.max_age);
 }
 
 #[rstest]
