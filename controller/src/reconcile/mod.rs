@@ -1,6 +1,7 @@
 //! One policy, one pass: observe, evaluate, carry on what is open, decide, check, apply, record.
 
 mod approval;
+mod begin;
 pub mod budget;
 mod decision;
 pub mod evidence;
@@ -12,6 +13,7 @@ pub(crate) mod propose;
 pub mod schedule;
 pub mod sources;
 mod summary;
+mod surge;
 
 use crate::{
     apply::{Authority, Hands},

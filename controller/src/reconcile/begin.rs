@@ -1,0 +1,289 @@
+//! What comes of a decision on the API server: a Change that is carried out, or a record of one that is not.
+
+use super::{
+    Pass, evidence, learn,
+    memory::{self, Memory, stored_direction, stored_replicas},
+    open::{self, Carried},
+    propose::Proposed,
+};
+use crate::{
+    apply::{Hands, Intent, Journals, drive, journal_of},
+    clock::micro_time,
+    text::clean,
+    validate,
+};
+use flyball_core::{
+    check::{Approved, CheckResult},
+    decide::{Direction, Proposal},
+    policy::{Replicas, ReplicasAction},
+    transaction::{Abort, Cause, Outcome, Phase as Step, Tx},
+    verify::Baseline,
+};
+use flyball_crds::{
+    self as crds, ChangeField, ChangeSpec, ChangeTarget, DecisionOutcome, Evidence, POLICY_LABEL, Phase, PolicyRef,
+    TARGET_LABEL,
+};
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+use tracing::{info, warn};
+
+/// Opens the Change and carries it as far as it goes in this pass.
+pub(super) async fn begin(
+    pass: &Pass<'_>,
+    memory: &mut Memory,
+    action: &ReplicasAction,
+    approved: &Approved,
+    carried: Option<&Carried>,
+) -> Proposed {
+    let (from, to) = (approved.from(), approved.to());
+    let failed = |message: String| Proposed::Failed { from, to, message };
+    let fewer = from.get().saturating_sub(to.get());
+    if fewer > 0 && !pass.ctx.budget.take(fewer, pass.seen.now) {
+        return failed(
+            "another policy has used up what may be taken away this minute; the next pass decides again".to_owned(),
+        );
+    }
+    let (Some(resource), Some(snapshot)) = (&pass.seen.found.resource, &pass.seen.found.snapshot) else {
+        return failed("the target is gone".to_owned());
+    };
+    let mut target = snapshot.target.clone();
+    let mut inherited = None;
+    if let (Some(_), Some(carried)) = (approved.supersedes(), carried) {
+        let aborted = open::abort(pass.ctx, &carried.change, Abort::LargerIncrease, pass.authority).await;
+        match aborted {
+            Some((tx, _)) if tx.journal.phase == Step::Closed(Outcome::Superseded(Cause::Newer)) => {
+                target = tx.target.unwrap_or(target);
+                inherited = carried.change.spec.verification.clone();
+            }
+            _ => return failed("the Change under way could not be closed; the next pass tries again".to_owned()),
+        }
+    }
+    if target.value != from {
+        return failed("the target changed since it was decided on; the next pass decides again".to_owned());
+    }
+    let sequence = next_sequence(pass, &snapshot.uid, target.stamp.map_or(0, |stamp| stamp.sequence));
+    let name = change_name(&pass.object.spec.target_ref.name, &snapshot.uid, sequence);
+    let mut spec = spec(
+        pass,
+        memory,
+        action,
+        approved.proposal(),
+        to,
+        approved.checks(),
+        sequence,
+    );
+    spec.supersedes = approved.supersedes().map(ToOwned::to_owned);
+    // A surge must be measured against where it began, not against the step before.
+    if let (Some(verification), Some(inherited)) = (&mut spec.verification, inherited) {
+        verification.baseline_value = inherited.baseline_value;
+        verification.baseline_demand = inherited.baseline_demand;
+    }
+    let intent = Intent {
+        name,
+        labels: labels(pass, &snapshot.uid),
+        spec,
+    };
+    let ctx = pass.ctx;
+    let on_record = |change: &crds::Change| ctx.recorder.change(change);
+    let created = Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await;
+    let mut journals = match created {
+        Ok(journals) => journals,
+        Err(error) => {
+            warn!(policy = pass.name, %error, "no Change was begun");
+            return failed(error.to_string());
+        }
+    };
+    let before = match journal_of(&journals.change) {
+        Ok(journal) => journal,
+        Err(damage) => return failed(damage.to_string()),
+    };
+    info!(policy = pass.name, change = journals.change.name_any(), %from, %to, "a Change begins");
+    pass.ctx.recorder.begun(pass.object, &journals.change);
+    let proposal = approved.proposal();
+    let mut decision = evidence::decision(
+        pass,
+        action,
+        DecisionOutcome::Begun,
+        (from, to),
+        &proposal.reason,
+        &proposal.arithmetic,
+        approved.checks(),
+    );
+    decision.change = Some(journals.change.name_any());
+    if let Some(remembered) = memory.actions.get_mut(&action.name) {
+        remembered.begun(decision);
+    }
+    let target_name = &pass.object.spec.target_ref.name;
+    let hands = Hands::new(
+        &ctx.clients.write,
+        resource,
+        &pass.namespace,
+        target_name,
+        &snapshot.uid,
+        pass.authority,
+    )
+    .unless(&ctx.cluster.freeze);
+    let tx = drive(
+        Tx::begin(before.clone()),
+        Some(target),
+        None,
+        &hands,
+        &mut journals,
+        ctx.now,
+    )
+    .await;
+    if let Some(message) = hands.refusal() {
+        ctx.recorder.write_failed(&journals.change, &message);
+    }
+    let change = journals.change.clone();
+    learn::remember(pass, memory, &before, &tx, &change);
+    Proposed::Begun(Box::new(Carried {
+        change,
+        tx,
+        waiting: None,
+    }))
+}
+
+/// One more than every Change of this target ever had: a second creation collides with the first.
+fn next_sequence(pass: &Pass<'_>, uid: &str, stamped: u64) -> u64 {
+    let changes = pass.ctx.cluster.changes.state();
+    let known = changes
+        .iter()
+        .filter(|change| change.spec.target.uid == uid)
+        .map(|change| change.spec.sequence);
+    known
+        .filter_map(|sequence| u64::try_from(sequence).ok())
+        .max()
+        .unwrap_or(0)
+        .max(stamped)
+        + 1
+}
+
+fn change_name(target: &str, uid: &str, sequence: u64) -> String {
+    let target: String = target.chars().take(180).collect();
+    let uid: String = uid.chars().filter(|c| *c != '-').take(12).collect();
+    format!("{target}-{uid}-replicas-{sequence}")
+}
+
+fn labels(pass: &Pass<'_>, uid: &str) -> BTreeMap<String, String> {
+    // A label holds at most 63 characters; the spec holds the whole name.
+    let name: String = pass.name.chars().take(63).collect();
+    let name = name.trim_end_matches(['-', '.']).to_owned();
+    BTreeMap::from([
+        (POLICY_LABEL.to_owned(), name),
+        (TARGET_LABEL.to_owned(), uid.to_owned()),
+    ])
+}
+
+fn spec(
+    pass: &Pass<'_>,
+    memory: &Memory,
+    action: &ReplicasAction,
+    proposal: &Proposal,
+    to: Replicas,
+    checks: &[CheckResult],
+    sequence: u64,
+) -> ChangeSpec {
+    let snapshot = pass.seen.found.snapshot.as_ref();
+    let verified = memory
+        .actions
+        .get(&action.name)
+        .and_then(|action| action.history.last_verified);
+    let verified = verified.unwrap_or(proposal.from);
+    // Taking an increase back never goes above where it began, giving back never below.
+    let verified = match proposal.direction {
+        Direction::Up => verified.min(proposal.from),
+        Direction::Down => verified.max(proposal.from),
+    };
+    let source = &pass.object.spec.source_ref.name;
+    let verification = action.verification_to(to, &pass.policy.signals).map(|verification| {
+        let demand = verification
+            .demand
+            .as_ref()
+            .and_then(|demand| pass.seen.signals.get(&demand.signal));
+        let reading = pass.asked(&verification.condition.left, verification.max_age);
+        let baseline = Baseline::measured(&verification, reading, demand);
+        validate::freeze(&verification, pass.policy, source, &baseline)
+    });
+    ChangeSpec {
+        policy: PolicyRef {
+            name: pass.name.clone(),
+            uid: pass.object.uid().unwrap_or_default(),
+            generation: pass.object.metadata.generation.unwrap_or_default(),
+        },
+        action: action.name.clone(),
+        mode: pass.object.spec.mode,
+        target: ChangeTarget {
+            reference: pass.object.spec.target_ref.clone(),
+            uid: snapshot.map(|snapshot| snapshot.uid.clone()).unwrap_or_default(),
+        },
+        field: ChangeField::Replicas,
+        direction: stored_direction(proposal.direction),
+        sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
+        before: stored_replicas(proposal.from),
+        after: stored_replicas(to),
+        verified: stored_replicas(verified),
+        resource_version: snapshot
+            .map(|snapshot| snapshot.target.version.clone())
+            .unwrap_or_default(),
+        proposed_at: micro_time(pass.seen.now),
+        reason: clean(&proposal.reason),
+        supersedes: None,
+        verification,
+        evidence: Evidence {
+            alerts: proposal.alerts.iter().map(memory::stored_alert).collect(),
+            signals: evidence::signals(pass, action),
+            arithmetic: proposal.arithmetic.iter().take(16).map(clean).collect(),
+            checks: evidence::checks(checks),
+        },
+    }
+}
+
+/// Keeps a Change that writes nothing: the audit of a recommendation or a refusal.
+#[allow(clippy::too_many_arguments)] // Each is a part of the one record.
+pub(super) async fn record(
+    pass: &Pass<'_>,
+    memory: &mut Memory,
+    action: &ReplicasAction,
+    proposal: &Proposal,
+    to: Replicas,
+    checks: &[CheckResult],
+    phase: Phase,
+    message: String,
+) {
+    let Some(remembered) = memory.actions.get_mut(&action.name) else {
+        return;
+    };
+    remembered.recorded += 1;
+    let number = remembered.recorded;
+    let spec = spec(pass, memory, action, proposal, to, checks, 0);
+    let policy: String = pass.name.chars().take(180).collect();
+    let generation = pass.object.uid().unwrap_or_default();
+    let uid: String = generation.chars().filter(|c| *c != '-').take(6).collect();
+    let name = format!("{policy}-{uid}-{}-record-{number}", action.name);
+    let intent = Intent {
+        name,
+        labels: labels(pass, &spec.target.uid.clone()),
+        spec,
+    };
+    let ctx = pass.ctx;
+    let on_record = |change: &crds::Change| ctx.recorder.change(change);
+    match Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await {
+        Ok(mut journals) => {
+            if let Some(action) = memory
+                .actions
+                .get_mut(&action.name)
+                .and_then(|action| action.decision.as_mut())
+            {
+                action.change = Some(journals.change.name_any());
+            }
+            if !journals.close_record(phase, message, pass.seen.now).await {
+                warn!(
+                    policy = pass.name,
+                    "a record was created but not closed; the next leader closes it"
+                );
+            }
+        }
+        Err(error) => warn!(policy = pass.name, %error, "a decision was not recorded"),
+    }
+}
