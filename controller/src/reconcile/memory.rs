@@ -11,7 +11,6 @@ use flyball_core::{
     time::Timestamp,
 };
 use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, FeedbackPolicy, YieldStatus};
-use kube::ResourceExt;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// How many alerts of a rule are stored.
@@ -43,6 +42,8 @@ pub struct Memory {
     pub policy: Result<Arc<Policy>, Vec<FieldError>>,
     /// The rules' states.
     pub rules: BTreeMap<String, RuleState>,
+    /// The UID of the target that the actions' memories are about.
+    pub target: Option<String>,
     /// The actions' memories.
     pub actions: BTreeMap<String, ActionMemory>,
     /// The status as it was last written or read.
@@ -50,16 +51,38 @@ pub struct Memory {
     /// The sequence of the open Change, and the demand as first read with its range filled since that was
     /// proposed. Forgotten by a restart, after which a surge has to be larger.
     pub filled: Option<(u64, Finite)>,
-    /// The sequence of the Change whose write was learned of last.
+    /// The sequence of the Change whose write was learned of last. `None`: all of them are to be looked at.
     pub recalled: Option<u64>,
     /// The sequence of the Change whose end was learned from last.
     pub learned: Option<u64>,
-    observing_since: Timestamp,
+}
+
+impl ActionMemory {
+    /// Nothing is remembered of an action that is first seen at `now`.
+    fn new(now: Timestamp) -> Self {
+        Self {
+            history: History::new(now),
+            written: None,
+            recorded: 0,
+            yielded: None,
+            decision: None,
+            stood: None,
+        }
+    }
+
+    /// What is remembered is about another object.
+    fn forget(&mut self, now: Timestamp) {
+        self.history = History::new(now);
+        self.written = None;
+        self.yielded = None;
+        self.target_gone();
+    }
 }
 
 impl Memory {
-    /// Starts from what the policy's status and its Changes hold.
-    pub fn restore(object: &FeedbackPolicy, changes: &[Arc<Change>], now: Timestamp) -> Self {
+    /// Starts from what the policy's status holds. What its Changes tell beyond that is learned with the
+    /// first pass that sees the target.
+    pub fn restore(object: &FeedbackPolicy, now: Timestamp) -> Self {
         let status = object.status.clone().unwrap_or_default();
         let rules = status
             .rules
@@ -70,6 +93,7 @@ impl Memory {
             generation: None,
             policy: Err(Vec::new()),
             rules,
+            target: status.target_uid.clone(),
             actions: status
                 .actions
                 .iter()
@@ -79,18 +103,14 @@ impl Memory {
             filled: None,
             recalled: None,
             learned: None,
-            observing_since: now,
         };
-        // First what there is to remember, also where no status was ever written.
-        memory.parse(object);
-        for change in changes {
-            memory.recall(change, now);
-        }
+        memory.parse(object, now);
         memory
     }
 
-    /// Reads the spec, if it changed since it was last read.
-    pub fn parse(&mut self, object: &FeedbackPolicy) {
+    /// Reads the spec, if it changed since it was last read. An action that it names for the first time
+    /// has seen nothing yet.
+    pub fn parse(&mut self, object: &FeedbackPolicy, now: Timestamp) {
         if self.generation == object.metadata.generation && self.generation.is_some() {
             return;
         }
@@ -101,14 +121,11 @@ impl Memory {
             let names: Vec<String> = policy.actions.iter().map(|action| action.name.clone()).collect();
             self.actions.retain(|name, _| names.contains(name));
             for name in names {
-                self.actions.entry(name).or_insert_with(|| ActionMemory {
-                    history: History::new(self.observing_since),
-                    written: None,
-                    recorded: 0,
-                    yielded: None,
-                    decision: None,
-                    stood: None,
-                });
+                if !self.actions.contains_key(&name) {
+                    self.actions.insert(name, ActionMemory::new(now));
+                    // The field that it moves may hold a value of ours, which its Change tells.
+                    self.recalled = None;
+                }
             }
         }
         // An edit takes up again what was left to somebody else.
@@ -120,24 +137,47 @@ impl Memory {
         }
     }
 
-    /// What a Change tells that a crash may have kept from the status: that it was written.
-    pub fn recall(&mut self, change: &Change, now: Timestamp) {
-        let Some(at) = change.status.as_ref().and_then(|status| status.applied_at.as_ref()) else {
+    /// Takes in which object the target is. What is remembered of another one, be it that the policy
+    /// moves to it or that it was made anew under its old name, says nothing of this one.
+    pub fn aim(&mut self, uid: &str, now: Timestamp) {
+        if self.target.as_deref() == Some(uid) {
             return;
-        };
-        let Some(action) = self.actions.get_mut(&change.spec.action) else {
-            return;
-        };
-        let at = from_micro_time(at).min(now);
-        let known = action.history.events.iter().any(|event| event.at == at);
-        if let (false, Some(from), Some(to)) = (
-            known,
-            Replicas::new(change.spec.before.into()),
-            Replicas::new(change.spec.after.into()),
-        ) {
-            action.history.events.push(ScaleEvent { at, from, to });
-            action.written = Some(to);
-            action.history.events.sort_by_key(|event| event.at);
+        }
+        // A status of a version that did not write the UID is taken to be about the present target.
+        if self.target.replace(uid.to_owned()).is_some() {
+            (self.filled, self.recalled, self.learned) = (None, None, None);
+            for action in self.actions.values_mut() {
+                action.forget(now);
+            }
+        }
+    }
+
+    /// Nothing was decided in this pass.
+    ///
+    /// In mode Observe the laws could run for their history alone, and a policy that is set to Enforce
+    /// could take away at once what they had not asked for all the while. It waits for a window instead,
+    /// as a new HorizontalPodAutoscaler does: whoever sets it to Enforce sees what it is about to take away, and
+    /// has the time to say no.
+    pub fn unobserved(&mut self, now: Timestamp) {
+        for action in self.actions.values_mut() {
+            action.history.unobserved(now);
+        }
+    }
+
+    /// What the Changes of the present target, oldest first, tell that a crash may have kept from the
+    /// status: that they were written. The newest of them wrote the value that is ours.
+    pub fn recall(&mut self, changes: &[Arc<Change>], now: Timestamp) {
+        let moves: Vec<ScaleEvent> = changes.iter().flat_map(|change| moves(change, now)).collect();
+        let Some(last) = moves.last() else { return };
+        let verified = changes.iter().rev().find(|change| is_applied(change)).and_then(verified);
+        for action in self.actions.values_mut() {
+            let history = &mut action.history;
+            // What is older than an event that is known was known, and dropped since.
+            let known = history.events.iter().map(|event| event.at).max();
+            let new = moves.iter().filter(|event| known.is_none_or(|known| known < event.at));
+            history.events.extend(new);
+            history.last_verified = history.last_verified.or(verified);
+            action.written = Some(last.to);
         }
     }
 
@@ -172,6 +212,7 @@ impl Memory {
 
     /// The part of the status that must survive a restart.
     pub fn store(&self, status: &mut crds::FeedbackPolicyStatus) {
+        status.target_uid.clone_from(&self.target);
         status.rules = self
             .rules
             .iter()
@@ -398,14 +439,43 @@ fn alerts_in_short(rules: &BTreeMap<String, RuleState>) -> String {
     }
 }
 
-/// The Changes of a policy, oldest first.
-pub fn changes_of(changes: &[Arc<Change>], object: &FeedbackPolicy) -> Vec<Arc<Change>> {
-    let uid = object.uid().unwrap_or_default();
-    let mut own: Vec<_> = changes
-        .iter()
-        .filter(|change| change.spec.policy.uid == uid)
-        .cloned()
-        .collect();
-    own.sort_by_key(|change| change.spec.proposed_at.0);
-    own
+/// Whether the target was written.
+pub fn is_applied(change: &Change) -> bool {
+    let status = change.status.as_ref();
+    change.spec.sequence > 0 && status.is_some_and(|status| status.applied_at.is_some())
 }
+
+/// What a Change did to its target: that it was written, and that it was taken back.
+fn moves(change: &Change, now: Timestamp) -> Vec<ScaleEvent> {
+    let status = change.status.as_ref();
+    let past = |at: &_| from_micro_time(at).min(now);
+    let number = |value: i32| Replicas::new(value.into());
+    let (Some(before), Some(after)) = (number(change.spec.before), number(change.spec.after)) else {
+        return Vec::new();
+    };
+    let applied = status.and_then(|status| status.applied_at.as_ref()).map(|at| ScaleEvent {
+        at: past(at),
+        from: before,
+        to: after,
+    });
+    let back = status
+        .filter(|status| status.phase == crds::Phase::RolledBack)
+        .and_then(|status| {
+            Some(ScaleEvent {
+                at: past(status.closed_at.as_ref()?),
+                from: after,
+                to: status.rollback_to.and_then(number).unwrap_or(before),
+            })
+        });
+    applied.into_iter().chain(back).collect()
+}
+
+/// The last verified number, as far as a Change that was written knows it.
+fn verified(change: &Arc<Change>) -> Option<Replicas> {
+    let committed = change.status.as_ref().map(|status| status.phase) == Some(crds::Phase::Committed);
+    let number = if committed { change.spec.after } else { change.spec.verified };
+    Replicas::new(number.into())
+}
+
+#[cfg(test)]
+mod tests;

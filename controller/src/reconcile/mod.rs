@@ -75,11 +75,12 @@ pub(crate) struct Pass<'a> {
 /// written is recorded, and the next pass tries again.
 pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, authority: &Authority) {
     let (now, began) = ((ctx.now)(), Instant::now());
-    memory.parse(object);
+    memory.parse(object, now);
     let policy = match &memory.policy {
         Ok(policy) => Arc::clone(policy),
         Err(errors) => {
             let summary = Summary::invalid(errors);
+            memory.unobserved(now);
             open::abort_all(ctx, object, authority).await;
             ctx.recorder
                 .passed(object, Evaluation::Invalid, Reason::Invalid, None, began.elapsed());
@@ -121,6 +122,9 @@ async fn tell(
 impl Pass<'_> {
     async fn run(&self, memory: &mut Memory) -> (Summary, Option<Proposed>) {
         self.evaluate(memory);
+        if let Some(snapshot) = &self.seen.found.snapshot {
+            memory.aim(&snapshot.uid, self.seen.now);
+        }
         learn::catch_up(self, memory);
         if let Some(snapshot) = &self.seen.found.snapshot
             && self.own_open().is_none()
@@ -131,11 +135,15 @@ impl Pass<'_> {
             Some(change) => match open::carry(self, memory, &change).await {
                 Ok(carried) => Some(carried),
                 // While it stands nothing else may touch the field.
-                Err(damage) => return (Summary::blocked(self, memory, &damage), None),
+                Err(damage) => {
+                    memory.unobserved(self.seen.now);
+                    return (Summary::blocked(self, memory, &damage), None);
+                }
             },
             None => None,
         };
         if self.policy.mode == Mode::Observe {
+            memory.unobserved(self.seen.now);
             return (Summary::of(self, memory, carried.as_ref(), None), None);
         }
         let proposed = propose::propose(self, memory, carried.as_ref()).await;

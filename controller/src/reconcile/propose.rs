@@ -216,6 +216,7 @@ async fn decided(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>
 
 /// Without a target there is nothing to decide; the policy's condition says why.
 fn missing(pass: &Pass<'_>, memory: &mut Memory) -> Option<Proposed> {
+    memory.unobserved(pass.seen.now);
     for action in &pass.policy.actions {
         if let Some(remembered) = memory.actions.get_mut(&action.name) {
             remembered.target_gone();

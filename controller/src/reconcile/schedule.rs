@@ -2,7 +2,7 @@
 //!
 //! A task that panics takes down nothing but its own pass; the next sweep starts it again.
 
-use super::{Context, memory, memory::Memory, orphans, pass, sources};
+use super::{Context, memory::Memory, orphans, pass, sources};
 use crate::{
     apply::Authority,
     lease::Leadership,
@@ -186,8 +186,7 @@ async fn follow(
         ctx.recorder.lateness(lateness);
         let same = remembered.as_ref().is_some_and(|(uid, _)| *uid == object.uid());
         if !same {
-            let changes = memory::changes_of(&ctx.cluster.changes.state(), &object);
-            remembered = Some((object.uid(), Memory::restore(&object, &changes, (ctx.now)())));
+            remembered = Some((object.uid(), Memory::restore(&object, (ctx.now)())));
             info!(policy = %key, "taking up the policy");
         }
         let Some((_, memory)) = &mut remembered else { return };

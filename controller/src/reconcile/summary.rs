@@ -219,7 +219,7 @@ mod tests {
     fn written(passes: &[[&str; 4]]) -> Vec<[String; 4]> {
         let mut now = Timestamp::from_millis(0);
         let object = FeedbackPolicy::new("web", flyball_crds::FeedbackPolicySpec::default());
-        let mut memory = Memory::restore(&object, &[], now);
+        let mut memory = Memory::restore(&object, now);
         let mut all = Vec::new();
         for [doing, why, ready, progressing] in passes {
             now = now + SECOND;
