@@ -7,7 +7,7 @@ use super::{
     propose::Proposed,
 };
 use crate::{
-    apply::{Hands, Intent, Journals, drive, journal_of},
+    apply::{Hands, Intent, JournalError, Journals, drive, journal_of},
     clock::micro_time,
     text::clean,
     validate,
@@ -23,7 +23,7 @@ use flyball_crds::{
     self as crds, ChangeField, ChangeSpec, ChangeTarget, DecisionOutcome, Evidence, POLICY_LABEL, Phase, PolicyRef,
     TARGET_LABEL,
 };
-use kube::ResourceExt;
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use std::collections::BTreeMap;
 use tracing::{info, warn};
 
@@ -239,7 +239,8 @@ fn spec(
     }
 }
 
-/// Keeps a Change that writes nothing: the audit of a recommendation or a refusal.
+/// Keeps a Change that writes nothing, the audit of a recommendation or a refusal, and names it. `again`: it is
+/// about the same decision as the last one.
 #[allow(clippy::too_many_arguments)] // Each is a part of the one record.
 pub(super) async fn record(
     pass: &Pass<'_>,
@@ -248,35 +249,27 @@ pub(super) async fn record(
     proposal: &Proposal,
     to: Replicas,
     checks: &[CheckResult],
-    phase: Phase,
-    message: String,
-) {
-    let Some(remembered) = memory.actions.get_mut(&action.name) else {
-        return;
-    };
-    remembered.recorded += 1;
-    let number = remembered.recorded;
+    (phase, message): (Phase, String),
+    again: bool,
+) -> Option<String> {
     let spec = spec(pass, memory, action, proposal, to, checks, 0);
-    let policy: String = pass.name.chars().take(180).collect();
-    let generation = pass.object.uid().unwrap_or_default();
-    let uid: String = generation.chars().filter(|c| *c != '-').take(6).collect();
-    let name = format!("{policy}-{uid}-{}-record-{number}", action.name);
-    let intent = Intent {
-        name,
-        labels: labels(pass, &spec.target.uid.clone()),
-        spec,
-    };
+    let remembered = memory.actions.get_mut(&action.name)?;
+    let name = |number: i64| record_name(&pass.name, &spec.policy.uid, &action.name, number);
     let ctx = pass.ctx;
+    let taken = |number: i64| {
+        let change = ObjectRef::<crds::Change>::new(&name(number)).within(&pass.namespace);
+        ctx.cluster.changes.get(&change).is_some()
+    };
+    remembered.recorded = record_number(remembered.recorded, again, taken);
+    let name = name(remembered.recorded);
+    let intent = Intent {
+        name: name.clone(),
+        labels: labels(pass, &spec.target.uid),
+        spec: spec.clone(),
+    };
     let on_record = |change: &crds::Change| ctx.recorder.change(change);
     match Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await {
         Ok(mut journals) => {
-            if let Some(action) = memory
-                .actions
-                .get_mut(&action.name)
-                .and_then(|action| action.decision.as_mut())
-            {
-                action.change = Some(journals.change.name_any());
-            }
             if !journals.close_record(phase, message, pass.seen.now).await {
                 warn!(
                     policy = pass.name,
@@ -284,6 +277,54 @@ pub(super) async fn record(
                 );
             }
         }
-        Err(error) => warn!(policy = pass.name, %error, "a decision was not recorded"),
+        // Of an earlier try, and not seen yet.
+        Err(JournalError::Exists(_)) if again => {}
+        Err(error) => {
+            warn!(policy = pass.name, %error, "a decision was not recorded");
+            return None;
+        }
+    }
+    if let Some(decision) = &mut remembered.decision {
+        decision.change = Some(name.clone());
+    }
+    Some(name)
+}
+
+fn record_name(policy: &str, uid: &str, action: &str, number: i64) -> String {
+    let policy: String = policy.chars().take(180).collect();
+    let uid: String = uid.chars().filter(|c| *c != '-').take(6).collect();
+    format!("{policy}-{uid}-{action}-record-{number}")
+}
+
+/// The number of the next record: the one after the last, or that of the last itself where the same decision is
+/// recorded again, so that two tries collide and leave one record. A name that another record has is passed
+/// over: how many there were may have been lost with a status.
+fn record_number(last: i64, again: bool, taken: impl Fn(i64) -> bool) -> i64 {
+    let mut number = if again { last.max(1) } else { last.saturating_add(1) };
+    while taken(number) {
+        number = number.saturating_add(1);
+    }
+    number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_gets_a_name_of_its_own() {
+        let check = |last: i64, again: bool, taken: &[i64], expect: i64| {
+            let found = record_number(last, again, |number| taken.contains(&number));
+            assert_eq!(found, expect, "{last} {again} {taken:?}");
+        };
+        check(0, false, &[], 1);
+        check(4, false, &[3, 4], 5);
+        // It was not created, or deleted since: the same name.
+        check(4, true, &[3], 4);
+        check(0, true, &[], 1);
+        // The name is that of another decision's record.
+        check(4, true, &[4], 5);
+        // A status was lost.
+        check(0, false, &[1, 2, 3], 4);
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     record::{self, Recorder},
 };
 use flyball_core::{
-    check::{Coverage, DryRun, OpenChange, Paused, World},
+    check::{Approval, Coverage, DryRun, OpenChange, Paused, World},
     decide::{Direction, Facts, History, Inputs},
     evaluate::evaluate,
     policy::{Mode, Pause, Policy, Query, Replicas, ReplicasAction},
@@ -144,6 +144,7 @@ impl Pass<'_> {
         };
         if self.policy.mode == Mode::Observe {
             memory.unobserved(self.seen.now);
+            approval::withdraw(self, &approval::Outlook::Nothing).await;
             return (Summary::of(self, memory, carried.as_ref(), None), None);
         }
         let proposed = propose::propose(self, memory, carried.as_ref()).await;
@@ -232,7 +233,8 @@ impl Pass<'_> {
             coverage: Coverage::NotNeeded,
             headroom: Vec::new(),
             budget: self.ctx.budget.seen(&self.ctx.cluster.changes.state(), self.seen.now),
-            approval: approval::of(self, action),
+            // Asked for by what goes forward only.
+            approval: Approval::NotNeeded,
         }
     }
 

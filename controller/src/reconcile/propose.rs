@@ -1,7 +1,8 @@
 //! Decide, check, and begin a Change: the way from readings to a write.
 
 use super::{
-    Pass, approval,
+    Pass,
+    approval::{self, Outlook},
     begin::{begin, record},
     decision::News,
     evidence,
@@ -28,11 +29,12 @@ pub(crate) enum Proposed {
         to: Replicas,
         message: String,
     },
-    /// It waits for somebody's approval.
+    /// It waits for somebody's approval, in this record.
     Awaiting {
         from: Replicas,
         to: Replicas,
         message: String,
+        record: Option<String>,
     },
     /// It would be done in mode Enforce.
     Recommended {
@@ -74,21 +76,13 @@ struct Wanted<'a> {
 pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>) -> Option<Proposed> {
     fill(pass, memory, carried);
     let proposed = decided(pass, memory, carried).await;
-    for action in pass.policy.actions.iter().filter(|action| action.approval) {
-        let (keep, why) = match &proposed {
-            Some(Proposed::Awaiting { from, to, .. }) => {
-                (Some((*from, *to)), "another number is wanted by now".to_owned())
-            }
-            Some(Proposed::Begun(begun)) => (
-                None,
-                format!("approved, and carried out as {}", begun.change.name_any()),
-            ),
-            // What could not be begun is tried again, and what has only to wait may go on in the next pass.
-            Some(Proposed::Failed { .. } | Proposed::Refused { .. }) => continue,
-            _ => (None, "it is not wanted any more".to_owned()),
-        };
-        approval::withdraw(pass, action, keep, &why).await;
-    }
+    let outlook = match &proposed {
+        Some(Proposed::Awaiting { record, .. }) => Outlook::Awaits(record.as_deref()),
+        Some(Proposed::Begun(begun)) => Outlook::Begun(&begun.change),
+        Some(Proposed::Failed { .. } | Proposed::Refused { .. }) => Outlook::Delayed,
+        Some(Proposed::Steady { .. } | Proposed::Recommended { .. }) | None => Outlook::Nothing,
+    };
+    approval::withdraw(pass, &outlook).await;
     proposed
 }
 
@@ -138,8 +132,8 @@ async fn decided(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>
                     approved.proposal(),
                     desired,
                     approved.checks(),
-                    Phase::Recommended,
-                    message,
+                    (Phase::Recommended, message),
+                    false,
                 )
                 .await;
             }
@@ -173,45 +167,50 @@ async fn decided(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>
                 pass.ctx
                     .recorder
                     .refused(pass.object, check, &format!("{from} -> {to}: {message}"));
-                // What only has to wait is seen in the status and not worth a record of its own.
-                let waits = matches!(
-                    check,
-                    Some(
-                        Check::OpenChange
-                            | Check::Cooldown
-                            | Check::DataQuality
-                            | Check::Pause
-                            | Check::Coverage
-                            | Check::Rollout
-                            | Check::Veto
-                            | Check::Budget
-                    )
-                );
-                if !waits {
-                    record(
-                        pass,
-                        memory,
-                        wanted.action,
-                        &refused.proposal,
-                        to,
-                        &refused.checks,
-                        if awaits {
-                            Phase::AwaitingApproval
-                        } else {
-                            Phase::Refused
-                        },
-                        message.clone(),
-                    )
-                    .await;
-                }
             }
-            Some(if awaits {
-                Proposed::Awaiting { from, to, message }
-            } else {
-                Proposed::Refused { from, to, message }
-            })
+            if awaits {
+                let again = news != News::Decision;
+                let record = approval::ensure(pass, memory, wanted.action, &refused, again).await;
+                return Some(Proposed::Awaiting {
+                    from,
+                    to,
+                    message,
+                    record,
+                });
+            }
+            if news == News::Decision && !only_waits(check) {
+                record(
+                    pass,
+                    memory,
+                    wanted.action,
+                    &refused.proposal,
+                    to,
+                    &refused.checks,
+                    (Phase::Refused, message.clone()),
+                    false,
+                )
+                .await;
+            }
+            Some(Proposed::Refused { from, to, message })
         }
     }
+}
+
+/// Whether what was refused has only to wait: that is seen in the status and not worth a record of its own.
+fn only_waits(check: Option<Check>) -> bool {
+    matches!(
+        check,
+        Some(
+            Check::OpenChange
+                | Check::Cooldown
+                | Check::DataQuality
+                | Check::Pause
+                | Check::Coverage
+                | Check::Rollout
+                | Check::Veto
+                | Check::Budget
+        )
+    )
 }
 
 /// Without a target there is nothing to decide; the policy's condition says why.
@@ -276,6 +275,7 @@ async fn checked(
 ) -> Result<Approved, Refused> {
     let Wanted { action, proposal } = wanted;
     let mut world = pass.world(memory, action, open_change(pass, memory, action, carried));
+    world.approval = approval::of(pass, action, current);
     pass.look_around(action, proposal.direction, &mut world).await;
     let facts = pass.facts(memory, action, current);
     let inputs = pass.inputs(memory, &action.name);
