@@ -38,7 +38,8 @@ pub(super) async fn begin(
     let (from, to) = (approved.from(), approved.to());
     let failed = |message: String| Proposed::Failed { from, to, message };
     let fewer = from.get().saturating_sub(to.get());
-    if fewer > 0 && !pass.ctx.budget.take(fewer, pass.seen.now) {
+    let taken = (fewer > 0).then(|| pass.ctx.budget.take(fewer, pass.seen.now));
+    if matches!(taken, Some(None)) {
         return failed(
             "another policy has used up what may be taken away this minute; the next pass decides again".to_owned(),
         );
@@ -93,6 +94,9 @@ pub(super) async fn begin(
             return failed(error.to_string());
         }
     };
+    if let Some(taken) = taken.flatten() {
+        taken.keep();
+    }
     let before = match journal_of(&journals.change) {
         Ok(journal) => journal,
         Err(damage) => return failed(damage.to_string()),
