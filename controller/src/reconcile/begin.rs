@@ -54,7 +54,7 @@ pub(super) async fn begin(
         match aborted {
             Some((tx, _)) if tx.journal.phase == Step::Closed(Outcome::Superseded(Cause::Newer)) => {
                 target = tx.target.unwrap_or(target);
-                inherited = carried.change.spec.verification.clone();
+                inherited = Some(&carried.change.spec);
             }
             _ => return failed("the Change under way could not be closed; the next pass tries again".to_owned()),
         }
@@ -74,10 +74,8 @@ pub(super) async fn begin(
         sequence,
     );
     spec.supersedes = approved.supersedes().map(ToOwned::to_owned);
-    // A surge must be measured against where it began, not against the step before.
-    if let (Some(verification), Some(inherited)) = (&mut spec.verification, inherited) {
-        verification.baseline_value = inherited.baseline_value;
-        verification.baseline_demand = inherited.baseline_demand;
+    if let Some(inherited) = inherited {
+        inherit(&mut spec, inherited);
     }
     let intent = Intent {
         name,
@@ -146,6 +144,24 @@ pub(super) async fn begin(
         tx,
         waiting: None,
     }))
+}
+
+/// A surge is measured against where it began, not against the step before. A decrease to zero, which an
+/// increase may supersede as well, is no part of the surge; and what was measured by another expression, as it
+/// is after an edit of the policy, can't be compared.
+fn inherit(spec: &mut ChangeSpec, superseded: &ChangeSpec) {
+    let (Some(verification), Some(before)) = (&mut spec.verification, &superseded.verification) else {
+        return;
+    };
+    if superseded.direction != spec.direction {
+        return;
+    }
+    if before.expr == verification.expr {
+        verification.baseline_value = before.baseline_value;
+    }
+    if before.demand_expr == verification.demand_expr {
+        verification.baseline_demand = before.baseline_demand;
+    }
 }
 
 /// One more than every Change of this target ever had: a second creation collides with the first.
@@ -314,6 +330,46 @@ fn record_number(last: i64, again: bool, taken: impl Fn(i64) -> bool) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    fn spec(direction: &str, expr: &str, demand: &str, baseline: Option<(f64, f64)>) -> ChangeSpec {
+        serde_json::from_value(json!({
+            "policy": {"name": "web", "uid": "p", "generation": 1}, "action": "more", "mode": "Enforce",
+            "target": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "t"},
+            "field": "replicas", "direction": direction, "sequence": 4, "before": 2, "after": 3, "verified": 2,
+            "proposedAt": micro_time(flyball_core::time::Timestamp::from_millis(0)), "reason": "Slow fires",
+            "evidence": {},
+            "verification": {
+                "expr": expr, "settle": "6m", "within": "10m", "source": "prometheus", "maxAge": "1m",
+                "demandExpr": demand, "demandTolerancePercent": 20, "onInconclusive": "Hold",
+                "onIneffective": "RollBack", "latch": "30m",
+                "baselineValue": baseline.map(|(value, _)| value), "baselineDemand": baseline.map(|(_, demand)| demand),
+            },
+        }))
+        .expect("a spec")
+    }
+
+    #[test]
+    fn only_a_surge_of_the_same_measure_inherits_its_baseline() {
+        let check = |superseded: ChangeSpec, expect: (f64, f64)| {
+            let mut increase = spec("Up", "latency <= 0.5", "sum(rate(requests[5m]))", Some((0.9, 70.0)));
+            inherit(&mut increase, &superseded);
+            let found = increase.verification.expect("a verification");
+            assert_eq!(
+                (found.baseline_value, found.baseline_demand),
+                (Some(expect.0), Some(expect.1)),
+                "{superseded:?}"
+            );
+        };
+        let before = Some((0.6, 40.0));
+        check(spec("Up", "latency <= 0.5", "sum(rate(requests[5m]))", before), (0.6, 40.0));
+        // The policy was edited meanwhile.
+        check(spec("Up", "latency <= 0.4", "sum(rate(requests[5m]))", before), (0.9, 40.0));
+        check(spec("Up", "latency <= 0.5", "requests", before), (0.6, 70.0));
+        // To zero, verified by the signal that says whether there is anything to do: 0 of it there.
+        check(spec("Down", "queue <= 0", "sum(rate(requests[5m]))", Some((0.0, 0.0))), (0.9, 70.0));
+        check(spec("Down", "latency <= 0.5", "sum(rate(requests[5m]))", Some((0.0, 0.0))), (0.9, 70.0));
+    }
 
     #[test]
     fn a_record_gets_a_name_of_its_own() {
