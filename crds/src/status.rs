@@ -86,7 +86,8 @@ pub struct ActionStatus {
     /// An ineffective change that is not repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latch: Option<LatchStatus>,
-    /// Until when a spike lasts.
+    /// Until when a spike lasts at most. It is written ahead, by at most a quarter of its `hold`, so that it is
+    /// not written with every pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spike_until: Option<MicroTime>,
     /// Since when no metric could be used.

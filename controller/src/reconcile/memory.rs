@@ -2,19 +2,22 @@
 
 use super::decision;
 use crate::clock::{from_micro_time, micro_time};
+use crate::text::{clean, same_words};
 use crate::validate::{self, FieldError};
 use flyball_core::{
     decide::{Direction, History, Latch, Recommendation, RolloutStart, ScaleEvent},
     evaluate::{Alert, AlertPhase, RuleState},
     policy::{Policy, Replicas},
     signal::Finite,
-    time::Timestamp,
+    time::{Span, Timestamp},
 };
 use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, FeedbackPolicy, YieldStatus};
 use std::{collections::BTreeMap, sync::Arc};
 
 /// How many alerts of a rule are stored.
 const STORED_ALERTS: usize = 32;
+/// The end of a spike is written ahead by one of so many parts of its hold.
+const AHEAD: u64 = 4;
 
 /// The memory of one action.
 #[derive(Clone, Debug)]
@@ -169,7 +172,11 @@ impl Memory {
     pub fn recall(&mut self, changes: &[Arc<Change>], now: Timestamp) {
         let moves: Vec<ScaleEvent> = changes.iter().flat_map(|change| moves(change, now)).collect();
         let Some(last) = moves.last() else { return };
-        let verified = changes.iter().rev().find(|change| is_applied(change)).and_then(verified);
+        let verified = changes
+            .iter()
+            .rev()
+            .find(|change| is_applied(change))
+            .and_then(verified);
         for action in self.actions.values_mut() {
             let history = &mut action.history;
             // What is older than an event that is known was known, and dropped since.
@@ -210,6 +217,13 @@ impl Memory {
         }
     }
 
+    /// For how long a spike of this action holds, if it has a spike mode.
+    fn hold(&self, name: &str) -> Option<Span> {
+        let actions = &self.policy.as_ref().ok()?.actions;
+        let action = actions.iter().find(|action| action.name == name)?;
+        action.spike.map(|spike| spike.hold)
+    }
+
     /// The part of the status that must survive a restart.
     pub fn store(&self, status: &mut crds::FeedbackPolicyStatus) {
         status.target_uid.clone_from(&self.target);
@@ -221,7 +235,7 @@ impl Memory {
         status.actions = self
             .actions
             .iter()
-            .map(|(name, action)| stored_action(name, action, &self.written))
+            .map(|(name, action)| stored_action(name, action, self.hold(name), &self.written))
             .collect();
         status.alerts = alerts_in_short(&self.rules);
     }
@@ -367,11 +381,36 @@ fn stored_rule(name: &str, rule: &RuleState, written: &crds::FeedbackPolicyStatu
         },
         quiet_since: rule.quiet_since.map(micro_time),
         alerts: alerts.collect(),
-        error: rule.error.as_ref().map(ToString::to_string),
+        error: rule
+            .error
+            .as_ref()
+            .map(|error| stored_error(&clean(error), before.and_then(|before| before.error.as_deref()))),
     }
 }
 
-fn stored_action(name: &str, action: &ActionMemory, written: &crds::FeedbackPolicyStatus) -> ActionStatus {
+/// An outage says the same with every pass, but for a duration or the id of a trace. A status of every policy
+/// with every pass is the last thing that the cluster needs then.
+fn stored_error(error: &str, before: Option<&str>) -> String {
+    let same = before.filter(|before| same_words(before, error));
+    same.unwrap_or(error).to_owned()
+}
+
+/// While a spike goes on, its end moves with every pass. It is written ahead by a part of its hold and
+/// then again only once it has got there: some writes a hold, whatever the interval, and a restart may draw the
+/// hold out by that part but never cuts it short, which would take away what the hold is there to keep.
+fn stored_spike(until: Timestamp, hold: Option<Span>, before: Option<Timestamp>) -> Timestamp {
+    let ahead = until + Span::from_millis(hold.unwrap_or(Span::ZERO).as_millis() / AHEAD);
+    before
+        .filter(|before| until <= *before && *before <= ahead)
+        .unwrap_or(ahead)
+}
+
+fn stored_action(
+    name: &str,
+    action: &ActionMemory,
+    hold: Option<Span>,
+    written: &crds::FeedbackPolicyStatus,
+) -> ActionStatus {
     let before = written.actions.iter().find(|before| before.name == name);
     let history = &action.history;
     let recommendations: Vec<_> = history
@@ -411,7 +450,10 @@ fn stored_action(name: &str, action: &ActionMemory, written: &crds::FeedbackPoli
             demand: latch.demand.map(Finite::get),
             signal: latch.signal.filter(|signal| signal.is_finite()),
         }),
-        spike_until: history.spike_until.map(micro_time),
+        spike_until: history.spike_until.map(|until| {
+            let before = before.and_then(|before| before.spike_until.as_ref());
+            micro_time(stored_spike(until, hold, before.map(from_micro_time)))
+        }),
         no_data_since: history.no_data_since.map(micro_time),
         idle_since: history.idle_since.map(micro_time),
         rollout: history.rollout.map(|rollout| crds::RecommendationStatus {
@@ -453,11 +495,13 @@ fn moves(change: &Change, now: Timestamp) -> Vec<ScaleEvent> {
     let (Some(before), Some(after)) = (number(change.spec.before), number(change.spec.after)) else {
         return Vec::new();
     };
-    let applied = status.and_then(|status| status.applied_at.as_ref()).map(|at| ScaleEvent {
-        at: past(at),
-        from: before,
-        to: after,
-    });
+    let applied = status
+        .and_then(|status| status.applied_at.as_ref())
+        .map(|at| ScaleEvent {
+            at: past(at),
+            from: before,
+            to: after,
+        });
     let back = status
         .filter(|status| status.phase == crds::Phase::RolledBack)
         .and_then(|status| {
@@ -473,7 +517,11 @@ fn moves(change: &Change, now: Timestamp) -> Vec<ScaleEvent> {
 /// The last verified number, as far as a Change that was written knows it.
 fn verified(change: &Arc<Change>) -> Option<Replicas> {
     let committed = change.status.as_ref().map(|status| status.phase) == Some(crds::Phase::Committed);
-    let number = if committed { change.spec.after } else { change.spec.verified };
+    let number = if committed {
+        change.spec.after
+    } else {
+        change.spec.verified
+    };
     Replicas::new(number.into())
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use flyball_core::evaluate::RuleError;
 use flyball_crds::FeedbackPolicyStatus;
 use serde_json::{Value, json};
 
@@ -87,7 +88,10 @@ fn history<'a>(memory: &'a Memory, action: &str) -> &'a History {
 #[test]
 fn a_new_or_renamed_action_has_observed_nothing() {
     let mut memory = fresh(&["more"], 0);
-    memory.parse(&policy(2, &["more", "also"], FeedbackPolicyStatus::default()), at(86_400));
+    memory.parse(
+        &policy(2, &["more", "also"], FeedbackPolicyStatus::default()),
+        at(86_400),
+    );
     assert_eq!(history(&memory, "more").observing_since, at(0));
     assert_eq!(history(&memory, "also").observing_since, at(86_400));
     memory.parse(&policy(3, &["other"], FeedbackPolicyStatus::default()), at(90_000));
@@ -237,4 +241,86 @@ fn every_action_learns_of_a_write_that_a_crash_kept_from_the_status() {
         };
         assert_eq!(history(&memory, action).events, [event], "{action}");
     }
+}
+
+/// The statuses that are written, pass by pass.
+fn writes(
+    memory: &mut Memory,
+    passes: impl IntoIterator<Item = i64>,
+    mut moves: impl FnMut(&mut Memory, i64),
+) -> usize {
+    let mut count = 0;
+    for second in passes {
+        moves(memory, second);
+        let mut status = FeedbackPolicyStatus::default();
+        memory.store(&mut status);
+        if status != memory.written {
+            memory.written = status;
+            count += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn an_outage_is_written_once() {
+    let fails = |memory: &mut Memory, error: String| {
+        let rule = RuleState {
+            error: Some(RuleError::Query {
+                alert: "Slow".to_owned(),
+                detail: error,
+            }),
+            ..RuleState::default()
+        };
+        memory.rules.insert("Slow".to_owned(), rule);
+    };
+    let mut memory = fresh(&["more"], 0);
+    let count = writes(&mut memory, 0..20, |memory, second| {
+        fails(
+            memory,
+            format!("no answer within {second}s (trace id 4bf92f3577b34da6a3ce929d0e0e47{second:02})"),
+        );
+    });
+    assert_eq!(count, 1);
+    // Another failure is told, and so is that it is over.
+    assert_eq!(
+        writes(&mut memory, [20], |memory, _| fails(
+            memory,
+            "connection refused".to_owned()
+        )),
+        1
+    );
+    assert_eq!(writes(&mut memory, [21], |memory, _| memory.rules.clear()), 1);
+    // What a server says is as long as it likes, and holds what it likes.
+    fails(&mut memory, format!("line\n{}", "a b ".repeat(10_000)));
+    let stored = stored_rule("Slow", &memory.rules["Slow"], &memory.written);
+    let error = stored.error.expect("an error");
+    assert!(error.len() <= 503 && !error.contains('\n'), "{} bytes", error.len());
+}
+
+/// A pass each 15 seconds, in a spike that goes on for an hour and holds for 10 minutes.
+#[test]
+fn the_end_of_a_spike_is_written_some_times_a_hold_and_never_early() {
+    let hold = Span::from_secs(600);
+    let check = |until: i64, hold: Option<Span>, before: Option<i64>, expect: i64| {
+        let found = stored_spike(at(until), hold, before.map(at));
+        assert_eq!(found, at(expect), "{until} {before:?}");
+    };
+    // A quarter of ten minutes ahead.
+    check(1000, Some(hold), None, 1150);
+    check(1150, Some(hold), Some(1150), 1150);
+    check(1151, Some(hold), Some(1150), 1301);
+    // What is far too late, as after a clock that stepped back, is corrected.
+    check(1000, Some(hold), Some(1151), 1150);
+    check(1000, None, Some(900), 1000);
+    let mut written = BTreeMap::new();
+    let mut before = None;
+    for second in (0..3600).step_by(15) {
+        let stored = stored_spike(at(second) + hold, Some(hold), before);
+        assert!(stored >= at(second) + hold, "cut short");
+        *written.entry(stored).or_insert(0) += 1;
+        before = Some(stored);
+    }
+    // At 0, and then each 165 s, the first pass after the 150 s: 0, 165, ..., 3465.
+    assert_eq!(written.len(), 22);
 }
