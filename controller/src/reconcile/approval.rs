@@ -122,10 +122,12 @@ fn standing(records: &[Arc<Change>], (from, to): (Replicas, Replicas)) -> Option
 /// Ends what waits without need, whichever action it is of.
 pub(super) async fn withdraw(pass: &Pass<'_>, outlook: &Outlook<'_>) {
     let target = pass.seen.found.snapshot.as_ref().map(|snapshot| snapshot.uid.as_str());
-    for record in waiting(pass) {
-        let Some(why) = needless(&record, pass.policy, target, outlook) else {
-            continue;
+    for (record, spent) in waiting(pass) {
+        let why = match spent {
+            Some(change) => Some(format!("approved, and carried out as {change}")),
+            None => needless(&record, pass.policy, target, outlook),
         };
+        let Some(why) = why else { continue };
         let ctx = pass.ctx;
         let on_record = |change: &Change| ctx.recorder.change(change);
         let mut journals = Journals::open(&ctx.clients.write, Change::clone(&record), pass.authority, &on_record);
@@ -166,20 +168,42 @@ fn needless(record: &Change, policy: &Policy, target: Option<&str>, outlook: &Ou
     }
 }
 
-/// The records of the policy that wait.
-fn waiting(pass: &Pass<'_>) -> Vec<Arc<Change>> {
+/// The records of the policy that wait, each with the Change that it was spent on.
+fn waiting(pass: &Pass<'_>) -> Vec<(Arc<Change>, Option<String>)> {
     let uid = pass.object.uid().unwrap_or_default();
-    let mut found = pass.ctx.cluster.changes.state();
-    found.retain(|change| change.spec.policy.uid == uid && awaits(change));
-    found
+    let mut own = pass.ctx.cluster.changes.state();
+    own.retain(|change| change.spec.policy.uid == uid);
+    let records = own.iter().filter(|change| awaits(change));
+    records
+        .map(|record| (Arc::clone(record), spent(record, &own)))
+        .collect()
 }
 
-/// Those of one action, on the present target.
+/// The Change that carried a record out, where a crash or an answer that was lost kept it from being closed
+/// then. One approval is for one Change.
+fn spent(record: &Change, changes: &[Arc<Change>]) -> Option<String> {
+    let of = |change: &Change| {
+        let spec = &change.spec;
+        (spec.action.clone(), spec.target.uid.clone(), spec.before, spec.after)
+    };
+    let mut later = changes
+        .iter()
+        .filter(|change| change.spec.sequence > 0 && change.spec.proposed_at.0 >= record.spec.proposed_at.0);
+    approved_by(record)?;
+    later
+        .find(|change| of(change) == of(record))
+        .map(|change| change.name_any())
+}
+
+/// Those of one action, on the present target, that may still be carried out.
 fn waiting_here(pass: &Pass<'_>, action: &ReplicasAction) -> Vec<Arc<Change>> {
     let target = pass.seen.found.snapshot.as_ref().map(|snapshot| &snapshot.uid);
-    let mut found = waiting(pass);
-    found.retain(|change| change.spec.action == action.name && Some(&change.spec.target.uid) == target);
-    found
+    let here = |change: &Change| change.spec.action == action.name && Some(&change.spec.target.uid) == target;
+    let waiting = waiting(pass).into_iter();
+    waiting
+        .filter(|(record, spent)| spent.is_none() && here(record))
+        .map(|(record, _)| record)
+        .collect()
 }
 
 #[cfg(test)]

@@ -184,3 +184,31 @@ fn what_waits_without_need_is_withdrawn() {
         check(&of, &enforce, &outlook, Some("another object"));
     }
 }
+
+/// A record that could not be closed when its Change began must not let another one through.
+#[test]
+fn an_approval_is_for_one_change() {
+    let approved = waits("a", (2, 3), Some("alice"), 100);
+    let change = |numbers: (i32, i32), second: i64| {
+        let mut change = Change::clone(&waits("web-7", numbers, None, second));
+        change.spec.sequence = 7;
+        change
+    };
+    let check = |record: &Change, change: Change, expect: Option<&str>| {
+        let text = format!(
+            "{:?}",
+            (change.spec.before, change.spec.after, &change.spec.proposed_at)
+        );
+        assert_eq!(spent(record, &[Arc::new(change)]).as_deref(), expect, "{text}");
+    };
+    check(&approved, change((2, 3), 101), Some("web-7"));
+    check(&approved, change((2, 3), 99), None);
+    check(&approved, change((2, 4), 101), None);
+    check(&waits("a", (2, 3), None, 100), change((2, 3), 101), None);
+    let mut record = change((2, 3), 101);
+    record.spec.sequence = 0;
+    check(&approved, record, None);
+    let mut other = change((2, 3), 101);
+    "free".clone_into(&mut other.spec.action);
+    check(&approved, other, None);
+}
