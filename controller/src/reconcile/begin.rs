@@ -362,13 +362,25 @@ mod tests {
             );
         };
         let before = Some((0.6, 40.0));
-        check(spec("Up", "latency <= 0.5", "sum(rate(requests[5m]))", before), (0.6, 40.0));
+        check(
+            spec("Up", "latency <= 0.5", "sum(rate(requests[5m]))", before),
+            (0.6, 40.0),
+        );
         // The policy was edited meanwhile.
-        check(spec("Up", "latency <= 0.4", "sum(rate(requests[5m]))", before), (0.9, 40.0));
+        check(
+            spec("Up", "latency <= 0.4", "sum(rate(requests[5m]))", before),
+            (0.9, 40.0),
+        );
         check(spec("Up", "latency <= 0.5", "requests", before), (0.6, 70.0));
         // To zero, verified by the signal that says whether there is anything to do: 0 of it there.
-        check(spec("Down", "queue <= 0", "sum(rate(requests[5m]))", Some((0.0, 0.0))), (0.9, 70.0));
-        check(spec("Down", "latency <= 0.5", "sum(rate(requests[5m]))", Some((0.0, 0.0))), (0.9, 70.0));
+        check(
+            spec("Down", "queue <= 0", "sum(rate(requests[5m]))", Some((0.0, 0.0))),
+            (0.9, 70.0),
+        );
+        check(
+            spec("Down", "latency <= 0.5", "sum(rate(requests[5m]))", Some((0.0, 0.0))),
+            (0.9, 70.0),
+        );
     }
 
     #[test]

@@ -166,7 +166,9 @@ fn surplus(changes: &[Arc<Change>], policies: &BTreeSet<String>, now: Timestamp)
         if !policies.contains(policy) && now.since(from_micro_time(closed)) > KEPT_WITHOUT_POLICY {
             surplus.push(Arc::clone(change));
         } else {
-            kept.entry((policy, change.spec.sequence == 0)).or_default().push(change);
+            kept.entry((policy, change.spec.sequence == 0))
+                .or_default()
+                .push(change);
         }
     }
     for ((_, records), mut changes) in kept {

@@ -98,9 +98,7 @@ impl Summary {
             None => ("Observing".to_owned(), ready.2.clone()),
             Some(Proposed::Steady { current, reason }) => (format!("Steady at {current}"), reason.clone()),
             Some(Proposed::Refused { from, to, message }) => (format!("Refused {from} -> {to}"), message.clone()),
-            Some(Proposed::Awaiting {
-                from, to, message, ..
-            }) => (format!("Awaits {from} -> {to}"), message.clone()),
+            Some(Proposed::Awaiting { from, to, message, .. }) => (format!("Awaits {from} -> {to}"), message.clone()),
             Some(Proposed::Recommended { from, to, reason }) => (format!("Recommends {from} -> {to}"), reason.clone()),
             Some(Proposed::Failed { from, to, message }) => (format!("Failed {from} -> {to}"), message.clone()),
             Some(Proposed::Begun(begun)) => (

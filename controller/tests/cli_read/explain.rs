@@ -143,7 +143,12 @@ What next
 #[case::by_hand(json!({"flyball.dev/request": "abort"}), &["  Asked for   abort, by somebody\n"])]
 #[case::nobody(json!({}), &[])]
 fn who_approved_and_who_asked_is_said(#[case] annotations: Value, #[case] said: &[&str]) {
-    let open = change(2, 2, 3, json!({"metadata": {"annotations": annotations}, "status": {"phase": "Verifying"}}));
+    let open = change(
+        2,
+        2,
+        3,
+        json!({"metadata": {"annotations": annotations}, "status": {"phase": "Verifying"}}),
+    );
     let text = page(&facts(json!({}), vec![open]), ascii(None));
     for title in ["  Approved  ", "  Asked for "] {
         let expect = said.iter().any(|line| line.starts_with(title));

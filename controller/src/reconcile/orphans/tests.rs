@@ -79,7 +79,10 @@ fn what_is_open_or_waits_is_never_surplus() {
     ];
     changes.extend((10..60).map(|n| closed(&format!("tx-{n}"), "p", n, n, "Committed")));
     changes.extend((10..60).map(|n| closed(&format!("record-{n}"), "p", 0, n, "Refused")));
-    assert_eq!(names(&surplus(&changes, &policies(), at(365 * DAY))), Vec::<String>::new());
+    assert_eq!(
+        names(&surplus(&changes, &policies(), at(365 * DAY))),
+        Vec::<String>::new()
+    );
 }
 
 #[test]
@@ -120,7 +123,11 @@ fn what_was_left_behind_is_looked_after() {
     check(change("a", "p", 0, 0, &Value::Null, "Bounds"), 60, None);
     check(change("a", "p", 0, 0, &Value::Null, "Bounds"), 61, Some(Todo::Finish));
     check(change("a", "p", 0, 0, &Value::Null, "Approval"), 61, Some(Todo::Finish));
-    check(change("a", "gone", 0, 0, &Value::Null, "Approval"), 61, Some(Todo::Withdraw));
+    check(
+        change("a", "gone", 0, 0, &Value::Null, "Approval"),
+        61,
+        Some(Todo::Withdraw),
+    );
 }
 
 #[test]

@@ -68,7 +68,13 @@ fn after_a_time_without_decisions_decreases_wait_one_window() {
     };
     let low = Observed::default().signal("load", number(3600, 500.0));
     check(&action, &low, &decided_from(3300), "5", &[]);
-    check(&action, &low, &decided_from(3301), "-", &["fewer only after 5m of observing"]);
+    check(
+        &action,
+        &low,
+        &decided_from(3301),
+        "-",
+        &["fewer only after 5m of observing"],
+    );
     let high = Observed::default().signal("load", number(3600, 1500.0));
     check(&action, &high, &decided_from(3600), "15", &[]);
     // Nor is it known since when there is no data.
