@@ -12,7 +12,10 @@ use flyball_core::{
     time::{Span, Timestamp},
 };
 use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, FeedbackPolicy, YieldStatus};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 /// How many alerts of a rule are stored.
 const STORED_ALERTS: usize = 32;
@@ -124,8 +127,8 @@ impl Memory {
             let names: Vec<String> = policy.actions.iter().map(|action| action.name.clone()).collect();
             self.actions.retain(|name, _| names.contains(name));
             for name in names {
-                if !self.actions.contains_key(&name) {
-                    self.actions.insert(name, ActionMemory::new(now));
+                if let Entry::Vacant(vacant) = self.actions.entry(name) {
+                    vacant.insert(ActionMemory::new(now));
                     // The field that it moves may hold a value of ours, which its Change tells.
                     self.recalled = None;
                 }
