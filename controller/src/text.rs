@@ -64,8 +64,13 @@ fn masked(text: &str) -> String {
     out
 }
 
-/// A number as Rust or Prometheus writes it, a duration, or a part of a time of day.
+/// A number as Rust or Prometheus writes it, a duration, a part of a time of day, or the id of a trace or a
+/// request, which is another one each time.
 fn is_number(word: &str) -> bool {
+    let hex = |c: char| c.is_ascii_hexdigit() || c == '-';
+    if word.len() >= 16 && word.chars().all(hex) && word.contains(|c: char| c.is_ascii_digit()) {
+        return true;
+    }
     let word = word.trim_start_matches(['+', '-']);
     let plain = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '+' | '-' | 'T' | 'Z' | '%');
     let digit = word.starts_with(|c: char| c.is_ascii_digit());
@@ -104,6 +109,11 @@ mod tests {
         check("no connection to 10.0.0.1:9090", "no connection to #:#");
         check("p99 of checkout-1, by web_2", "p99 of checkout-1, by web_2");
         check("7d9f8-x and 3scale", "7d9f8-x and 3scale");
+        check(
+            "trace id: 4bf92f3577b34da6a3ce929d0e0e4736, of 7c0bd5a4-4e0d-4f7a-9d3b-2a5f1e1c9b77",
+            "trace id: #, of #",
+        );
+        check("checkout-5d9c7b9f8d", "checkout-5d9c7b9f8d");
         check("é 1 ×2…", "é # ×#…");
         check("... and so on...", "... and so on...");
     }

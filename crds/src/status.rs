@@ -27,6 +27,9 @@ pub struct FeedbackPolicyStatus {
     /// The open Change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<String>,
+    /// The UID of the target that `actions` tell of. What they tell of one object says nothing of another.
+    #[serde(default, rename = "targetUID", skip_serializing_if = "Option::is_none")]
+    pub target_uid: Option<String>,
     /// The state of each rule; written on transitions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
@@ -83,7 +86,8 @@ pub struct ActionStatus {
     /// An ineffective change that is not repeated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latch: Option<LatchStatus>,
-    /// Until when a spike lasts.
+    /// Until when a spike lasts at most. It is written ahead, by at most a quarter of its `hold`, so that it is
+    /// not written with every pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spike_until: Option<MicroTime>,
     /// Since when no metric could be used.

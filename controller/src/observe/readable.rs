@@ -44,9 +44,9 @@ impl fmt::Display for Unreadable {
 pub struct AllUnreadable(Arc<Mutex<BTreeMap<String, Unreadable>>>);
 
 impl AllUnreadable {
-    /// Whether the object of this UID is there, and can't be read.
-    pub fn has(&self, uid: &str) -> bool {
-        self.with(|all| all.contains_key(uid))
+    /// Their UIDs.
+    pub fn uids(&self) -> Vec<String> {
+        self.with(|all| all.keys().cloned().collect())
     }
 
     /// How many there are.
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(seen, through);
         assert_eq!(all.count(), unreadable.len());
         for name in unreadable {
-            assert!(all.has(&format!("uid-{name}")), "{name}");
+            assert!(all.uids().contains(&format!("uid-{name}")), "{name}");
             let one = all.labelled(POLICY_LABEL, name).unwrap();
             assert!(one.to_string().contains("Dream"), "{one}");
         }

@@ -150,7 +150,7 @@ mod tests {
     impl World {
         fn start(status: FeedbackPolicyStatus, now: i64) -> Self {
             Self {
-                memory: Memory::restore(&policy(status), &[], at(now)),
+                memory: Memory::restore(&policy(status), at(now)),
             }
         }
 

@@ -28,13 +28,17 @@ use tracing::info;
 /// A latch that was lifted before a restart is made anew by this, and lifted again by the next
 /// decision, as long as what lifted it is still so.
 pub(super) fn catch_up(pass: &Pass<'_>, memory: &mut Memory) {
-    let Some(change) = last(pass) else { return };
-    let Ok(mut journal) = journal_of(&change) else { return };
-    if journal.applied_at.is_some() && memory.recalled != Some(journal.sequence) {
-        memory.recalled = Some(journal.sequence);
-        memory.recall(&change, pass.seen.now);
+    let changes = own(pass);
+    let applied = changes.iter().rev().find(|change| memory::is_applied(change));
+    if let Some(sequence) = applied.and_then(|change| u64::try_from(change.spec.sequence).ok())
+        && memory.recalled != Some(sequence)
+    {
+        memory.recalled = Some(sequence);
+        memory.recall(&changes, pass.seen.now);
     }
-    if is_open(&change) || memory.learned == Some(journal.sequence) {
+    let Some(change) = changes.last() else { return };
+    let Ok(mut journal) = journal_of(change) else { return };
+    if is_open(change) || memory.learned == Some(journal.sequence) {
         return;
     }
     memory.learned = Some(journal.sequence);
@@ -43,8 +47,8 @@ pub(super) fn catch_up(pass: &Pass<'_>, memory: &mut Memory) {
         let value = pass.seen.found.snapshot.as_ref().map(|snapshot| snapshot.target.value);
         let edited = pass.object.metadata.generation != Some(change.spec.policy.generation);
         let yields = memory.actions.values().any(|action| action.yielded.is_some());
-        if let (false, false, Some(at)) = (edited, yields, closed_at(&change)) {
-            taken_over(pass, memory, cause(&change, &journal, value), at);
+        if let (false, false, Some(at)) = (edited, yields, closed_at(change)) {
+            taken_over(pass, memory, cause(change, &journal, value), at);
         }
         return;
     }
@@ -59,20 +63,20 @@ pub(super) fn catch_up(pass: &Pass<'_>, memory: &mut Memory) {
         Some(Recorded::Ineffective) => Phase::Closed(Outcome::Ineffective),
         _ => return,
     };
-    ended(pass, memory, &journal, &change);
+    ended(pass, memory, &journal, change);
 }
 
-/// The last Change of this policy on its present target.
-fn last(pass: &Pass<'_>) -> Option<Arc<Change>> {
-    let (uid, target) = (
-        pass.object.uid(),
-        pass.seen.found.snapshot.as_ref().map(|snapshot| &snapshot.uid)?,
-    );
-    let changes = pass.ctx.cluster.changes.state().into_iter();
-    let own =
-        changes.filter(|change| Some(&change.spec.policy.uid) == uid.as_ref() && change.spec.target.uid == *target);
-    own.filter(|change| change.spec.sequence > 0)
-        .max_by_key(|change| change.spec.sequence)
+/// The Changes of this policy on its present target, oldest first; records are none.
+fn own(pass: &Pass<'_>) -> Vec<Arc<Change>> {
+    let (Some(uid), Some(snapshot)) = (pass.object.uid(), &pass.seen.found.snapshot) else {
+        return Vec::new();
+    };
+    let mut own = pass.ctx.cluster.changes.state();
+    own.retain(|change| {
+        change.spec.policy.uid == uid && change.spec.target.uid == snapshot.uid && change.spec.sequence > 0
+    });
+    own.sort_by_key(|change| change.spec.sequence);
+    own
 }
 
 /// What took over. Where it is not recorded, as older versions did not, a value that the Change never
@@ -103,6 +107,10 @@ pub(super) fn remember(
         return;
     }
     info!(policy = pass.name, change = change.name_any(), phase = ?journal.phase, "the Change moved on");
+    // The policy has moved to another target, or that was made anew: nothing of it is about that.
+    if memory.target.as_ref().is_some_and(|uid| *uid != change.spec.target.uid) {
+        return;
+    }
     if let (Some(at), None) = (journal.applied_at, before.applied_at) {
         memory.recalled = Some(journal.sequence);
         memory.moved(ScaleEvent {

@@ -2,20 +2,25 @@
 
 use super::decision;
 use crate::clock::{from_micro_time, micro_time};
+use crate::text::{clean, same_words};
 use crate::validate::{self, FieldError};
 use flyball_core::{
     decide::{Direction, History, Latch, Recommendation, RolloutStart, ScaleEvent},
     evaluate::{Alert, AlertPhase, RuleState},
     policy::{Policy, Replicas},
     signal::Finite,
-    time::Timestamp,
+    time::{Span, Timestamp},
 };
 use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, FeedbackPolicy, YieldStatus};
-use kube::ResourceExt;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+};
 
 /// How many alerts of a rule are stored.
 const STORED_ALERTS: usize = 32;
+/// The end of a spike is written ahead by one of so many parts of its hold.
+const AHEAD: u64 = 4;
 
 /// The memory of one action.
 #[derive(Clone, Debug)]
@@ -43,6 +48,8 @@ pub struct Memory {
     pub policy: Result<Arc<Policy>, Vec<FieldError>>,
     /// The rules' states.
     pub rules: BTreeMap<String, RuleState>,
+    /// The UID of the target that the actions' memories are about.
+    pub target: Option<String>,
     /// The actions' memories.
     pub actions: BTreeMap<String, ActionMemory>,
     /// The status as it was last written or read.
@@ -50,16 +57,38 @@ pub struct Memory {
     /// The sequence of the open Change, and the demand as first read with its range filled since that was
     /// proposed. Forgotten by a restart, after which a surge has to be larger.
     pub filled: Option<(u64, Finite)>,
-    /// The sequence of the Change whose write was learned of last.
+    /// The sequence of the Change whose write was learned of last. `None`: all of them are to be looked at.
     pub recalled: Option<u64>,
     /// The sequence of the Change whose end was learned from last.
     pub learned: Option<u64>,
-    observing_since: Timestamp,
+}
+
+impl ActionMemory {
+    /// Nothing is remembered of an action that is first seen at `now`.
+    fn new(now: Timestamp) -> Self {
+        Self {
+            history: History::new(now),
+            written: None,
+            recorded: 0,
+            yielded: None,
+            decision: None,
+            stood: None,
+        }
+    }
+
+    /// What is remembered is about another object.
+    fn forget(&mut self, now: Timestamp) {
+        self.history = History::new(now);
+        self.written = None;
+        self.yielded = None;
+        self.target_gone();
+    }
 }
 
 impl Memory {
-    /// Starts from what the policy's status and its Changes hold.
-    pub fn restore(object: &FeedbackPolicy, changes: &[Arc<Change>], now: Timestamp) -> Self {
+    /// Starts from what the policy's status holds. What its Changes tell beyond that is learned with the
+    /// first pass that sees the target.
+    pub fn restore(object: &FeedbackPolicy, now: Timestamp) -> Self {
         let status = object.status.clone().unwrap_or_default();
         let rules = status
             .rules
@@ -70,6 +99,7 @@ impl Memory {
             generation: None,
             policy: Err(Vec::new()),
             rules,
+            target: status.target_uid.clone(),
             actions: status
                 .actions
                 .iter()
@@ -79,18 +109,14 @@ impl Memory {
             filled: None,
             recalled: None,
             learned: None,
-            observing_since: now,
         };
-        // First what there is to remember, also where no status was ever written.
-        memory.parse(object);
-        for change in changes {
-            memory.recall(change, now);
-        }
+        memory.parse(object, now);
         memory
     }
 
-    /// Reads the spec, if it changed since it was last read.
-    pub fn parse(&mut self, object: &FeedbackPolicy) {
+    /// Reads the spec, if it changed since it was last read. An action that it names for the first time
+    /// has seen nothing yet.
+    pub fn parse(&mut self, object: &FeedbackPolicy, now: Timestamp) {
         if self.generation == object.metadata.generation && self.generation.is_some() {
             return;
         }
@@ -101,14 +127,11 @@ impl Memory {
             let names: Vec<String> = policy.actions.iter().map(|action| action.name.clone()).collect();
             self.actions.retain(|name, _| names.contains(name));
             for name in names {
-                self.actions.entry(name).or_insert_with(|| ActionMemory {
-                    history: History::new(self.observing_since),
-                    written: None,
-                    recorded: 0,
-                    yielded: None,
-                    decision: None,
-                    stood: None,
-                });
+                if let Entry::Vacant(vacant) = self.actions.entry(name) {
+                    vacant.insert(ActionMemory::new(now));
+                    // The field that it moves may hold a value of ours, which its Change tells.
+                    self.recalled = None;
+                }
             }
         }
         // An edit takes up again what was left to somebody else.
@@ -120,24 +143,51 @@ impl Memory {
         }
     }
 
-    /// What a Change tells that a crash may have kept from the status: that it was written.
-    pub fn recall(&mut self, change: &Change, now: Timestamp) {
-        let Some(at) = change.status.as_ref().and_then(|status| status.applied_at.as_ref()) else {
+    /// Takes in which object the target is. What is remembered of another one, be it that the policy
+    /// moves to it or that it was made anew under its old name, says nothing of this one.
+    pub fn aim(&mut self, uid: &str, now: Timestamp) {
+        if self.target.as_deref() == Some(uid) {
             return;
-        };
-        let Some(action) = self.actions.get_mut(&change.spec.action) else {
-            return;
-        };
-        let at = from_micro_time(at).min(now);
-        let known = action.history.events.iter().any(|event| event.at == at);
-        if let (false, Some(from), Some(to)) = (
-            known,
-            Replicas::new(change.spec.before.into()),
-            Replicas::new(change.spec.after.into()),
-        ) {
-            action.history.events.push(ScaleEvent { at, from, to });
-            action.written = Some(to);
-            action.history.events.sort_by_key(|event| event.at);
+        }
+        // A status of a version that did not write the UID is taken to be about the present target.
+        if self.target.replace(uid.to_owned()).is_some() {
+            (self.filled, self.recalled, self.learned) = (None, None, None);
+            for action in self.actions.values_mut() {
+                action.forget(now);
+            }
+        }
+    }
+
+    /// Nothing was decided in this pass.
+    ///
+    /// In mode Observe the laws could run for their history alone, and a policy that is set to Enforce
+    /// could take away at once what they had not asked for all the while. It waits for a window instead,
+    /// as a new HorizontalPodAutoscaler does: whoever sets it to Enforce sees what it is about to take away, and
+    /// has the time to say no.
+    pub fn unobserved(&mut self, now: Timestamp) {
+        for action in self.actions.values_mut() {
+            action.history.unobserved(now);
+        }
+    }
+
+    /// What the Changes of the present target, oldest first, tell that a crash may have kept from the
+    /// status: that they were written. The newest of them wrote the value that is ours.
+    pub fn recall(&mut self, changes: &[Arc<Change>], now: Timestamp) {
+        let moves: Vec<ScaleEvent> = changes.iter().flat_map(|change| moves(change, now)).collect();
+        let Some(last) = moves.last() else { return };
+        let verified = changes
+            .iter()
+            .rev()
+            .find(|change| is_applied(change))
+            .and_then(verified);
+        for action in self.actions.values_mut() {
+            let history = &mut action.history;
+            // What is older than an event that is known was known, and dropped since.
+            let known = history.events.iter().map(|event| event.at).max();
+            let new = moves.iter().filter(|event| known.is_none_or(|known| known < event.at));
+            history.events.extend(new);
+            history.last_verified = history.last_verified.or(verified);
+            action.written = Some(last.to);
         }
     }
 
@@ -170,8 +220,16 @@ impl Memory {
         }
     }
 
+    /// For how long a spike of this action holds, if it has a spike mode.
+    fn hold(&self, name: &str) -> Option<Span> {
+        let actions = &self.policy.as_ref().ok()?.actions;
+        let action = actions.iter().find(|action| action.name == name)?;
+        action.spike.map(|spike| spike.hold)
+    }
+
     /// The part of the status that must survive a restart.
     pub fn store(&self, status: &mut crds::FeedbackPolicyStatus) {
+        status.target_uid.clone_from(&self.target);
         status.rules = self
             .rules
             .iter()
@@ -180,7 +238,7 @@ impl Memory {
         status.actions = self
             .actions
             .iter()
-            .map(|(name, action)| stored_action(name, action, &self.written))
+            .map(|(name, action)| stored_action(name, action, self.hold(name), &self.written))
             .collect();
         status.alerts = alerts_in_short(&self.rules);
     }
@@ -326,11 +384,36 @@ fn stored_rule(name: &str, rule: &RuleState, written: &crds::FeedbackPolicyStatu
         },
         quiet_since: rule.quiet_since.map(micro_time),
         alerts: alerts.collect(),
-        error: rule.error.as_ref().map(ToString::to_string),
+        error: rule
+            .error
+            .as_ref()
+            .map(|error| stored_error(&clean(error), before.and_then(|before| before.error.as_deref()))),
     }
 }
 
-fn stored_action(name: &str, action: &ActionMemory, written: &crds::FeedbackPolicyStatus) -> ActionStatus {
+/// An outage says the same with every pass, but for a duration or the id of a trace. A status of every policy
+/// with every pass is the last thing that the cluster needs then.
+fn stored_error(error: &str, before: Option<&str>) -> String {
+    let same = before.filter(|before| same_words(before, error));
+    same.unwrap_or(error).to_owned()
+}
+
+/// While a spike goes on, its end moves with every pass. It is written ahead by a part of its hold and
+/// then again only once it has got there: some writes a hold, whatever the interval, and a restart may draw the
+/// hold out by that part but never cuts it short, which would take away what the hold is there to keep.
+fn stored_spike(until: Timestamp, hold: Option<Span>, before: Option<Timestamp>) -> Timestamp {
+    let ahead = until + Span::from_millis(hold.unwrap_or(Span::ZERO).as_millis() / AHEAD);
+    before
+        .filter(|before| until <= *before && *before <= ahead)
+        .unwrap_or(ahead)
+}
+
+fn stored_action(
+    name: &str,
+    action: &ActionMemory,
+    hold: Option<Span>,
+    written: &crds::FeedbackPolicyStatus,
+) -> ActionStatus {
     let before = written.actions.iter().find(|before| before.name == name);
     let history = &action.history;
     let recommendations: Vec<_> = history
@@ -370,7 +453,10 @@ fn stored_action(name: &str, action: &ActionMemory, written: &crds::FeedbackPoli
             demand: latch.demand.map(Finite::get),
             signal: latch.signal.filter(|signal| signal.is_finite()),
         }),
-        spike_until: history.spike_until.map(micro_time),
+        spike_until: history.spike_until.map(|until| {
+            let before = before.and_then(|before| before.spike_until.as_ref());
+            micro_time(stored_spike(until, hold, before.map(from_micro_time)))
+        }),
         no_data_since: history.no_data_since.map(micro_time),
         idle_since: history.idle_since.map(micro_time),
         rollout: history.rollout.map(|rollout| crds::RecommendationStatus {
@@ -398,14 +484,49 @@ fn alerts_in_short(rules: &BTreeMap<String, RuleState>) -> String {
     }
 }
 
-/// The Changes of a policy, oldest first.
-pub fn changes_of(changes: &[Arc<Change>], object: &FeedbackPolicy) -> Vec<Arc<Change>> {
-    let uid = object.uid().unwrap_or_default();
-    let mut own: Vec<_> = changes
-        .iter()
-        .filter(|change| change.spec.policy.uid == uid)
-        .cloned()
-        .collect();
-    own.sort_by_key(|change| change.spec.proposed_at.0);
-    own
+/// Whether the target was written.
+pub fn is_applied(change: &Change) -> bool {
+    let status = change.status.as_ref();
+    change.spec.sequence > 0 && status.is_some_and(|status| status.applied_at.is_some())
 }
+
+/// What a Change did to its target: that it was written, and that it was taken back.
+fn moves(change: &Change, now: Timestamp) -> Vec<ScaleEvent> {
+    let status = change.status.as_ref();
+    let past = |at: &_| from_micro_time(at).min(now);
+    let number = |value: i32| Replicas::new(value.into());
+    let (Some(before), Some(after)) = (number(change.spec.before), number(change.spec.after)) else {
+        return Vec::new();
+    };
+    let applied = status
+        .and_then(|status| status.applied_at.as_ref())
+        .map(|at| ScaleEvent {
+            at: past(at),
+            from: before,
+            to: after,
+        });
+    let back = status
+        .filter(|status| status.phase == crds::Phase::RolledBack)
+        .and_then(|status| {
+            Some(ScaleEvent {
+                at: past(status.closed_at.as_ref()?),
+                from: after,
+                to: status.rollback_to.and_then(number).unwrap_or(before),
+            })
+        });
+    applied.into_iter().chain(back).collect()
+}
+
+/// The last verified number, as far as a Change that was written knows it.
+fn verified(change: &Arc<Change>) -> Option<Replicas> {
+    let committed = change.status.as_ref().map(|status| status.phase) == Some(crds::Phase::Committed);
+    let number = if committed {
+        change.spec.after
+    } else {
+        change.spec.verified
+    };
+    Replicas::new(number.into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! One policy, one pass: observe, evaluate, carry on what is open, decide, check, apply, record.
 
 mod approval;
+mod begin;
 pub mod budget;
 mod decision;
 pub mod evidence;
@@ -12,6 +13,7 @@ pub(crate) mod propose;
 pub mod schedule;
 pub mod sources;
 mod summary;
+mod surge;
 
 use crate::{
     apply::{Authority, Hands},
@@ -22,7 +24,7 @@ use crate::{
     record::{self, Recorder},
 };
 use flyball_core::{
-    check::{Coverage, DryRun, OpenChange, Paused, World},
+    check::{Approval, Coverage, DryRun, OpenChange, Paused, World},
     decide::{Direction, Facts, History, Inputs},
     evaluate::evaluate,
     policy::{Mode, Pause, Policy, Query, Replicas, ReplicasAction},
@@ -73,11 +75,12 @@ pub(crate) struct Pass<'a> {
 /// written is recorded, and the next pass tries again.
 pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, authority: &Authority) {
     let (now, began) = ((ctx.now)(), Instant::now());
-    memory.parse(object);
+    memory.parse(object, now);
     let policy = match &memory.policy {
         Ok(policy) => Arc::clone(policy),
         Err(errors) => {
             let summary = Summary::invalid(errors);
+            memory.unobserved(now);
             open::abort_all(ctx, object, authority).await;
             ctx.recorder
                 .passed(object, Evaluation::Invalid, Reason::Invalid, None, began.elapsed());
@@ -119,6 +122,9 @@ async fn tell(
 impl Pass<'_> {
     async fn run(&self, memory: &mut Memory) -> (Summary, Option<Proposed>) {
         self.evaluate(memory);
+        if let Some(snapshot) = &self.seen.found.snapshot {
+            memory.aim(&snapshot.uid, self.seen.now);
+        }
         learn::catch_up(self, memory);
         if let Some(snapshot) = &self.seen.found.snapshot
             && self.own_open().is_none()
@@ -129,11 +135,16 @@ impl Pass<'_> {
             Some(change) => match open::carry(self, memory, &change).await {
                 Ok(carried) => Some(carried),
                 // While it stands nothing else may touch the field.
-                Err(damage) => return (Summary::blocked(self, memory, &damage), None),
+                Err(damage) => {
+                    memory.unobserved(self.seen.now);
+                    return (Summary::blocked(self, memory, &damage), None);
+                }
             },
             None => None,
         };
         if self.policy.mode == Mode::Observe {
+            memory.unobserved(self.seen.now);
+            approval::withdraw(self, &approval::Outlook::Nothing).await;
             return (Summary::of(self, memory, carried.as_ref(), None), None);
         }
         let proposed = propose::propose(self, memory, carried.as_ref()).await;
@@ -222,7 +233,8 @@ impl Pass<'_> {
             coverage: Coverage::NotNeeded,
             headroom: Vec::new(),
             budget: self.ctx.budget.seen(&self.ctx.cluster.changes.state(), self.seen.now),
-            approval: approval::of(self, action),
+            // Asked for by what goes forward only.
+            approval: Approval::NotNeeded,
         }
     }
 

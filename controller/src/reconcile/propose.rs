@@ -1,33 +1,23 @@
 //! Decide, check, and begin a Change: the way from readings to a write.
 
 use super::{
-    Pass, approval,
+    Pass,
+    approval::{self, Outlook},
+    begin::{begin, record},
     decision::News,
-    evidence, learn,
-    memory::{self, Memory, stored_direction, stored_replicas},
-    open::{self, Carried},
-};
-use crate::{
-    apply::{Hands, Intent, Journals, drive, journal_of},
-    clock::micro_time,
-    text::clean,
-    validate,
+    evidence,
+    memory::{self, Memory, stored_direction},
+    open::Carried,
+    surge::{fill, surges},
 };
 use flyball_core::{
-    check::{Approved, Check, CheckResult, OpenChange, OpenStep, Refused, shape},
+    check::{Approved, Check, CheckResult, OpenChange, Refused, shape},
     decide::{Decision, Direction, Proposal, decide},
     policy::{Law, Mode, Replicas, ReplicasAction},
-    signal::Finite,
-    transaction::{Abort, Cause, Outcome, Phase as Step, Tx},
-    verify::Baseline,
+    transaction::Phase as Step,
 };
-use flyball_crds::{
-    self as crds, ChangeField, ChangeSpec, ChangeTarget, DecisionOutcome, Evidence, POLICY_LABEL, Phase, PolicyRef,
-    TARGET_LABEL,
-};
+use flyball_crds::{DecisionOutcome, Phase, TARGET_LABEL};
 use kube::ResourceExt;
-use std::collections::BTreeMap;
-use tracing::{info, warn};
 
 /// What came of the decision in this pass.
 pub(crate) enum Proposed {
@@ -39,11 +29,12 @@ pub(crate) enum Proposed {
         to: Replicas,
         message: String,
     },
-    /// It waits for somebody's approval.
+    /// It waits for somebody's approval, in this record.
     Awaiting {
         from: Replicas,
         to: Replicas,
         message: String,
+        record: Option<String>,
     },
     /// It would be done in mode Enforce.
     Recommended {
@@ -85,21 +76,13 @@ struct Wanted<'a> {
 pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>) -> Option<Proposed> {
     fill(pass, memory, carried);
     let proposed = decided(pass, memory, carried).await;
-    for action in pass.policy.actions.iter().filter(|action| action.approval) {
-        let (keep, why) = match &proposed {
-            Some(Proposed::Awaiting { from, to, .. }) => {
-                (Some((*from, *to)), "another number is wanted by now".to_owned())
-            }
-            Some(Proposed::Begun(begun)) => (
-                None,
-                format!("approved, and carried out as {}", begun.change.name_any()),
-            ),
-            // What could not be begun is tried again, and what has only to wait may go on in the next pass.
-            Some(Proposed::Failed { .. } | Proposed::Refused { .. }) => continue,
-            _ => (None, "it is not wanted any more".to_owned()),
-        };
-        approval::withdraw(pass, action, keep, &why).await;
-    }
+    let outlook = match &proposed {
+        Some(Proposed::Awaiting { record, .. }) => Outlook::Awaits(record.as_deref()),
+        Some(Proposed::Begun(begun)) => Outlook::Begun(&begun.change),
+        Some(Proposed::Failed { .. } | Proposed::Refused { .. }) => Outlook::Delayed,
+        Some(Proposed::Steady { .. } | Proposed::Recommended { .. }) | None => Outlook::Nothing,
+    };
+    approval::withdraw(pass, &outlook).await;
     proposed
 }
 
@@ -149,8 +132,8 @@ async fn decided(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>
                     approved.proposal(),
                     desired,
                     approved.checks(),
-                    Phase::Recommended,
-                    message,
+                    (Phase::Recommended, message),
+                    false,
                 )
                 .await;
             }
@@ -184,49 +167,55 @@ async fn decided(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>
                 pass.ctx
                     .recorder
                     .refused(pass.object, check, &format!("{from} -> {to}: {message}"));
-                // What only has to wait is seen in the status and not worth a record of its own.
-                let waits = matches!(
-                    check,
-                    Some(
-                        Check::OpenChange
-                            | Check::Cooldown
-                            | Check::DataQuality
-                            | Check::Pause
-                            | Check::Coverage
-                            | Check::Rollout
-                            | Check::Veto
-                            | Check::Budget
-                    )
-                );
-                if !waits {
-                    record(
-                        pass,
-                        memory,
-                        wanted.action,
-                        &refused.proposal,
-                        to,
-                        &refused.checks,
-                        if awaits {
-                            Phase::AwaitingApproval
-                        } else {
-                            Phase::Refused
-                        },
-                        message.clone(),
-                    )
-                    .await;
-                }
             }
-            Some(if awaits {
-                Proposed::Awaiting { from, to, message }
-            } else {
-                Proposed::Refused { from, to, message }
-            })
+            if awaits {
+                let again = news != News::Decision;
+                let record = approval::ensure(pass, memory, wanted.action, &refused, again).await;
+                return Some(Proposed::Awaiting {
+                    from,
+                    to,
+                    message,
+                    record,
+                });
+            }
+            if news == News::Decision && !only_waits(check) {
+                record(
+                    pass,
+                    memory,
+                    wanted.action,
+                    &refused.proposal,
+                    to,
+                    &refused.checks,
+                    (Phase::Refused, message.clone()),
+                    false,
+                )
+                .await;
+            }
+            Some(Proposed::Refused { from, to, message })
         }
     }
 }
 
+/// Whether what was refused has only to wait: that is seen in the status and not worth a record of its own.
+fn only_waits(check: Option<Check>) -> bool {
+    matches!(
+        check,
+        Some(
+            Check::OpenChange
+                | Check::Cooldown
+                | Check::DataQuality
+                | Check::Pause
+                | Check::Coverage
+                | Check::Rollout
+                | Check::Veto
+                | Check::Budget
+        )
+    )
+}
+
 /// Without a target there is nothing to decide; the policy's condition says why.
 fn missing(pass: &Pass<'_>, memory: &mut Memory) -> Option<Proposed> {
+    memory.unobserved(pass.seen.now);
     for action in &pass.policy.actions {
         if let Some(remembered) = memory.actions.get_mut(&action.name) {
             remembered.target_gone();
@@ -286,6 +275,7 @@ async fn checked(
 ) -> Result<Approved, Refused> {
     let Wanted { action, proposal } = wanted;
     let mut world = pass.world(memory, action, open_change(pass, memory, action, carried));
+    world.approval = approval::of(pass, action, current);
     pass.look_around(action, proposal.direction, &mut world).await;
     let facts = pass.facts(memory, action, current);
     let inputs = pass.inputs(memory, &action.name);
@@ -316,284 +306,6 @@ fn open_change(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carrie
     })
 }
 
-/// Whether more is asked for than when the open Change was proposed.
-///
-/// A metric computes how much the demand needs, so a larger number is reason enough. A step asks for
-/// one more as long as its rule fires, which it does until the first step has taken effect: without
-/// a demand that grew since, every pass would add a step, up to max.
-fn surges(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carried: &Carried) -> bool {
-    if matches!(action.law, Law::Metrics(_)) {
-        return true;
-    }
-    let now = demand_now(pass, action);
-    match (open_step(pass, memory, action, carried), now) {
-        (Some(step), Some(now)) => step.surge(now, pass.seen.now).is_ok(),
-        _ => false,
-    }
-}
-
-fn demand_now(pass: &Pass<'_>, action: &ReplicasAction) -> Option<Finite> {
-    let demand = action.verification.as_ref()?.demand.as_ref()?;
-    pass.seen.signals.get(&demand.signal)?.number().ok()
-}
-
-/// The open Change as far as its demand goes.
-fn open_step(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carried: &Carried) -> Option<OpenStep> {
-    let demand = action.verification.as_ref()?.demand.as_ref()?;
-    let spec = &carried.change.spec;
-    // The baseline may be inherited; what was read at this Change's own proposal is its evidence.
-    let evidence = spec
-        .evidence
-        .signals
-        .iter()
-        .find(|signal| signal.name == demand.signal)?;
-    let journal = &carried.tx.journal;
-    Some(OpenStep {
-        proposed_at: journal.proposed_at,
-        from: journal.before,
-        to: journal.after,
-        demand: Finite::new(evidence.value.parse().ok()?)?,
-        filled: memory
-            .filled
-            .filter(|(sequence, _)| *sequence == journal.sequence)
-            .map(|(_, demand)| demand),
-        range: pass.policy.signals.get(&demand.signal)?.query.longest_range,
-        tolerance: demand.tolerance,
-    })
-}
-
-/// Keeps the demand as it is first read with its range filled since the open Change was proposed.
-fn fill(pass: &Pass<'_>, memory: &mut Memory, carried: Option<&Carried>) {
-    let Some(carried) = carried.filter(|carried| carried.is_open()) else {
-        return;
-    };
-    let sequence = carried.tx.journal.sequence;
-    if memory.filled.is_some_and(|(known, _)| known == sequence) {
-        return;
-    }
-    let name = &carried.change.spec.action;
-    let Some(action) = pass.policy.actions.iter().find(|action| action.name == *name) else {
-        return;
-    };
-    if let (Some(step), Some(now)) = (open_step(pass, memory, action, carried), demand_now(pass, action))
-        && pass.seen.now >= step.filled_at()
-    {
-        memory.filled = Some((sequence, now));
-    }
-}
-
-/// Opens the Change and carries it as far as it goes in this pass.
-async fn begin(
-    pass: &Pass<'_>,
-    memory: &mut Memory,
-    action: &ReplicasAction,
-    approved: &Approved,
-    carried: Option<&Carried>,
-) -> Proposed {
-    let (from, to) = (approved.from(), approved.to());
-    let failed = |message: String| Proposed::Failed { from, to, message };
-    let fewer = from.get().saturating_sub(to.get());
-    if fewer > 0 && !pass.ctx.budget.take(fewer, pass.seen.now) {
-        return failed(
-            "another policy has used up what may be taken away this minute; the next pass decides again".to_owned(),
-        );
-    }
-    let (Some(resource), Some(snapshot)) = (&pass.seen.found.resource, &pass.seen.found.snapshot) else {
-        return failed("the target is gone".to_owned());
-    };
-    let mut target = snapshot.target.clone();
-    let mut inherited = None;
-    if let (Some(_), Some(carried)) = (approved.supersedes(), carried) {
-        let aborted = open::abort(pass.ctx, &carried.change, Abort::LargerIncrease, pass.authority).await;
-        match aborted {
-            Some((tx, _)) if tx.journal.phase == Step::Closed(Outcome::Superseded(Cause::Newer)) => {
-                target = tx.target.unwrap_or(target);
-                inherited = carried.change.spec.verification.clone();
-            }
-            _ => return failed("the Change under way could not be closed; the next pass tries again".to_owned()),
-        }
-    }
-    if target.value != from {
-        return failed("the target changed since it was decided on; the next pass decides again".to_owned());
-    }
-    let sequence = next_sequence(pass, &snapshot.uid, target.stamp.map_or(0, |stamp| stamp.sequence));
-    let name = change_name(&pass.object.spec.target_ref.name, &snapshot.uid, sequence);
-    let mut spec = spec(
-        pass,
-        memory,
-        action,
-        approved.proposal(),
-        to,
-        approved.checks(),
-        sequence,
-    );
-    spec.supersedes = approved.supersedes().map(ToOwned::to_owned);
-    // A surge must be measured against where it began, not against the step before.
-    if let (Some(verification), Some(inherited)) = (&mut spec.verification, inherited) {
-        verification.baseline_value = inherited.baseline_value;
-        verification.baseline_demand = inherited.baseline_demand;
-    }
-    let intent = Intent {
-        name,
-        labels: labels(pass, &snapshot.uid),
-        spec,
-    };
-    let ctx = pass.ctx;
-    let on_record = |change: &crds::Change| ctx.recorder.change(change);
-    let created = Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await;
-    let mut journals = match created {
-        Ok(journals) => journals,
-        Err(error) => {
-            warn!(policy = pass.name, %error, "no Change was begun");
-            return failed(error.to_string());
-        }
-    };
-    let before = match journal_of(&journals.change) {
-        Ok(journal) => journal,
-        Err(damage) => return failed(damage.to_string()),
-    };
-    info!(policy = pass.name, change = journals.change.name_any(), %from, %to, "a Change begins");
-    pass.ctx.recorder.begun(&journals.change);
-    let proposal = approved.proposal();
-    let mut decision = evidence::decision(
-        pass,
-        action,
-        DecisionOutcome::Begun,
-        (from, to),
-        &proposal.reason,
-        &proposal.arithmetic,
-        approved.checks(),
-    );
-    decision.change = Some(journals.change.name_any());
-    if let Some(remembered) = memory.actions.get_mut(&action.name) {
-        remembered.begun(decision);
-    }
-    let target_name = &pass.object.spec.target_ref.name;
-    let hands = Hands::new(
-        &ctx.clients.write,
-        resource,
-        &pass.namespace,
-        target_name,
-        &snapshot.uid,
-        pass.authority,
-    )
-    .unless(&ctx.cluster.freeze);
-    let tx = drive(
-        Tx::begin(before.clone()),
-        Some(target),
-        None,
-        &hands,
-        &mut journals,
-        ctx.now,
-    )
-    .await;
-    if let Some(message) = hands.refusal() {
-        ctx.recorder.write_failed(&journals.change, &message);
-    }
-    let change = journals.change.clone();
-    learn::remember(pass, memory, &before, &tx, &change);
-    Proposed::Begun(Box::new(Carried {
-        change,
-        tx,
-        waiting: None,
-    }))
-}
-
-/// One more than every Change of this target ever had: a second creation collides with the first.
-fn next_sequence(pass: &Pass<'_>, uid: &str, stamped: u64) -> u64 {
-    let changes = pass.ctx.cluster.changes.state();
-    let known = changes
-        .iter()
-        .filter(|change| change.spec.target.uid == uid)
-        .map(|change| change.spec.sequence);
-    known
-        .filter_map(|sequence| u64::try_from(sequence).ok())
-        .max()
-        .unwrap_or(0)
-        .max(stamped)
-        + 1
-}
-
-fn change_name(target: &str, uid: &str, sequence: u64) -> String {
-    let target: String = target.chars().take(180).collect();
-    let uid: String = uid.chars().filter(|c| *c != '-').take(12).collect();
-    format!("{target}-{uid}-replicas-{sequence}")
-}
-
-fn labels(pass: &Pass<'_>, uid: &str) -> BTreeMap<String, String> {
-    // A label holds at most 63 characters; the spec holds the whole name.
-    let name: String = pass.name.chars().take(63).collect();
-    let name = name.trim_end_matches(['-', '.']).to_owned();
-    BTreeMap::from([
-        (POLICY_LABEL.to_owned(), name),
-        (TARGET_LABEL.to_owned(), uid.to_owned()),
-    ])
-}
-
-fn spec(
-    pass: &Pass<'_>,
-    memory: &Memory,
-    action: &ReplicasAction,
-    proposal: &Proposal,
-    to: Replicas,
-    checks: &[CheckResult],
-    sequence: u64,
-) -> ChangeSpec {
-    let snapshot = pass.seen.found.snapshot.as_ref();
-    let verified = memory
-        .actions
-        .get(&action.name)
-        .and_then(|action| action.history.last_verified);
-    let verified = verified.unwrap_or(proposal.from);
-    // Taking an increase back never goes above where it began, giving back never below.
-    let verified = match proposal.direction {
-        Direction::Up => verified.min(proposal.from),
-        Direction::Down => verified.max(proposal.from),
-    };
-    let source = &pass.object.spec.source_ref.name;
-    let verification = action.verification_to(to, &pass.policy.signals).map(|verification| {
-        let demand = verification
-            .demand
-            .as_ref()
-            .and_then(|demand| pass.seen.signals.get(&demand.signal));
-        let reading = pass.asked(&verification.condition.left, verification.max_age);
-        let baseline = Baseline::measured(&verification, reading, demand);
-        validate::freeze(&verification, pass.policy, source, &baseline)
-    });
-    ChangeSpec {
-        policy: PolicyRef {
-            name: pass.name.clone(),
-            uid: pass.object.uid().unwrap_or_default(),
-            generation: pass.object.metadata.generation.unwrap_or_default(),
-        },
-        action: action.name.clone(),
-        mode: pass.object.spec.mode,
-        target: ChangeTarget {
-            reference: pass.object.spec.target_ref.clone(),
-            uid: snapshot.map(|snapshot| snapshot.uid.clone()).unwrap_or_default(),
-        },
-        field: ChangeField::Replicas,
-        direction: stored_direction(proposal.direction),
-        sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
-        before: stored_replicas(proposal.from),
-        after: stored_replicas(to),
-        verified: stored_replicas(verified),
-        resource_version: snapshot
-            .map(|snapshot| snapshot.target.version.clone())
-            .unwrap_or_default(),
-        proposed_at: micro_time(pass.seen.now),
-        reason: clean(&proposal.reason),
-        supersedes: None,
-        verification,
-        evidence: Evidence {
-            alerts: proposal.alerts.iter().map(memory::stored_alert).collect(),
-            signals: evidence::signals(pass, action),
-            arithmetic: proposal.arithmetic.iter().take(16).map(clean).collect(),
-            checks: evidence::checks(checks),
-        },
-    }
-}
-
 /// Keeps what was decided, and says what is new about it.
 fn keep(
     pass: &Pass<'_>,
@@ -610,53 +322,4 @@ fn keep(
     remembered.map_or(News::Nothing, |remembered| {
         remembered.take_in(action, decision, pass.seen.now)
     })
-}
-
-/// Keeps a Change that writes nothing: the audit of a recommendation or a refusal.
-#[allow(clippy::too_many_arguments)] // Each is a part of the one record.
-async fn record(
-    pass: &Pass<'_>,
-    memory: &mut Memory,
-    action: &ReplicasAction,
-    proposal: &Proposal,
-    to: Replicas,
-    checks: &[CheckResult],
-    phase: Phase,
-    message: String,
-) {
-    let Some(remembered) = memory.actions.get_mut(&action.name) else {
-        return;
-    };
-    remembered.recorded += 1;
-    let number = remembered.recorded;
-    let spec = spec(pass, memory, action, proposal, to, checks, 0);
-    let policy: String = pass.name.chars().take(180).collect();
-    let generation = pass.object.uid().unwrap_or_default();
-    let uid: String = generation.chars().filter(|c| *c != '-').take(6).collect();
-    let name = format!("{policy}-{uid}-{}-record-{number}", action.name);
-    let intent = Intent {
-        name,
-        labels: labels(pass, &spec.target.uid.clone()),
-        spec,
-    };
-    let ctx = pass.ctx;
-    let on_record = |change: &crds::Change| ctx.recorder.change(change);
-    match Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await {
-        Ok(mut journals) => {
-            if let Some(action) = memory
-                .actions
-                .get_mut(&action.name)
-                .and_then(|action| action.decision.as_mut())
-            {
-                action.change = Some(journals.change.name_any());
-            }
-            if !journals.close_record(phase, message, pass.seen.now).await {
-                warn!(
-                    policy = pass.name,
-                    "a record was created but not closed; the next leader closes it"
-                );
-            }
-        }
-        Err(error) => warn!(policy = pass.name, %error, "a decision was not recorded"),
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! A task that panics takes down nothing but its own pass; the next sweep starts it again.
 
-use super::{Context, memory, memory::Memory, orphans, pass, sources};
+use super::{Context, memory::Memory, orphans, pass, sources};
 use crate::{
     apply::Authority,
     lease::Leadership,
@@ -27,7 +27,7 @@ use tracing::{error, info};
 
 /// How many passes run at once. Each waits mostly for Prometheus.
 const CONCURRENT: usize = 16;
-/// How often the set of tasks and the Changes of deleted policies are looked after.
+/// How often the set of tasks is looked after, and how long the Changes that nobody carries are left alone.
 const SWEEP: Duration = Duration::from_secs(5);
 /// How often the sources are asked whether they answer.
 const SOURCES: Duration = Duration::from_secs(30);
@@ -54,6 +54,8 @@ pub async fn run(
     let mut sweep = interval(SWEEP);
     sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let looking = tokio::spawn(look_at_sources(Arc::clone(&ctx), leadership.clone(), stop.clone()));
+    let ending = stop.child_token();
+    let sweeping = tokio::spawn(look_after_changes(Arc::clone(&ctx), leadership.clone(), ending.clone()));
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -62,9 +64,6 @@ pub async fn run(
                 let modes = ctx.cluster.policies.state();
                 let open = ctx.cluster.changes.state().iter().filter(|change| is_open(change)).count();
                 ctx.recorder.beat(authority.holds(), modes.iter().map(|policy| policy.spec.mode), open);
-                if authority.holds() {
-                    orphans::sweep(&ctx, &authority).await;
-                }
             }
             changed = leadership.changed() => {
                 if changed.is_err() {
@@ -84,6 +83,11 @@ pub async fn run(
         task.stop.cancel();
     }
     looking.abort();
+    ending.cancel();
+    // It ends after the Change that it is at.
+    if let Err(error) = sweeping.await {
+        error!(%error, "the sweep of Changes ended in a panic");
+    }
     for (_, task) in tasks {
         // A pass ends at a point where nothing is half written; its deadline is short.
         if let Err(error) = task.handle.await {
@@ -111,6 +115,39 @@ async fn look_at_sources(ctx: Arc<Context>, leadership: watch::Receiver<Leadersh
         }
     };
     stop.run_until_cancelled(looking).await;
+}
+
+/// Looks after the Changes that nobody carries in its own time, for the same reason: in a brownout a dozen slow
+/// deletions take longer than the heartbeat may be silent.
+async fn look_after_changes(ctx: Arc<Context>, leadership: watch::Receiver<Leadership>, stop: CancellationToken) {
+    let authority = Authority::new(leadership, Arc::clone(&ctx.recorder.metrics));
+    let leads = || authority.holds();
+    let sweep = |turn| orphans::sweep(Arc::clone(&ctx), authority.clone(), turn, stop.clone());
+    one_by_one(SWEEP, &stop, leads, sweep).await;
+}
+
+/// Runs a piece of work again and again while we lead, with a pause after each: never two at once. One that panics
+/// ends nothing but itself, and one under way is waited for.
+async fn one_by_one<W>(
+    pause: Duration,
+    stop: &CancellationToken,
+    leads: impl Fn() -> bool,
+    mut work: impl FnMut(usize) -> W,
+) where
+    W: Future<Output = ()> + Send + 'static,
+{
+    let mut turn = 0_usize;
+    loop {
+        if leads() {
+            if let Err(error) = tokio::spawn(work(turn)).await {
+                error!(%error, "a sweep ended in a panic");
+            }
+            turn = turn.wrapping_add(1);
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+    }
 }
 
 /// Starts a task for each policy there is while we lead, and stops the others.
@@ -186,8 +223,7 @@ async fn follow(
         ctx.recorder.lateness(lateness);
         let same = remembered.as_ref().is_some_and(|(uid, _)| *uid == object.uid());
         if !same {
-            let changes = memory::changes_of(&ctx.cluster.changes.state(), &object);
-            remembered = Some((object.uid(), Memory::restore(&object, &changes, (ctx.now)())));
+            remembered = Some((object.uid(), Memory::restore(&object, (ctx.now)())));
             info!(policy = %key, "taking up the policy");
         }
         let Some((_, memory)) = &mut remembered else { return };
@@ -206,4 +242,50 @@ fn next(memory: &Memory, object: &FeedbackPolicy, now: Timestamp) -> Instant {
     let phase = hasher.finish() % interval;
     let since = (u64::try_from(now.as_millis()).unwrap_or(0) + interval - phase) % interval;
     Instant::now() + Duration::from_millis(interval - since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    #[tokio::test(start_paused = true)]
+    async fn sweeps_follow_one_another_and_end_with_the_process() {
+        let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let leads = Arc::new(AtomicUsize::new(1));
+        let stop = CancellationToken::new();
+        let running = {
+            let (begun, ended) = (Arc::clone(&begun), Arc::clone(&ended));
+            let (leads, stop) = (Arc::clone(&leads), stop.clone());
+            tokio::spawn(async move {
+                let leads = || leads.load(SeqCst) == 1;
+                let work = |turn| {
+                    let (begun, ended) = (Arc::clone(&begun), Arc::clone(&ended));
+                    async move {
+                        assert_eq!(begun.fetch_add(1, SeqCst), turn, "each has its turn");
+                        tokio::time::sleep(Duration::from_secs(100)).await;
+                        assert_ne!(turn, 1, "one panics");
+                        ended.fetch_add(1, SeqCst);
+                    }
+                };
+                one_by_one(Duration::from_secs(5), &stop, leads, work).await;
+            })
+        };
+        let counts = || (begun.load(SeqCst), ended.load(SeqCst));
+        let sleep = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
+        // From 0 to 100, 105 to 205 (which panics), 210 to 310.
+        sleep(99).await;
+        assert_eq!(counts(), (1, 0), "slow as it is, no second one is begun");
+        sleep(112).await;
+        assert_eq!(counts(), (3, 1), "211: the second panicked, and the third is under way");
+        leads.store(0, SeqCst);
+        sleep(300).await;
+        assert_eq!(counts(), (3, 2), "511: none is begun without the leadership");
+        leads.store(1, SeqCst);
+        sleep(10).await;
+        assert_eq!(counts(), (4, 2));
+        stop.cancel();
+        running.await.expect("no panic");
+        assert_eq!(counts(), (4, 3), "the one under way is waited for");
+    }
 }

@@ -98,7 +98,7 @@ impl Summary {
             None => ("Observing".to_owned(), ready.2.clone()),
             Some(Proposed::Steady { current, reason }) => (format!("Steady at {current}"), reason.clone()),
             Some(Proposed::Refused { from, to, message }) => (format!("Refused {from} -> {to}"), message.clone()),
-            Some(Proposed::Awaiting { from, to, message }) => (format!("Awaits {from} -> {to}"), message.clone()),
+            Some(Proposed::Awaiting { from, to, message, .. }) => (format!("Awaits {from} -> {to}"), message.clone()),
             Some(Proposed::Recommended { from, to, reason }) => (format!("Recommends {from} -> {to}"), reason.clone()),
             Some(Proposed::Failed { from, to, message }) => (format!("Failed {from} -> {to}"), message.clone()),
             Some(Proposed::Begun(begun)) => (
@@ -219,7 +219,7 @@ mod tests {
     fn written(passes: &[[&str; 4]]) -> Vec<[String; 4]> {
         let mut now = Timestamp::from_millis(0);
         let object = FeedbackPolicy::new("web", flyball_crds::FeedbackPolicySpec::default());
-        let mut memory = Memory::restore(&object, &[], now);
+        let mut memory = Memory::restore(&object, now);
         let mut all = Vec::new();
         for [doing, why, ready, progressing] in passes {
             now = now + SECOND;

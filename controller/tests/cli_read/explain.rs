@@ -130,6 +130,33 @@ What next
     );
 }
 
+/// Who let a change happen, or wants it undone, is a part of its story.
+#[rstest]
+#[case::approved(
+    json!({"flyball.dev/approved-by": "alice"}),
+    &["  Approved    by alice\n"]
+)]
+#[case::asked(
+    json!({"flyball.dev/request": "rollback", "flyball.dev/requested-by": "bob\u{1b}"}),
+    &["  Asked for   rollback, by bob\\u{1b}\n"]
+)]
+#[case::by_hand(json!({"flyball.dev/request": "abort"}), &["  Asked for   abort, by somebody\n"])]
+#[case::nobody(json!({}), &[])]
+fn who_approved_and_who_asked_is_said(#[case] annotations: Value, #[case] said: &[&str]) {
+    let open = change(
+        2,
+        2,
+        3,
+        json!({"metadata": {"annotations": annotations}, "status": {"phase": "Verifying"}}),
+    );
+    let text = page(&facts(json!({}), vec![open]), ascii(None));
+    for title in ["  Approved  ", "  Asked for "] {
+        let expect = said.iter().any(|line| line.starts_with(title));
+        assert_eq!(text.contains(title), expect, "{title}: {text}");
+    }
+    assert!(said.iter().all(|line| text.contains(line)), "{text}");
+}
+
 #[rstest]
 #[case(
     Controller::Silent { holder: "flyball-1".to_owned(), renewed: Span::from_secs(180) },

@@ -9,7 +9,7 @@
 //!    kind may be made now.
 //! 3. `Rate`, `Headroom`, `Budget`, then `Bounds`: how far. As in HPA, the bounds come last, so nothing
 //!    leaves them.
-//! 4. `OpenChange`, `Approval`: only a larger increase supersedes, and one number is approved, so the
+//! 4. `OpenChange`, `Approval`: only a larger increase supersedes, and one step is approved, so the
 //!    final number must be known.
 //! 5. `DryRun`: the API server is asked last, about exactly what would be written.
 //!
@@ -245,7 +245,7 @@ pub fn shape(
     let room = room(from, direction, world);
     review.of_number(Check::Bounds, |to| bounds::bounds(from, to, direction, &limits, room));
     review.open(|to| open::supersede(from, direction, to, &world.open));
-    review.of_number(Check::Approval, |to| approval::approval(&world.approval, to));
+    review.of_number(Check::Approval, |to| approval::approval(&world.approval, from, to));
     review.shaped()
 }
 

@@ -150,9 +150,11 @@ pub enum Approval {
     NotNeeded,
     /// Nobody did yet; the text names the Change that waits, if there is one.
     Awaited(Option<String>),
-    /// This number was approved, by whom the text says.
+    /// The way from one number to another was approved, by whom the text says.
     Granted {
-        /// The number of replicas.
+        /// The number of replicas before.
+        from: Replicas,
+        /// The number after.
         to: Replicas,
         /// Who approved.
         by: String,

@@ -71,8 +71,8 @@ pub struct History {
     pub idle_since: Option<Timestamp>,
     /// The rollout under way, as it was when it was first seen.
     pub rollout: Option<RolloutStart>,
-    /// When this process first saw the policy. History is stored on transitions only, so for one
-    /// window after a restart it proves too little to take anything away.
+    /// Since when this process decides for the action, on its present target and without a break. History
+    /// is stored on transitions only, so for one window it proves too little to take anything away.
     pub observing_since: Timestamp,
 }
 
@@ -90,6 +90,16 @@ impl History {
             rollout: None,
             observing_since: now,
         }
+    }
+
+    /// Nothing was decided up to `now`: what the law asked for meanwhile, and whether there was data or
+    /// anything to do, is not known. So a whole window is observed again before anything is taken away,
+    /// and neither a fallback nor the last replica's cooldown counts the time in between.
+    pub fn unobserved(&mut self, now: Timestamp) {
+        self.no_data_since = None;
+        self.idle_since = None;
+        self.rollout = None;
+        self.observing_since = now;
     }
 
     /// When the last change in `direction` was made.

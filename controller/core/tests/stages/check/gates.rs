@@ -234,27 +234,32 @@ fn all_that_forbids_is_named() {
 }
 
 #[test]
-fn one_number_is_approved() {
+fn one_step_is_approved() {
     let with = |approval: Approval| with_world(5, 8, |world| world.approval = approval);
-    let granted = |to: i64| Approval::Granted {
+    let granted = |from: i64, to: i64| Approval::Granted {
+        from: n(from),
         to: n(to),
         by: "ann".to_owned(),
     };
     case(5, 8).goes(8, Check::Approval, Verdict::Passed, &["none is asked for"]);
-    with(granted(8)).goes(8, Check::Approval, Verdict::Passed, &["ann approved 8"]);
-    with(granted(7)).refused(Check::Approval, &["ann approved 7 replicas", "it would be 8 now"]);
-    with(granted(9)).refused(Check::Approval, &["ann approved 9", "approve 8"]);
+    with(granted(5, 8)).goes(8, Check::Approval, Verdict::Passed, &["ann approved 5 -> 8"]);
+    with(granted(5, 7)).refused(Check::Approval, &["ann approved 5 -> 7", "it would be 5 -> 8 now"]);
+    with(granted(5, 9)).refused(Check::Approval, &["ann approved 5 -> 9", "approve that"]);
     with(Approval::Awaited(Some("web-17".to_owned())))
         .refused(Check::Approval, &["waits for approval; flyball approve web-17"]);
     with(Approval::Awaited(None)).refused(Check::Approval, &["the change to 8 waits for approval"]);
+    // The same number from elsewhere is another change, above all where it goes the other way.
+    with(granted(2, 8)).refused(Check::Approval, &["ann approved 2 -> 8", "it would be 5 -> 8 now"]);
+    with_world(10, 8, |world| world.approval = granted(2, 8))
+        .refused(Check::Approval, &["ann approved 2 -> 8", "it would be 10 -> 8 now"]);
     // What counts is the number that would be written.
     let mut clamped = Case {
         to: 30,
-        ..with(granted(20))
+        ..with(granted(5, 20))
     };
-    clamped.goes(20, Check::Approval, Verdict::Passed, &["ann approved 20"]);
-    clamped.world.approval = granted(30);
-    clamped.refused(Check::Approval, &["ann approved 30", "it would be 20 now"]);
+    clamped.goes(20, Check::Approval, Verdict::Passed, &["ann approved 5 -> 20"]);
+    clamped.world.approval = granted(5, 30);
+    clamped.refused(Check::Approval, &["ann approved 5 -> 30", "it would be 5 -> 20 now"]);
 }
 
 #[test]

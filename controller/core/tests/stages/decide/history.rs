@@ -54,6 +54,34 @@ fn windows_hold_back_what_changes_too_soon() {
     check(&[(3500, 11), (3510, 18)], 1500.0, "11", "");
 }
 
+/// As after a day in mode Observe.
+#[test]
+fn after_a_time_without_decisions_decreases_wait_one_window() {
+    let mut action = ratio(average(100.0));
+    action.down.stabilization = secs(300);
+    action.fallback = Some(crate::options::fallback(600, 15));
+    let decided_from = |seconds: i64| {
+        let mut facts = facts(10);
+        facts.history.no_data_since = Some(at(0));
+        facts.history.unobserved(at(seconds));
+        facts
+    };
+    let low = Observed::default().signal("load", number(3600, 500.0));
+    check(&action, &low, &decided_from(3300), "5", &[]);
+    check(
+        &action,
+        &low,
+        &decided_from(3301),
+        "-",
+        &["fewer only after 5m of observing"],
+    );
+    let high = Observed::default().signal("load", number(3600, 1500.0));
+    check(&action, &high, &decided_from(3600), "15", &[]);
+    // Nor is it known since when there is no data.
+    let none = Observed::default().signal("load", reading(Quality::Error, 3600, &[]));
+    check(&action, &none, &decided_from(3600), "-", &["without data for 0s"]);
+}
+
 #[test]
 fn after_a_restart_decreases_wait_one_window() {
     let mut action = ratio(average(100.0));

@@ -144,7 +144,8 @@ fn around() -> impl Strategy<Value = World> {
     let approval = prop_oneof![
         3 => Just(Approval::NotNeeded),
         1 => Just(Approval::Awaited(None)),
-        1 => (0..30i64).prop_map(|to| Approval::Granted { to: n(to), by: "ann".to_owned() }),
+        1 => (0..30i64, 0..30i64)
+            .prop_map(|(from, to)| Approval::Granted { from: n(from), to: n(to), by: "ann".to_owned() }),
     ];
     let limits = vec(option::weighted(0.9, 0..60i64), 0..3);
     let budget = (option::of(0..30u32), 0..20u32);
@@ -259,8 +260,8 @@ proptest! {
                     prop_assert!(to <= max || known().any(|fewest| to == fewest) || left == Some(from - to));
                 }
             }
-            if let Approval::Granted { to: granted, .. } = &world.approval {
-                prop_assert_eq!(candidate.to(), *granted);
+            if let Approval::Granted { from, to: granted, .. } = &world.approval {
+                prop_assert_eq!((candidate.from(), candidate.to()), (*from, *granted));
             }
             prop_assert!(!matches!(world.approval, Approval::Awaited(_)));
         }

@@ -9,7 +9,7 @@ use crate::{
     clock::from_micro_time,
 };
 use flyball_core::time::{Span, Timestamp};
-use flyball_crds::{Change, Duration};
+use flyball_crds::{Change, Duration, Request, approved_by, requested_by};
 use kube::ResourceExt;
 
 pub(super) fn draw(pen: &mut Pen, change: &Change) {
@@ -33,6 +33,13 @@ pub(super) fn draw(pen: &mut Pen, change: &Change) {
         change.spec.policy.generation
     );
     pen.field("Proposed", Tone::Plain, &format!("{proposed} {of}"));
+    if let Some(by) = approved_by(change) {
+        pen.field("Approved", Tone::Plain, &format!("by {}", plain(by)));
+    }
+    if let Some(request) = Request::of(change) {
+        let by = requested_by(change).map_or_else(|| "somebody".to_owned(), plain);
+        pen.field("Asked for", Tone::Plain, &format!("{}, by {by}", request.as_str()));
+    }
     if let Some(supersedes) = &change.spec.supersedes {
         pen.field("Supersedes", Tone::Plain, &format!("Change {}", plain(supersedes)));
     }
