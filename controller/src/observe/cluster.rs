@@ -3,7 +3,7 @@
 //! Passes read only from here, so a quiet minute costs no request. A copy may be old; that is safe,
 //! because every write carries the version that it was decided on.
 
-use super::{freeze::Freeze, nodes::Nodes, pods::Pods, target};
+use super::{freeze::Freeze, nodes::Nodes, pods::Pods, prometheus_rules::PrometheusRules, target};
 use crate::client::chain;
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
 use futures::{StreamExt, future};
@@ -12,7 +12,7 @@ use k8s_openapi::{
     api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Secret},
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind},
     discovery::{self, Scope},
     runtime::{
@@ -97,6 +97,8 @@ pub struct Cluster {
     pub pods: Pods,
     /// The nodes, where all namespaces are looked at.
     pub nodes: Nodes,
+    /// The PrometheusRules, while a policy refers to one.
+    pub prometheus_rules: PrometheusRules,
     /// The red button.
     pub freeze: Freeze,
     /// The targets, by allowed kind.
@@ -116,7 +118,7 @@ impl Cluster {
         kinds: &[ScaleKind],
     ) -> (Self, mpsc::Receiver<Wake>) {
         let (wake, woken) = mpsc::channel(QUEUE);
-        let policies = watch_policies(within(client, scope), wake);
+        let policies = watch_policies(within(client, scope), wake.clone());
         let scaled = GroupVersionKind::gvk("keda.sh", "v1alpha1", "ScaledObject");
         let scaled_objects = discovery::pinned_kind(client, &scaled)
             .await
@@ -126,8 +128,13 @@ impl Cluster {
         for kind in kinds {
             targets.insert(kind.clone(), watch_targets(client, scope, kind).await);
         }
+        let prometheus_rules = PrometheusRules::watch(client, scope, {
+            let policies = policies.clone();
+            move |changed| wake_those_of(&policies, changed, &wake)
+        });
         let cluster = Self {
             policies,
+            prometheus_rules,
             sources: watch(Api::all(client.clone())),
             changes: watch(within(client, scope)),
             autoscalers: watch(within(client, scope)),
@@ -155,10 +162,19 @@ impl Cluster {
         }
         let served = self.targets.values().filter_map(|targets| targets.as_ref().ok());
         future::try_join_all(served.map(|targets| targets.store.wait_until_ready())).await?;
+        self.want_rules();
+        self.prometheus_rules.settled().await;
         // Pods may be out of reach, and are then not known.
         self.pods.settled().await;
         info!("all watches are in");
         Ok(())
+    }
+
+    /// Watches PrometheusRules as long as a policy refers to one.
+    pub fn want_rules(&self) {
+        let policies = self.policies.state();
+        let refers = |policy: &Arc<FeedbackPolicy>| policy.spec.prometheus_rule_ref.is_some();
+        self.prometheus_rules.want(policies.iter().any(refers));
     }
 
     /// The kind of a target reference, if the installation allows it.
@@ -225,6 +241,21 @@ fn watch_policies(api: Api<FeedbackPolicy>, wake: mpsc::Sender<Wake>) -> Store<F
         }
     }));
     store
+}
+
+/// Wakes the policies that refer to the PrometheusRule that changed, or all that refer to any.
+fn wake_those_of(policies: &Store<FeedbackPolicy>, changed: Option<(&str, &str)>, wake: &mpsc::Sender<Wake>) {
+    for policy in policies.state() {
+        let Some(reference) = &policy.spec.prometheus_rule_ref else {
+            continue;
+        };
+        let concerned = changed
+            .is_none_or(|(namespace, name)| policy.namespace().as_deref() == Some(namespace) && reference.name == name);
+        if concerned {
+            // As with an edit of the policy: a full queue loses nothing.
+            drop(wake.try_send(ObjectRef::from_obj(policy.as_ref())));
+        }
+    }
 }
 
 fn watch_dynamic(api: Api<DynamicObject>, resource: ApiResource) -> Store<DynamicObject> {

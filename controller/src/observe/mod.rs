@@ -10,6 +10,7 @@ mod keep;
 pub mod nodes;
 pub mod owners;
 pub mod pods;
+pub mod prometheus_rules;
 pub mod quantity;
 pub mod rollout;
 pub mod source;

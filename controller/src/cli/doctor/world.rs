@@ -9,6 +9,7 @@ use crate::{
         freeze::{Freeze, State},
         nodes::Nodes,
         pods::Pods,
+        prometheus_rules::PrometheusRules,
     },
 };
 use flyball_crds::{Change, FeedbackPolicy, TargetRef};
@@ -117,6 +118,7 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         secrets: store(Vec::new()),
         pods: Pods::none(),
         nodes: Nodes::none(),
+        prometheus_rules: PrometheusRules::none(),
         // The report says apart whether the installation is frozen.
         freeze: Freeze::known(State::Unknown),
         targets: Arc::new(allowed.into_iter().map(with_objects).collect()),
