@@ -16,20 +16,22 @@ use std::collections::BTreeMap;
 
 #[test]
 fn a_policys_form_is_judged() {
-    let well = policies::form(&policy(json!({})));
+    let well = policies::form(&policy(json!({})), None);
     assert_eq!(well, [Finding::ok("spec", "valid")]);
-    let errors = policies::form(&policy(
-        json!({"spec": {"rules": [{"alert": "HighRequestLatency", "expr": "rate(x"}]}}),
-    ));
+    let errors = policies::form(
+        &policy(json!({"spec": {"rules": [{"alert": "HighRequestLatency", "expr": "rate(x"}]}})),
+        None,
+    );
     assert!(
         errors
             .iter()
             .any(|found| found.mark == Mark::Fail && found.subject == "spec.rules[0].expr"),
         "{errors:?}"
     );
-    let warned = policies::form(&policy(
-        json!({"spec": {"signals": [{"name": "requests", "expr": "sum(a + b)"}]}}),
-    ));
+    let warned = policies::form(
+        &policy(json!({"spec": {"signals": [{"name": "requests", "expr": "sum(a + b)"}]}})),
+        None,
+    );
     let [found] = warned.as_slice() else {
         panic!("two warnings of one field are one line: {warned:?}")
     };
