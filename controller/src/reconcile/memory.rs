@@ -497,3 +497,6 @@ pub fn changes_of(changes: &[Arc<Change>], object: &FeedbackPolicy) -> Vec<Arc<C
     own.sort_by_key(|change| change.spec.proposed_at.0);
     own
 }
+
+#[cfg(test)]
+mod tests;
