@@ -106,7 +106,7 @@ fn alerts(expr: &str) -> Value {
     })
 }
 
-/// The policy `web`, with its rule elsewhere; one replica less after four seconds of quiet.
+/// The policy `web`, with its rule elsewhere; one replica less after two seconds of quiet.
 fn policy(source: &str, max: i32) -> Value {
     let mut policy = objects::policy_with_way_down("web", source);
     let spec = policy["spec"].as_object_mut().unwrap();
@@ -118,7 +118,7 @@ fn policy(source: &str, max: i32) -> Value {
     let action = &mut spec["actions"][0];
     action["when"] = json!(["Pressed"]);
     action["replicas"]["max"] = json!(max);
-    action["replicas"]["step"]["down"]["after"] = json!("4s");
+    action["replicas"]["step"]["down"]["after"] = json!("2s");
     policy
 }
 
@@ -238,7 +238,7 @@ async fn rules_are_taken_from_a_prometheus_rule_as_long_as_it_is_there() {
     says(&world, "RulesNotFound", &missing).await;
     let asked = world.prometheus.asked();
     eventually("it was looked at again and again", async || {
-        (world.prometheus.asked() > asked + 80).then_some(())
+        (world.prometheus.asked() > asked + 40).then_some(())
     })
     .await;
     assert_eq!(world.replicas("Deployment", "web").await, 4);
@@ -246,7 +246,7 @@ async fn rules_are_taken_from_a_prometheus_rule_as_long_as_it_is_there() {
 
     // With them it does.
     world.apply(&alerts("pressure > 100")).await;
-    change(&world, (4, 3), Phase::Committed).await;
+    change(&world, (4, 3), Phase::Verifying).await;
 
     // The definition goes, and takes the object along.
     uninstall(&bed).await;

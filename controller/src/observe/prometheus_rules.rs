@@ -283,7 +283,9 @@ impl Watched {
                     gone
                 };
                 if self.publish.send_replace(Progress::In) == Progress::In {
-                    gone.iter().for_each(|key| self.changed(key));
+                    for key in &gone {
+                        self.changed(key);
+                    }
                 } else {
                     info!(kind = KIND, "may be read now");
                     (self.on_change)(None);

@@ -114,7 +114,8 @@ fn tell_of_rules(object: &FeedbackPolicy, memory: &Memory, referred: &Referred) 
         warn!(%policy, %reason, message, "rules can't be taken: nothing is decided");
     } else if let Referred::Found(found) = referred {
         info!(%policy, from = %found, taken = memory.origins.len(), "rules taken");
-        for note in validate::warnings_with(&object.spec, found) {
+        let resolved = validate::policy_with(&object.spec, found);
+        for note in resolved.into_iter().flat_map(|resolved| resolved.notes) {
             warn!(%policy, "{}", clean(note));
         }
     }

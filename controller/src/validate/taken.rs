@@ -4,6 +4,7 @@ use super::{Errors, FieldError, is_subdomain, names::unique, rules};
 use crate::{
     prometheus_rule::{Group, PrometheusRule, Rule as Written},
     promql::shorten,
+    text::clean,
 };
 use flyball_core::policy::Rule;
 use flyball_crds::{AlertingRule, FeedbackPolicySpec, PrometheusRuleRef};
@@ -218,7 +219,7 @@ fn take(group: &Group, written: &Written, object: &PrometheusRule, errors: &mut 
         note(&mut taken.notes, format!("{object}: {error}"));
     }
     if let Some(rule) = rule {
-        let origin = format!("{object}, group {}", group.name.escape_debug());
+        let origin = format!("{object}, group {}", clean(&group.name));
         taken.origins.insert(written.alert.clone(), origin);
         taken.rules.insert(written.alert.clone(), rule);
     }
