@@ -3,6 +3,7 @@
 use super::{decision, evidence::joined};
 use crate::clock::{from_micro_time, micro_time};
 use crate::observe::prometheus_rules::{Referred, RulesProblem};
+use crate::text::clean;
 use crate::validate::{self, FieldError, Resolved};
 use flyball_core::{
     decide::{Direction, History, Latch, Recommendation, RolloutStart, ScaleEvent},
@@ -172,7 +173,7 @@ impl Memory {
             state.quiet_since = None;
             state.error = Some(RuleError::Rule {
                 alert: name.clone(),
-                detail: message.clone(),
+                detail: clean(&message),
             });
             keep
         });

@@ -41,7 +41,7 @@ fn object(spec: &Value) -> PrometheusRule {
     PrometheusRule::read("checkout-alerts", Some(spec))
 }
 
-/// A policy whose first action names `when`; its own rules are HighRequestLatency and LowLoad.
+/// A policy whose first action names `when`; its own rules are `HighRequestLatency` and `LowLoad`.
 fn referring(reference: Value, when: &[&str]) -> FeedbackPolicySpec {
     let mut whole = whole();
     whole["prometheusRuleRef"] = reference;
