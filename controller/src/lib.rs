@@ -9,6 +9,7 @@ pub mod lease;
 pub mod logging;
 pub mod metrics;
 pub mod observe;
+pub mod prometheus_rule;
 pub mod promql;
 pub mod reconcile;
 pub mod record;

@@ -409,3 +409,69 @@ fn what_a_terminal_would_obey_is_not_printed() {
     let (_, report) = checked("long.yaml", long);
     assert!(report.lines().all(|line| line.chars().count() < 300), "{report}");
 }
+
+/// The policy with its rule in a PrometheusRule.
+fn referring() -> String {
+    let (head, rest) = POLICY.split_once("  rules:\n").unwrap();
+    let (_, tail) = rest.split_once("  signals:\n").unwrap();
+    format!("{head}  prometheusRuleRef: {{name: checkout-alerts}}\n  signals:\n{tail}")
+}
+
+const RULES: &str = r#"---
+apiVersion: monitoring.coreos.com/v1
+kind: PrometheusRule
+metadata: {name: checkout-alerts, namespace: shop}
+spec:
+  groups:
+  - name: latency
+    rules:
+    - alert: HighRequestLatency
+      expr: sum(rate(x_sum{job="c"}[5m])) / sum(rate(x_count{job="c"}[5m])) > 0.5
+      for: 2m
+"#;
+
+#[test]
+fn rules_of_a_prometheus_rule_are_checked_where_it_is_in_the_files() {
+    let (summary, report) = checked("rules.yaml", referring() + RULES);
+    assert_eq!(
+        report,
+        "FILE:22: read \"PrometheusRule\" \"checkout-alerts\"\n1 policy checked, 0 errors, 0 warnings\n"
+    );
+    assert_eq!(summary.exit_code(), 0);
+    let wrong = RULES.replace("for: 2m", "for: 2 minutes");
+    let (summary, report) = checked("rules_wrong.yaml", referring() + &wrong);
+    assert!(
+        report.contains(
+            "FILE:8:3: spec.prometheusRuleRef: PrometheusRule checkout-alerts: groups[0].rules[0].for: \"2 minutes\" is not a duration"
+        ),
+        "{report}"
+    );
+    assert_eq!((summary.errors, summary.exit_code()), (1, 1));
+    let other = RULES.replace("alert: High", "alert: Low");
+    let (summary, report) = checked("rules_other.yaml", referring() + &other);
+    assert!(
+        report.contains(
+            "spec.actions[0].when[0]: is not in spec.rules, and PrometheusRule checkout-alerts has no alerting rule \"HighRequestLatency\"; use one of \"LowRequestLatency\""
+        ),
+        "{report}"
+    );
+    assert_eq!(summary.errors, 1);
+}
+
+#[rstest]
+#[case::none("")]
+#[case::of_another_namespace(&RULES.replace("namespace: shop", "namespace: other"))]
+#[case::of_another_name(&RULES.replace("checkout-alerts", "others"))]
+fn what_could_not_be_checked_is_said_and_is_no_error(#[case] rules: &str) {
+    let name = format!("rules_none_{}.yaml", rules.len());
+    let (summary, report) = checked(&name, referring() + rules);
+    assert!(
+        report.contains("FILE:8: the rules of PrometheusRule checkout-alerts were not checked"),
+        "{report}"
+    );
+    assert_eq!(
+        (summary.errors, summary.warnings, summary.exit_code()),
+        (0, 0, 0),
+        "{report}"
+    );
+}

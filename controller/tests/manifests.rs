@@ -104,6 +104,7 @@ fn the_controllers_rights_are_these() {
         "ClusterRole flyball.dev/metricsources: get list watch",
         "ClusterRole keda.sh/scaledobjects: list watch",
         "ClusterRole metrics.k8s.io/pods: list",
+        "ClusterRole monitoring.coreos.com/prometheusrules: get list watch",
         "ClusterRole policy/poddisruptionbudgets: list",
         "Role /configmaps: get list watch of flyball-freeze",
         "Role /secrets: get list watch",
@@ -404,7 +405,7 @@ fn the_examples_are_right() {
     let report = String::from_utf8(report).unwrap();
     assert_eq!(
         (summary.policies, summary.sources, summary.errors),
-        (7, 6, 0),
+        (8, 6, 0),
         "{report}"
     );
     // Only the documentation's own rule, which has no matchers, is warned of.

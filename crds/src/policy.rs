@@ -1,4 +1,4 @@
-use crate::{Action, Duration, FeedbackPolicyStatus, Mode, SourceRef, TargetRef};
+use crate::{Action, Duration, FeedbackPolicyStatus, Mode, PrometheusRuleRef, SourceRef, TargetRef};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.actions.all(a, !has(a.replicas) || !has(a.replicas.step) || size(a.when) > 0)").message("an action with replicas.step needs at least one rule in when"))]
 #[x_kube(validation = Rule::new("self.mode != 'Enforce' || self.actions.all(a, has(a.verify))").message("mode Enforce needs verify in every action: nothing is committed without a verification"))]
+#[x_kube(validation = Rule::new("self.actions.all(a, size(a.when) == 0) || has(self.prometheusRuleRef) || (has(self.rules) && size(self.rules) > 0)").message("an action names rules in when, and there are none: write rules or a prometheusRuleRef"))]
 pub struct FeedbackPolicySpec {
     /// How far the policy goes: Observe, Recommend (the default) or Enforce.
     #[serde(default)]
@@ -62,6 +63,16 @@ pub struct FeedbackPolicySpec {
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.all(r, self.exists_one(o, o.alert == r.alert))").message("the names in rules[].alert must be unique"))]
     pub rules: Vec<AlertingRule>,
+    /// A PrometheusRule (`monitoring.coreos.com/v1`) of the policy's namespace from which more alerting
+    /// rules are taken: those that an action names in `when` or `down.when` and `rules` does not define, and
+    /// those in `alerts`. The others are left alone: such an object often holds dozens of rules for
+    /// people, and each one taken is a query in every interval. Labels of a group stand below the rule's
+    /// own; the policy's `interval` counts instead of the group's, and its `limit` and `query_offset` are
+    /// not read. A template that can't be expanded stays as it is written. An edit of the object counts
+    /// at once. While a rule can't be taken, nothing new is decided, nothing is taken away, and an open
+    /// Change goes on being verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus_rule_ref: Option<PrometheusRuleRef>,
     /// Named PromQL values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

@@ -64,6 +64,12 @@ reasons! {
     CircuitOpen,
     /// A Secret or one of its keys is missing.
     SecretNotFound,
+    /// The PrometheusRule does not exist, or its definition is not installed.
+    RulesNotFound,
+    /// PrometheusRules can't be read, for want of a right or of an answer.
+    RulesUnavailable,
+    /// A rule that is taken from the PrometheusRule is missing or wrong; the message names it and the way out.
+    RulesInvalid,
     /// The target does not exist.
     TargetNotFound,
     /// The target's kind has no scale subresource.

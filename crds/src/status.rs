@@ -46,6 +46,10 @@ pub struct FeedbackPolicyStatus {
 pub struct RuleStatus {
     /// The rule's name.
     pub alert: String,
+    /// Where it was taken from, such as `PrometheusRule checkout-alerts, group latency`. Absent: the
+    /// policy's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// The rule's state: the highest of its alerts'.
     pub state: AlertState,
     /// Since when every evaluation found nothing, on fresh data. It supports decreases.

@@ -2,14 +2,18 @@
 //!
 //! What the API server and the controller would say is said here, each with its line and the line
 //! itself, so that a review or a pipeline finds it before a cluster does. Only the cluster knows
-//! whether targets, sources and metrics exist; `flyball doctor` asks it.
+//! whether targets, sources and metrics exist; `flyball doctor` asks it. A PrometheusRule that a policy
+//! refers to is read where it is in one of the files.
 
+mod beside;
 mod report;
 mod schema;
 mod yaml;
 
 pub use report::{Finding, Severity};
 pub use yaml::YamlError;
+
+use beside::{Beside, Said};
 
 use crate::{
     promql::shorten,
@@ -68,11 +72,15 @@ impl Summary {
 
 /// Checks all files, writes what it finds to `out`, and ends with a line that counts it.
 pub fn run(files: &[PathBuf], out: &mut impl Write) -> Result<Summary, CheckError> {
-    let mut summary = Summary::default();
-    for file in files {
+    let (mut summary, mut beside) = (Summary::default(), Beside::default());
+    let loaded: Vec<_> = files.iter().map(|file| (file, load(file))).collect();
+    for text in loaded.iter().filter_map(|(_, text)| text.as_ref().ok()) {
+        beside.read(text);
+    }
+    for (file, text) in loaded {
         let name = file.to_string_lossy().escape_debug().to_string();
-        match load(file) {
-            Ok(text) => check(&name, &text, out, &mut summary)?,
+        match text {
+            Ok(text) => check(&name, &text, &beside, out, &mut summary)?,
             Err(reason) => {
                 summary.errors += 1;
                 writeln!(out, "{name}: {reason}")?;
@@ -136,11 +144,17 @@ fn load(file: &Path) -> Result<String, String> {
         .map_or_else(|| text.clone(), str::to_owned))
 }
 
-fn check(file: &str, text: &str, out: &mut impl Write, summary: &mut Summary) -> Result<(), CheckError> {
+fn check(
+    file: &str,
+    text: &str,
+    beside: &Beside,
+    out: &mut impl Write,
+    summary: &mut Summary,
+) -> Result<(), CheckError> {
     let mut findings = Vec::new();
     let (documents, failure) = yaml::documents(text);
     for node in &documents {
-        document(text, node, &mut findings, summary);
+        document(text, node, beside, &mut findings, summary);
     }
     findings.extend(failure.map(|(error, at)| Finding::error(&(at..at), "", error.to_string())));
     findings.sort_by_key(|finding| finding.at.start);
@@ -156,7 +170,7 @@ fn check(file: &str, text: &str, out: &mut impl Write, summary: &mut Summary) ->
 }
 
 /// Checks one document, if its kind is one of ours.
-fn document(text: &str, node: &Node, findings: &mut Vec<Finding>, summary: &mut Summary) {
+fn document(text: &str, node: &Node, beside: &Beside, findings: &mut Vec<Finding>, summary: &mut Summary) {
     if node.plain() == Some(yaml::Plain::Null) {
         return;
     }
@@ -201,31 +215,32 @@ fn document(text: &str, node: &Node, findings: &mut Vec<Finding>, summary: &mut 
         .pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec")
         .unwrap_or(&Value::Null);
     let value = schema::read(spec, schema, "spec", &mut mistakes).unwrap_or_default();
-    let (errors, warnings) = match kind {
-        "FeedbackPolicy" => judge(value, &mistakes, |spec: &FeedbackPolicySpec| {
-            (
-                validate::policy(spec).err().unwrap_or_default(),
-                validate::warnings(spec),
-            )
-        }),
-        _ => judge(value, &mistakes, |spec: &MetricSourceSpec| {
-            (validate::metric_source(spec).err().unwrap_or_default(), Vec::new())
+    let said = match kind {
+        "FeedbackPolicy" => judge(value, &mistakes, |spec: &FeedbackPolicySpec| beside.judge(node, spec)),
+        _ => judge(value, &mistakes, |spec: &MetricSourceSpec| Said {
+            errors: validate::metric_source(spec).err().unwrap_or_default(),
+            ..Said::default()
         }),
     };
     // Where the schema has found a mistake, validation would only say the same in other words.
     let new = |error: &FieldError| !mistakes.iter().any(|mistake| mistake.path == error.path);
     let place = |error: &FieldError| report::locate(text, node, &error.path, error.position);
-    let errors = errors
+    let errors = said
+        .errors
         .into_iter()
         .filter(new)
         .map(|error| Finding::error(&place(&error), &error.path, error.message));
     findings.extend(errors);
-    findings.extend(warnings.into_iter().map(|warning| Finding {
-        severity: Severity::Warning,
-        at: place(&warning),
-        path: warning.path,
-        message: warning.message,
-    }));
+    let mild = |severity, all: Vec<FieldError>| {
+        all.into_iter().map(move |one| Finding {
+            severity,
+            at: place(&one),
+            path: one.path,
+            message: one.message,
+        })
+    };
+    findings.extend(mild(Severity::Warning, said.warnings));
+    findings.extend(mild(Severity::Note, said.notes));
     findings.extend(
         mistakes
             .into_iter()
@@ -252,7 +267,9 @@ fn other(node: &Node, kind: &str) -> Finding {
         .get("metadata")
         .and_then(|metadata| metadata.get("name"))
         .and_then(Node::text);
-    let message = format!("skipped {} {}", shorten(kind), shorten(name.unwrap_or_default()));
+    // One that a policy refers to is checked with that.
+    let done = if beside::is_one(node) { "read" } else { "skipped" };
+    let message = format!("{done} {} {}", shorten(kind), shorten(name.unwrap_or_default()));
     Finding {
         severity: Severity::Note,
         at: node.range.clone(),
@@ -303,25 +320,21 @@ fn head(node: &Node, entries: &[Entry], findings: &mut Vec<Finding>) {
 }
 
 /// What validation says of a spec, if it could be read at all.
-fn judge<T: DeserializeOwned>(
-    value: Value,
-    mistakes: &[Mistake],
-    validate: impl Fn(&T) -> (Vec<FieldError>, Vec<FieldError>),
-) -> (Vec<FieldError>, Vec<FieldError>) {
+fn judge<T: DeserializeOwned>(value: Value, mistakes: &[Mistake], validate: impl Fn(&T) -> Said) -> Said {
     match serde_json::from_value(value) {
         Ok(spec) => validate(&spec),
         // The schema and the types say the same, so a mistake explains it.
-        Err(_) if !mistakes.is_empty() => (Vec::new(), Vec::new()),
+        Err(_) if !mistakes.is_empty() => Said::default(),
         Err(error) => {
             let message = format!("can't be read: {error}; compare it with kubectl explain");
-            (
-                vec![FieldError {
+            Said {
+                errors: vec![FieldError {
                     path: "spec".to_owned(),
                     message,
                     position: None,
                 }],
-                Vec::new(),
-            )
+                ..Said::default()
+            }
         }
     }
 }

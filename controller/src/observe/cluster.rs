@@ -10,6 +10,7 @@ use super::{
     kinds,
     nodes::Nodes,
     pods::Pods,
+    prometheus_rules::PrometheusRules,
     readable::{AllUnreadable, readable},
 };
 use crate::client::chain;
@@ -20,7 +21,7 @@ use k8s_openapi::{
     api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Secret},
 };
 use kube::{
-    Api, Client, Resource,
+    Api, Client, Resource, ResourceExt,
     api::{DynamicObject, GroupVersionKind},
     core::DeserializeGuard,
     runtime::{
@@ -60,6 +61,8 @@ pub struct Cluster {
     pub pods: Pods,
     /// The nodes, where all namespaces are looked at.
     pub nodes: Nodes,
+    /// The PrometheusRules, while a policy refers to one.
+    pub prometheus_rules: PrometheusRules,
     /// The red button.
     pub freeze: Freeze,
     /// The targets, by allowed kind.
@@ -88,12 +91,17 @@ impl Cluster {
             let sought = kinds::seek(client, scope, kind.gvk(), true, |found| found);
             targets.insert(kind.clone(), sought);
         }
+        let prometheus_rules = PrometheusRules::watch(client, scope, {
+            let (policies, wake) = (policies.clone(), wake.clone());
+            move |changed| wake_those_of(&policies, changed, &wake)
+        });
         let cluster = Self {
             policies,
             sources: watch_ours(Api::all(client.clone()), AllUnreadable::default()),
             changes: watch_ours(within(client, scope), unreadable_changes.clone()),
             unreadable_policies,
             unreadable_changes,
+            prometheus_rules,
             autoscalers: watch(within(client, scope)),
             scaled_objects,
             secrets: watch(Api::namespaced(client.clone(), own_namespace)),
@@ -118,6 +126,8 @@ impl Cluster {
         for kind in self.targets.values() {
             kind.settled().await;
         }
+        self.want_rules();
+        self.prometheus_rules.settled().await;
         // Pods may be out of reach, and are then not known.
         self.pods.settled().await;
         info!("all watches are in");
@@ -150,6 +160,13 @@ impl Cluster {
             .map(|(name, _)| name.to_owned())
             .chain(targets.map(|(kind, _)| kind.to_string()))
             .collect()
+    }
+
+    /// Watches PrometheusRules as long as a policy refers to one.
+    pub fn want_rules(&self) {
+        let policies = self.policies.state();
+        let refers = |policy: &Arc<FeedbackPolicy>| policy.spec.prometheus_rule_ref.is_some();
+        self.prometheus_rules.want(policies.iter().any(refers));
     }
 
     /// The kind of a target reference, if the installation allows it.
@@ -235,6 +252,21 @@ fn watch_policies(
         }
     }));
     store
+}
+
+/// Wakes the policies that refer to the PrometheusRule that changed, or all that refer to any.
+fn wake_those_of(policies: &Store<FeedbackPolicy>, changed: Option<(&str, &str)>, wake: &mpsc::Sender<Wake>) {
+    for policy in policies.state() {
+        let Some(reference) = &policy.spec.prometheus_rule_ref else {
+            continue;
+        };
+        let concerned = changed
+            .is_none_or(|(namespace, name)| policy.namespace().as_deref() == Some(namespace) && reference.name == name);
+        if concerned {
+            // As with an edit of the policy: a full queue loses nothing.
+            drop(wake.try_send(ObjectRef::from_obj(policy.as_ref())));
+        }
+    }
 }
 
 /// Keeps a watch going; an error is logged.

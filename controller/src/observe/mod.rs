@@ -11,6 +11,7 @@ pub mod kinds;
 pub mod nodes;
 pub mod owners;
 pub mod pods;
+pub mod prometheus_rules;
 pub mod quantity;
 pub mod readable;
 pub mod rollout;

@@ -1,17 +1,18 @@
 //! What a policy remembers from pass to pass, and how it survives a restart.
 
-use super::decision;
+use super::{decision, evidence::joined};
 use crate::clock::{from_micro_time, micro_time};
+use crate::observe::prometheus_rules::{Referred, RulesProblem};
 use crate::text::{clean, same_words};
-use crate::validate::{self, FieldError};
+use crate::validate::{self, FieldError, Resolved};
 use flyball_core::{
     decide::{Direction, History, Latch, Recommendation, RolloutStart, ScaleEvent},
-    evaluate::{Alert, AlertPhase, RuleState},
-    policy::{Policy, Replicas},
+    evaluate::{Alert, AlertPhase, RuleError, RuleState},
+    policy::{Condition, Policy, Replicas},
     signal::Finite,
     time::{Span, Timestamp},
 };
-use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, FeedbackPolicy, YieldStatus};
+use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, FeedbackPolicy, Reason, YieldStatus};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
@@ -19,6 +20,8 @@ use std::{
 
 /// How many alerts of a rule are stored.
 const STORED_ALERTS: usize = 32;
+/// How many rules are stored.
+const STORED_RULES: usize = 32;
 /// The end of a spike is written ahead by one of so many parts of its hold.
 const AHEAD: u64 = 4;
 
@@ -44,8 +47,14 @@ pub struct ActionMemory {
 pub struct Memory {
     /// The generation that `policy` was read from.
     pub generation: Option<i64>,
-    /// The policy, or everything that is wrong with it.
+    /// What its reference to a PrometheusRule led to then.
+    pub referred: Referred,
+    /// The policy, or everything that is wrong with it. While `held` it has its own rules only.
     pub policy: Result<Arc<Policy>, Vec<FieldError>>,
+    /// Why the rules that the policy refers to can't be taken: nothing is decided then.
+    pub held: Option<(Reason, String)>,
+    /// Where each taken rule is from, by alert.
+    pub origins: BTreeMap<String, String>,
     /// The rules' states.
     pub rules: BTreeMap<String, RuleState>,
     /// The UID of the target that the actions' memories are about.
@@ -97,7 +106,14 @@ impl Memory {
             .collect();
         let mut memory = Self {
             generation: None,
+            referred: Referred::Nothing,
             policy: Err(Vec::new()),
+            held: None,
+            origins: status
+                .rules
+                .iter()
+                .filter_map(|rule| Some((rule.alert.clone(), rule.from.clone()?)))
+                .collect(),
             rules,
             target: status.target_uid.clone(),
             actions: status
@@ -110,21 +126,35 @@ impl Memory {
             recalled: None,
             learned: None,
         };
-        memory.parse(object, now);
+        // The first pass looks for what the policy refers to; until then its rules are held as they were.
+        memory.parse(object, &unread(object), now);
         memory
     }
 
-    /// Reads the spec, if it changed since it was last read. An action that it names for the first time
-    /// has seen nothing yet.
-    pub fn parse(&mut self, object: &FeedbackPolicy, now: Timestamp) {
-        if self.generation == object.metadata.generation && self.generation.is_some() {
-            return;
+    /// Reads the spec and what it refers to, if either changed since it was last read, and says whether it did. An
+    /// action that it names for the first time has seen nothing yet.
+    pub fn parse(&mut self, object: &FeedbackPolicy, referred: &Referred, now: Timestamp) -> bool {
+        let same = self.generation == object.metadata.generation && self.generation.is_some();
+        if same && self.referred == *referred {
+            return false;
         }
         self.generation = object.metadata.generation;
-        self.policy = validate::policy(&object.spec).map(Arc::new);
-        if let Ok(policy) = &self.policy {
-            self.rules.retain(|name, _| policy.rules.contains_key(name));
-            let names: Vec<String> = policy.actions.iter().map(|action| action.name.clone()).collect();
+        self.referred = referred.clone();
+        self.held = None;
+        let before = std::mem::replace(&mut self.policy, validate::policy(&object.spec).map(Arc::new));
+        if let Ok(own) = self.policy.clone() {
+            match taken(object, referred) {
+                Ok(None) => self.whole(Arc::clone(&own), BTreeMap::new()),
+                Ok(Some(resolved)) => self.whole(Arc::new(resolved.policy), resolved.origins),
+                Err(held) => self.hold_rules(object, &own, held),
+            }
+            if let (Ok(before), Ok(now)) = (&before, &self.policy) {
+                self.rules
+                    .iter_mut()
+                    .filter(|(name, _)| asked(before, name) != asked(now, name))
+                    .for_each(|(_, state)| state.quiet_since = None);
+            }
+            let names: Vec<String> = own.actions.iter().map(|action| action.name.clone()).collect();
             self.actions.retain(|name, _| names.contains(name));
             for name in names {
                 if let Entry::Vacant(vacant) = self.actions.entry(name) {
@@ -134,13 +164,43 @@ impl Memory {
                 }
             }
         }
-        // An edit takes up again what was left to somebody else.
+        // An edit takes up again what was left to somebody else. An edit of a PrometheusRule is none of
+        // the policy: whoever made it may not know of the policy at all.
         for action in self.actions.values_mut() {
             action.yielded = action
                 .yielded
                 .take()
                 .filter(|yielded| Some(yielded.generation) == self.generation);
         }
+        true
+    }
+
+    /// Everything that the policy needs is there.
+    fn whole(&mut self, policy: Arc<Policy>, origins: BTreeMap<String, String>) {
+        self.rules.retain(|name, _| policy.rules.contains_key(name));
+        self.origins = origins;
+        self.policy = Ok(policy);
+    }
+
+    /// Rules can't be taken: their alerts stay as they were, as after a query that failed, and their quiet
+    /// proves nothing any more.
+    fn hold_rules(&mut self, object: &FeedbackPolicy, own: &Policy, (reason, message): (Reason, String)) {
+        let mut room = STORED_RULES.saturating_sub(own.rules.len());
+        self.rules.retain(|name, state| {
+            if own.rules.contains_key(name) {
+                return true;
+            }
+            let keep = room > 0 && validate::asks_for(&object.spec, name);
+            room -= usize::from(keep);
+            state.quiet_since = None;
+            state.error = Some(RuleError::Rule {
+                alert: name.clone(),
+                detail: clean(&message),
+            });
+            keep
+        });
+        self.origins.retain(|name, _| self.rules.contains_key(name));
+        self.held = Some((reason, message));
     }
 
     /// Takes in which object the target is. What is remembered of another one, be it that the policy
@@ -233,7 +293,10 @@ impl Memory {
         status.rules = self
             .rules
             .iter()
-            .map(|(name, rule)| stored_rule(name, rule, &self.written))
+            .map(|(name, rule)| crds::RuleStatus {
+                from: self.origins.get(name).cloned(),
+                ..stored_rule(name, rule, &self.written)
+            })
             .collect();
         status.actions = self
             .actions
@@ -241,6 +304,30 @@ impl Memory {
             .map(|(name, action)| stored_action(name, action, self.hold(name), &self.written))
             .collect();
         status.alerts = alerts_in_short(&self.rules);
+    }
+}
+
+/// What a rule asks. Its quiet proves nothing of what another expression would have found.
+fn asked<'p>(policy: &'p Policy, rule: &str) -> Option<&'p Condition> {
+    policy.rules.get(rule).map(|rule| &rule.condition)
+}
+
+/// What a reference is before it was looked for.
+fn unread(object: &FeedbackPolicy) -> Referred {
+    match object.spec.prometheus_rule_ref {
+        None => Referred::Nothing,
+        Some(_) => Referred::Problem(RulesProblem::Unread("the first pass is still to come".to_owned())),
+    }
+}
+
+/// The policy with the rules that it takes, `None` where it takes none; or why they can't be taken.
+fn taken(object: &FeedbackPolicy, referred: &Referred) -> Result<Option<Resolved>, (Reason, String)> {
+    match referred {
+        Referred::Nothing => Ok(None),
+        Referred::Problem(problem) => Err((problem.reason(), problem.to_string())),
+        Referred::Found(found) => validate::policy_with(&object.spec, found)
+            .map(Some)
+            .map_err(|errors| (Reason::RulesInvalid, joined(&errors))),
     }
 }
 
@@ -375,6 +462,7 @@ fn stored_rule(name: &str, rule: &RuleState, written: &crds::FeedbackPolicyStatu
     });
     crds::RuleStatus {
         alert: name.to_owned(),
+        from: None,
         state: if rule.is_firing() {
             crds::AlertState::Firing
         } else if rule.is_pending() {

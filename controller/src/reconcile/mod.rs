@@ -20,8 +20,10 @@ use crate::{
     client::Clients,
     clock::{from_micro_time, micro_time},
     metrics::Evaluation,
-    observe::{Asks, Observation, cluster::Cluster, sources::Sources},
+    observe::{Asks, Observation, cluster::Cluster, prometheus_rules::Referred, sources::Sources},
     record::{self, Recorder},
+    text::clean,
+    validate,
 };
 use flyball_core::{
     check::{Approval, Coverage, DryRun, OpenChange, Paused, World},
@@ -32,11 +34,12 @@ use flyball_core::{
     time::{Span, Timestamp},
 };
 use flyball_crds::{Change, FeedbackPolicy, PauseFor, Reason, YieldStatus};
-use kube::ResourceExt;
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use memory::{ActionMemory, Memory};
 use propose::Proposed;
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use summary::Summary;
+use tracing::{info, warn};
 
 /// What all passes share.
 pub struct Context {
@@ -75,7 +78,10 @@ pub(crate) struct Pass<'a> {
 /// written is recorded, and the next pass tries again.
 pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, authority: &Authority) {
     let (now, began) = ((ctx.now)(), Instant::now());
-    memory.parse(object, now);
+    let referred = ctx.cluster.prometheus_rules.of(object).await;
+    if memory.parse(object, &referred, now) {
+        tell_of_rules(object, memory, &referred);
+    }
     let policy = match &memory.policy {
         Ok(policy) => Arc::clone(policy),
         Err(errors) => {
@@ -102,6 +108,20 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
     let (summary, proposed) = Box::pin(pass.run(memory)).await;
     summary::count(&pass, memory, proposed.as_ref(), began.elapsed());
     tell(ctx, object, memory, summary, now, authority).await;
+}
+
+/// Logs what came of a reference to a PrometheusRule, once for each edit.
+fn tell_of_rules(object: &FeedbackPolicy, memory: &Memory, referred: &Referred) {
+    let policy = ObjectRef::from_obj(object);
+    if let Some((reason, message)) = &memory.held {
+        warn!(%policy, %reason, message, "rules can't be taken: nothing is decided");
+    } else if let Referred::Found(found) = referred {
+        info!(%policy, from = %found, taken = memory.origins.len(), "rules taken");
+        let resolved = validate::policy_with(&object.spec, found);
+        for note in resolved.into_iter().flat_map(|resolved| resolved.notes) {
+            warn!(%policy, "{}", clean(note));
+        }
+    }
 }
 
 /// Writes the policy's status, if it says something that the last one did not.
@@ -143,8 +163,10 @@ impl Pass<'_> {
             None => None,
         };
         if self.policy.mode == Mode::Observe {
-            memory.unobserved(self.seen.now);
             approval::withdraw(self, &approval::Outlook::Nothing).await;
+        }
+        if self.policy.mode == Mode::Observe || memory.held.is_some() {
+            memory.unobserved(self.seen.now);
             return (Summary::of(self, memory, carried.as_ref(), None), None);
         }
         let proposed = propose::propose(self, memory, carried.as_ref()).await;
@@ -317,6 +339,9 @@ impl Pass<'_> {
     /// Why the policy as a whole is not ready, if it is not.
     pub(crate) fn trouble(&self, memory: &Memory) -> Option<(Reason, String)> {
         use flyball_core::check::{Owner, Target};
+        if let Some(held) = &memory.held {
+            return Some(held.clone());
+        }
         if let Err(problem) = &self.seen.source {
             return Some((problem.reason(), problem.to_string()));
         }

@@ -61,6 +61,7 @@ pub async fn run(
             () = stop.cancelled() => break,
             _ = sweep.tick() => {
                 let authority = Authority::new(leadership.clone(), Arc::clone(&ctx.recorder.metrics));
+                ctx.cluster.want_rules();
                 let modes = ctx.cluster.policies.state();
                 let open = ctx.cluster.changes.state().iter().filter(|change| is_open(change)).count();
                 ctx.recorder.beat(authority.holds(), modes.iter().map(|policy| policy.spec.mode), open);

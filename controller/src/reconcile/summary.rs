@@ -95,6 +95,7 @@ impl Summary {
             };
         }
         let (doing, why) = match proposed {
+            None if memory.held.is_some() => ("Nothing: rules can't be taken".to_owned(), ready.2.clone()),
             None => ("Observing".to_owned(), ready.2.clone()),
             Some(Proposed::Steady { current, reason }) => (format!("Steady at {current}"), reason.clone()),
             Some(Proposed::Refused { from, to, message }) => (format!("Refused {from} -> {to}"), message.clone()),

@@ -269,6 +269,9 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::ExpressionRefused
         | Reason::CircuitOpen
         | Reason::SecretNotFound
+        | Reason::RulesNotFound
+        | Reason::RulesUnavailable
+        | Reason::RulesInvalid
         | Reason::TargetNotFound
         | Reason::NoScaleSubresource
         | Reason::KindNotAllowed

@@ -14,6 +14,7 @@ mod replicas;
 mod rules;
 mod schedule;
 mod signal;
+mod taken;
 mod verification;
 mod veto;
 mod warnings;
@@ -21,9 +22,9 @@ mod warnings;
 pub use change::{FrozenVerification, comparison_of_change, freeze};
 pub use errors::FieldError;
 pub(crate) use names::is_subdomain;
-pub use warnings::warnings;
+pub use warnings::{warnings, warnings_with};
 
-use crate::{clock, observe::source, promql::shorten};
+use crate::{clock, observe::source, prometheus_rule::PrometheusRule, promql::shorten};
 use errors::Errors;
 use flyball_core::{
     policy::{self, Policy},
@@ -44,12 +45,39 @@ const MAX_INTERVAL: Span = Span::from_secs(3600);
 /// The longest reason for a pause, in bytes.
 const MAX_REASON: usize = 256;
 
-/// Turns a policy's spec into the core's policy, or says everything that is wrong with it.
+/// A policy with the rules that it takes from a PrometheusRule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// The policy, taken rules and all.
+    pub policy: Policy,
+    /// Where each taken rule is from, by alert.
+    pub origins: BTreeMap<String, String>,
+    /// What of the taken rules is left as it is written, or left out.
+    pub notes: Vec<FieldError>,
+}
+
+/// Turns a policy's spec into the core's policy, or says everything that is wrong with it. Where it refers to
+/// a PrometheusRule, that is not looked at: the policy has its own rules only, and a name that is not among
+/// them is taken on trust. Nothing may be decided on such a policy; [`policy_with`] makes the whole one.
 pub fn policy(spec: &FeedbackPolicySpec) -> Result<Policy, Vec<FieldError>> {
+    resolve(spec, None).map(|resolved| resolved.policy)
+}
+
+/// The same with the PrometheusRule that the spec refers to.
+pub fn policy_with(spec: &FeedbackPolicySpec, object: &PrometheusRule) -> Result<Resolved, Vec<FieldError>> {
+    resolve(spec, Some(object))
+}
+
+/// Whether a policy asks its PrometheusRule for the rule of this name.
+pub fn asks_for(spec: &FeedbackPolicySpec, alert: &str) -> bool {
+    taken::asks_for(spec, alert)
+}
+
+fn resolve(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>) -> Result<Resolved, Vec<FieldError>> {
     let mut errors = Errors::default();
-    let policy = read(spec, &mut errors);
-    match policy {
-        Some(policy) if errors.0.is_empty() => Ok(policy),
+    let resolved = read(spec, object, &mut errors);
+    match resolved {
+        Some(resolved) if errors.0.is_empty() => Ok(resolved),
         _ => Err(errors.0),
     }
 }
@@ -91,7 +119,7 @@ pub fn metric_source(spec: &MetricSourceSpec) -> Result<(), Vec<FieldError>> {
     if errors.0.is_empty() { Ok(()) } else { Err(errors.0) }
 }
 
-fn read(spec: &FeedbackPolicySpec, errors: &mut Errors) -> Option<Policy> {
+fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut Errors) -> Option<Resolved> {
     check_source(&spec.source_ref, errors);
     check_target(&spec.target_ref, errors);
     let interval = errors.span("spec.interval", spec.interval.as_ref(), DEFAULT_INTERVAL);
@@ -105,13 +133,17 @@ fn read(spec: &FeedbackPolicySpec, errors: &mut Errors) -> Option<Policy> {
 
     let yield_for = errors.span("spec.yieldFor", spec.yield_for.as_ref(), DEFAULT_YIELD);
 
-    errors.at_most("spec.rules", spec.rules.len(), 32);
+    errors.at_most("spec.rules", spec.rules.len(), taken::MAX_RULES);
     let all = spec.rules.iter().map(|rule| rule.alert.as_str());
     unique(|index| format!("spec.rules[{index}].alert"), "rules", all, errors);
     let mut rules = BTreeMap::new();
     for (index, written) in spec.rules.iter().enumerate() {
         let read = rules::read(&format!("spec.rules[{index}]"), written, errors);
         rules.extend(read.map(|rule| (written.alert.clone(), rule)));
+    }
+    let taken = take(spec, object, errors);
+    if let Some((_, taken)) = &taken {
+        rules.extend(taken.rules.clone());
     }
 
     errors.at_most("spec.signals", spec.signals.len(), 32);
@@ -126,7 +158,10 @@ fn read(spec: &FeedbackPolicySpec, errors: &mut Errors) -> Option<Policy> {
     errors.at_most("spec.actions", spec.actions.len(), 8);
     let all = spec.actions.iter().map(|action| action.name.as_str());
     unique(|index| format!("spec.actions[{index}].name"), "actions", all, errors);
-    let (names, mut asked) = (Names::of(spec), veto::Asked::default());
+    let (names, mut asked) = (
+        Names::of(spec, taken.as_ref().map(|(object, taken)| (*object, taken))),
+        veto::Asked::default(),
+    );
     let mut actions = Vec::new();
     for (index, written) in spec.actions.iter().enumerate() {
         let path = format!("spec.actions[{index}]");
@@ -139,7 +174,7 @@ fn read(spec: &FeedbackPolicySpec, errors: &mut Errors) -> Option<Policy> {
     let pauses = spec.pause.as_ref();
     let pause_up = pause("spec.pause.up", pauses.and_then(|pause| pause.up.as_ref()), errors);
     let pause_down = pause("spec.pause.down", pauses.and_then(|pause| pause.down.as_ref()), errors);
-    Some(Policy {
+    let policy = Policy {
         mode: match spec.mode {
             Mode::Observe => policy::Mode::Observe,
             Mode::Recommend => policy::Mode::Recommend,
@@ -154,7 +189,21 @@ fn read(spec: &FeedbackPolicySpec, errors: &mut Errors) -> Option<Policy> {
         rules,
         signals,
         actions,
-    })
+    };
+    let (origins, notes) = taken.map(|(_, taken)| (taken.origins, taken.notes)).unwrap_or_default();
+    Some(Resolved { policy, origins, notes })
+}
+
+/// Takes rules from the object, where the spec refers to one and it is at hand.
+fn take<'o>(
+    spec: &FeedbackPolicySpec,
+    object: Option<&'o PrometheusRule>,
+    errors: &mut Errors,
+) -> Option<(&'o PrometheusRule, taken::Taken)> {
+    let reference = spec.prometheus_rule_ref.as_ref()?;
+    taken::check(reference, errors);
+    let object = object?;
+    Some((object, taken::read(spec, reference, object, errors)))
 }
 
 /// Whether a direction is paused. A pause whose time is over stays written, and pauses nothing.

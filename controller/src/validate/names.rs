@@ -1,21 +1,41 @@
 //! Names, and what they refer to.
 
-use super::Errors;
-use crate::promql::shorten;
+use super::{
+    Errors,
+    taken::{self, Taken},
+};
+use crate::{prometheus_rule::PrometheusRule, promql::shorten};
 use flyball_core::policy::Shape;
-use flyball_crds::FeedbackPolicySpec;
+use flyball_crds::{FeedbackPolicySpec, PrometheusRuleRef};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a policy's actions may refer to.
 pub(super) struct Names<'a> {
     rules: BTreeSet<&'a str>,
+    elsewhere: Elsewhere<'a>,
     signals: BTreeMap<&'a str, Shape>,
 }
 
+/// Where a rule may be that the policy does not define itself.
+enum Elsewhere<'a> {
+    Nowhere,
+    /// In an object that is not at hand, or that can't be searched: any name may be there.
+    Anywhere,
+    /// Among these.
+    Among(&'a PrometheusRuleRef, &'a PrometheusRule, &'a Taken),
+}
+
 impl<'a> Names<'a> {
-    pub(super) fn of(spec: &'a FeedbackPolicySpec) -> Self {
+    pub(super) fn of(spec: &'a FeedbackPolicySpec, taken: Option<(&'a PrometheusRule, &'a Taken)>) -> Self {
         Self {
             rules: spec.rules.iter().map(|rule| rule.alert.as_str()).collect(),
+            elsewhere: match (&spec.prometheus_rule_ref, taken) {
+                (None, _) => Elsewhere::Nowhere,
+                (Some(reference), Some((object, taken))) if taken.searched => {
+                    Elsewhere::Among(reference, object, taken)
+                }
+                (Some(_), _) => Elsewhere::Anywhere,
+            },
             signals: spec
                 .signals
                 .iter()
@@ -29,8 +49,17 @@ impl<'a> Names<'a> {
 
     /// A rule.
     pub(super) fn rule(&self, path: &str, name: &str, errors: &mut Errors) {
-        if !self.rules.contains(name) {
-            unknown(path, "rule", name, self.rules.iter().copied(), errors);
+        if self.rules.contains(name) {
+            return;
+        }
+        match &self.elsewhere {
+            Elsewhere::Nowhere => unknown(path, "rule", name, self.rules.iter().copied(), errors),
+            Elsewhere::Anywhere => {}
+            Elsewhere::Among(_, _, taken) if taken.known.contains(name) => {}
+            Elsewhere::Among(reference, object, taken) => {
+                let there = taken::no_such(name, reference, object, &taken.offered);
+                errors.add(path, format!("is not in spec.rules, and {there}"));
+            }
         }
     }
 

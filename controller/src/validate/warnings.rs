@@ -1,6 +1,7 @@
 //! What is allowed and yet rarely meant.
 
-use super::{FieldError, policy};
+use super::{FieldError, policy, policy_with};
+use crate::prometheus_rule::PrometheusRule;
 use crate::promql::{self, Kept, PromqlError, Shape, shorten};
 use flyball_core::{
     evaluate::Template,
@@ -11,13 +12,26 @@ use std::collections::BTreeMap;
 
 /// What is worth a second look in a policy that is valid; nothing for one that is not.
 pub fn warnings(spec: &FeedbackPolicySpec) -> Vec<FieldError> {
-    let Ok(policy) = policy(spec) else { return Vec::new() };
+    policy(spec).map(|policy| of(spec, &policy)).unwrap_or_default()
+}
+
+/// The same with the PrometheusRule that it refers to, and what is noted of the rules taken.
+pub fn warnings_with(spec: &FeedbackPolicySpec, object: &PrometheusRule) -> Vec<FieldError> {
+    let Ok(resolved) = policy_with(spec, object) else {
+        return Vec::new();
+    };
+    let mut found = resolved.notes;
+    found.extend(of(spec, &resolved.policy));
+    found
+}
+
+fn of(spec: &FeedbackPolicySpec, policy: &Policy) -> Vec<FieldError> {
     let mut found = Vec::new();
     for (index, written) in spec.rules.iter().enumerate() {
         let path = format!("spec.rules[{index}]");
         let expr = format!("{path}.expr");
         if let Some(shape) = shape(&written.expr) {
-            expression(&expr, &shape, &policy, &mut found);
+            expression(&expr, &shape, policy, &mut found);
             if let Some(rule) = policy.rules.get(&written.alert) {
                 templates(&format!("{path}.labels"), &rule.labels, rule, &shape.kept, &mut found);
                 templates(
@@ -40,7 +54,7 @@ pub fn warnings(spec: &FeedbackPolicySpec) -> Vec<FieldError> {
     for (index, written) in spec.signals.iter().enumerate() {
         if let Some(shape) = shape(&written.expr) {
             let path = format!("spec.signals[{index}].expr");
-            expression(&path, &shape, &policy, &mut found);
+            expression(&path, &shape, policy, &mut found);
             if written.per_pod {
                 if !shape.kept.has("pod") {
                     warn(
@@ -61,7 +75,7 @@ pub fn warnings(spec: &FeedbackPolicySpec) -> Vec<FieldError> {
     for (index, written) in spec.actions.iter().enumerate() {
         let path = format!("spec.actions[{index}]");
         if let Some(shape) = written.verify.as_ref().and_then(|verify| shape(&verify.expr)) {
-            expression(&format!("{path}.verify.expr"), &shape, &policy, &mut found);
+            expression(&format!("{path}.verify.expr"), &shape, policy, &mut found);
         }
         for (field, vetoes) in [
             ("inhibit", &written.inhibit),
@@ -69,12 +83,12 @@ pub fn warnings(spec: &FeedbackPolicySpec) -> Vec<FieldError> {
         ] {
             for (index, veto) in vetoes.iter().enumerate() {
                 if let Some(shape) = shape(&veto.expr) {
-                    expression(&format!("{path}.{field}[{index}].expr"), &shape, &policy, &mut found);
+                    expression(&format!("{path}.{field}[{index}].expr"), &shape, policy, &mut found);
                 }
             }
         }
         if let Some(read) = policy.actions.get(index) {
-            action(&path, read, &policy, &mut found);
+            action(&path, read, policy, &mut found);
         }
     }
     found

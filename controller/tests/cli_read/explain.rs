@@ -493,3 +493,23 @@ fn where_all_is_well_there_is_nothing_to_do() {
     assert!(why.starts_with("Nothing needs to be done."), "{why}");
     assert_eq!(commands, ["flyball get checkout -n shop --watch"]);
 }
+
+#[test]
+fn where_a_rule_is_from_stands_below_it() {
+    let status = json!({"status": {
+        "rules": [
+            {"alert": "Own", "state": "inactive"},
+            {"alert": "Slow", "from": "PrometheusRule alerts, group latency", "state": "inactive"},
+        ],
+        "conditions": [condition("Ready", "False", "RulesNotFound", "spec.prometheusRuleRef.name: no")],
+    }, "spec": {"prometheusRuleRef": {"name": "alerts"}}});
+    let page = page(&facts(status, vec![]), ascii(None));
+    assert!(
+        page.contains("  Own   inactive\n  Slow  inactive\n    from PrometheusRule alerts, group latency\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains("kubectl get prometheusrule alerts -n shop -o yaml"),
+        "{page}"
+    );
+}

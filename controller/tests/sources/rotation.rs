@@ -9,6 +9,7 @@ use flyball_controller::observe::{
     freeze::{Freeze, State},
     nodes::Nodes,
     pods::Pods,
+    prometheus_rules::PrometheusRules,
     readable::AllUnreadable,
     source::{Source, SourceError},
     sources::{SourceProblem, Sources},
@@ -53,6 +54,7 @@ impl Watched {
             secrets: stored,
             pods: Pods::none(),
             nodes: Nodes::none(),
+            prometheus_rules: PrometheusRules::none(),
             freeze: Freeze::known(State::Free),
             targets: Arc::default(),
         };

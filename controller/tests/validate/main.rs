@@ -8,6 +8,7 @@ mod behavior;
 mod change;
 mod mistakes;
 mod policy;
+mod taken;
 mod warnings;
 
 use flyball_controller::validate::{self, FieldError};

@@ -53,6 +53,40 @@ pub const POLICIES: &[Case] = &[
         None,
     ),
     (
+        "rules of a PrometheusRule only",
+        &[
+            ("/spec/rules", || json!(null)),
+            (
+                "/spec/prometheusRuleRef",
+                || json!({"name": "alerts", "group": "g", "matchLabels": {"severity": "warning"}, "alerts": ["High"]}),
+            ),
+        ],
+        None,
+    ),
+    (
+        "an action that names rules where there are none",
+        &[("/spec/rules", || json!(null))],
+        Some("an action names rules in when, and there are none: write rules or a prometheusRuleRef"),
+    ),
+    (
+        "a reference without a name",
+        &[("/spec/prometheusRuleRef", || json!({"group": "g"}))],
+        Some("spec.prometheusRuleRef.name: Required value"),
+    ),
+    (
+        "a group without a name",
+        &[("/spec/prometheusRuleRef", || json!({"name": "alerts", "group": ""}))],
+        Some("spec.prometheusRuleRef.group"),
+    ),
+    (
+        "more alerts than there may be rules",
+        &[(
+            "/spec/prometheusRuleRef",
+            || json!({"name": "alerts", "alerts": (0..33).map(|n| format!("A{n}")).collect::<Vec<_>>()}),
+        )],
+        Some("spec.prometheusRuleRef.alerts: Too many"),
+    ),
+    (
         "Enforce without verify",
         &[("/spec/actions/1/verify", || json!(null))],
         Some("mode Enforce needs verify in every action: nothing is committed without a verification"),

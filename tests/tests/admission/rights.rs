@@ -28,6 +28,8 @@ use rstest::rstest;
 #[case("list", "autoscaling", "horizontalpodautoscalers", "", true)]
 #[case("patch", "autoscaling", "horizontalpodautoscalers", "", false)]
 #[case("list", "keda.sh", "scaledobjects", "", true)]
+#[case("watch", "monitoring.coreos.com", "prometheusrules", "", true)]
+#[case("patch", "monitoring.coreos.com", "prometheusrules", "", false)]
 #[case("list", "", "pods", "", true)]
 #[case("delete", "", "pods", "", false)]
 #[case("patch", "", "pods", "", false)]

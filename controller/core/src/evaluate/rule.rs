@@ -65,6 +65,14 @@ pub enum RuleError {
         /// How the query failed.
         detail: String,
     },
+    /// The rule itself could not be read from where it is kept.
+    #[error("rule {alert}: the rule can't be taken: {detail}; its alerts stay as they were until it can be")]
+    Rule {
+        /// The rule's name.
+        alert: String,
+        /// Why not.
+        detail: String,
+    },
     /// Two series end as the same alert.
     #[error(
         "rule {alert}: vector contains metrics with the same labelset after applying alert labels: {labels}; \

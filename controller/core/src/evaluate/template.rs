@@ -90,6 +90,14 @@ enum Datum {
 }
 
 impl Template {
+    /// A text in which nothing is a placeholder.
+    pub fn literal(text: &str) -> Self {
+        Self {
+            source: text.to_owned(),
+            parts: vec![Part::Text(text.to_owned())],
+        }
+    }
+
     /// The text it was parsed from.
     pub fn source(&self) -> &str {
         &self.source

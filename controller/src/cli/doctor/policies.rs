@@ -1,8 +1,10 @@
 //! Each policy: its form, its source, its target, who else moves that, and what is under way.
 
 mod owners;
+mod rules;
 
 pub use owners::others;
+pub use rules::rules;
 
 use super::{
     finding::{Finding, Mark, Section},
@@ -16,6 +18,7 @@ use crate::{
     },
     clock::from_micro_time,
     observe::{self, Found, find, is_open, sources::allows},
+    prometheus_rule::PrometheusRule,
     validate,
 };
 use flyball_core::{
@@ -42,10 +45,9 @@ fn named(target: &TargetRef) -> String {
     format!("{}/{}", plain(&target.kind), plain(&target.name))
 }
 
-/// Judges the spec by itself.
-pub fn form(policy: &FeedbackPolicy) -> Vec<Finding> {
-    let errors = validate::policy(&policy.spec).err().unwrap_or_default();
-    let warnings = validate::warnings(&policy.spec);
+/// Judges the spec, together with the PrometheusRule that it refers to where that was read.
+pub fn form(policy: &FeedbackPolicy, object: Option<&PrometheusRule>) -> Vec<Finding> {
+    let (errors, warnings) = rules::judged(policy, object);
     if errors.is_empty() && warnings.is_empty() {
         return vec![Finding::ok("spec", "valid")];
     }
@@ -311,7 +313,11 @@ async fn examine_one(
         .filter(|change| Some(&change.spec.policy.uid) == policy.uid().as_ref())
         .collect();
 
-    let mut findings = form(policy);
+    let referred = policy.spec.prometheus_rule_ref.as_ref();
+    let rule = referred.and_then(|referred| world.rules.get(&(namespace.clone(), referred.name.clone())));
+    let object = rules::object(rule);
+    let mut findings = form(policy, object);
+    findings.extend(rules::rules(policy, rule));
     findings.push(source(policy, &sources.sources));
     findings.push(target(policy, &found, read.and_then(|read| read.as_ref().err())));
     if found.snapshot.is_some() {
@@ -324,7 +330,11 @@ async fn examine_one(
     }
     findings.push(status(policy, &findings));
     findings.extend(open(&changes, now));
-    if let Ok(valid) = validate::policy(&policy.spec) {
+    let valid = match object {
+        Some(object) => validate::policy_with(&policy.spec, object).map(|resolved| resolved.policy),
+        None => validate::policy(&policy.spec),
+    };
+    if let Ok(valid) = valid {
         let object = read.and_then(|read| read.as_ref().ok()?.as_ref());
         findings.extend(settling(connection, &valid, &found, object, &namespace).await);
         findings.extend(match sources.answering.get(&policy.spec.source_ref.name) {

@@ -246,6 +246,9 @@ pub fn of_the_controllers_view(scope: Option<&str>, kinds: &[ScaleKind]) -> Vec<
         let unknown = "what the next pod asks for is not known where there is none yet";
         rights.add(&["get"], (&group, &plural), place, unknown);
     }
+    let rules = (crate::prometheus_rule::GROUP, crate::prometheus_rule::PLURAL);
+    let held = "a policy with a prometheusRuleRef decides nothing";
+    rights.add(&["list", "watch"], rules, place, held);
     let quota = "increases look at no quota";
     rights.add(&["list"], ("", "resourcequotas"), place, quota);
     rights.add(&["list"], ("", "limitranges"), place, quota);

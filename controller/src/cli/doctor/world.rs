@@ -9,8 +9,11 @@ use crate::{
         freeze::{Freeze, State},
         nodes::Nodes,
         pods::Pods,
+        prometheus_rules::PrometheusRules,
         readable::AllUnreadable,
     },
+    prometheus_rule::{self, PrometheusRule},
+    validate::is_subdomain,
 };
 use flyball_crds::{Change, FeedbackPolicy, TargetRef};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -49,6 +52,8 @@ pub struct World {
     pub vertical: Vec<(String, TargetRef)>,
     /// The targets as they are, of the kinds that may be moved.
     pub targets: Read,
+    /// The PrometheusRules that policies refer to, by namespace and name.
+    pub rules: BTreeMap<(String, String), Result<Option<PrometheusRule>, ReadError>>,
     /// What could not be read.
     pub trouble: Vec<Finding>,
 }
@@ -96,6 +101,7 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         allowed.insert(kind.clone(), addressed(client, kind).await);
     }
     let targets = targets(client, &policies, &allowed).await;
+    let rules = rules(client, &policies).await;
     let with_objects = |(kind, resource): (ScaleKind, Result<ApiResource, KindError>)| {
         let of_kind = targets
             .iter()
@@ -124,6 +130,7 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         secrets: store(Vec::new()),
         pods: Pods::none(),
         nodes: Nodes::none(),
+        prometheus_rules: PrometheusRules::none(),
         // The report says apart whether the installation is frozen.
         freeze: Freeze::known(State::Unknown),
         targets: Arc::new(allowed.into_iter().map(with_objects).collect()),
@@ -135,8 +142,38 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         changes,
         vertical,
         targets,
+        rules,
         trouble,
     }
+}
+
+/// Reads each PrometheusRule that a policy refers to once.
+async fn rules(
+    client: &Client,
+    policies: &[FeedbackPolicy],
+) -> BTreeMap<(String, String), Result<Option<PrometheusRule>, ReadError>> {
+    let wanted: BTreeSet<_> = policies
+        .iter()
+        .filter_map(|policy| {
+            let reference = policy.spec.prometheus_rule_ref.as_ref()?;
+            Some((policy.namespace().unwrap_or_default(), reference.name.clone()))
+        })
+        // Another name would be another path.
+        .filter(|(_, name)| is_subdomain(name))
+        .collect();
+    let mut rules = BTreeMap::new();
+    for (namespace, name) in wanted {
+        let read = fetch::get(
+            client,
+            Scope::Namespace(&namespace),
+            &prometheus_rule::resource(),
+            &name,
+        )
+        .await;
+        let object = |object: DynamicObject| PrometheusRule::read(&name, object.data.get("spec"));
+        rules.insert((namespace, name.clone()), read.map(|found| found.map(object)));
+    }
+    rules
 }
 
 /// All objects of a kind; what can't be read is trouble, and hides nothing else.

@@ -1,3 +1,5 @@
+mod taken;
+
 use super::*;
 use flyball_core::evaluate::RuleError;
 use flyball_crds::FeedbackPolicyStatus;
@@ -86,11 +88,16 @@ fn a_new_or_renamed_action_has_observed_nothing() {
     let mut memory = fresh(&["more"], 0);
     memory.parse(
         &policy(2, &["more", "also"], FeedbackPolicyStatus::default()),
+        &Referred::Nothing,
         at(86_400),
     );
     assert_eq!(history(&memory, "more").observing_since, at(0));
     assert_eq!(history(&memory, "also").observing_since, at(86_400));
-    memory.parse(&policy(3, &["other"], FeedbackPolicyStatus::default()), at(90_000));
+    memory.parse(
+        &policy(3, &["other"], FeedbackPolicyStatus::default()),
+        &Referred::Nothing,
+        at(90_000),
+    );
     assert_eq!(history(&memory, "other").observing_since, at(90_000));
 }
 
@@ -102,7 +109,11 @@ fn a_renamed_action_adopts_no_value_of_ours() {
     memory.aim("t", at(0));
     memory.recall(&changes, at(200));
     memory.recalled = Some(1);
-    memory.parse(&policy(2, &["other"], FeedbackPolicyStatus::default()), at(300));
+    memory.parse(
+        &policy(2, &["other"], FeedbackPolicyStatus::default()),
+        &Referred::Nothing,
+        at(300),
+    );
     assert_eq!(memory.recalled, None, "its Changes are to be looked at");
     memory.recall(&changes, at(300));
     memory.adopt(n(4));

@@ -286,6 +286,8 @@ fn what_the_controller_looks_at_is_asked_for_where_it_looks() {
         "list metrics.k8s.io/pods",
         "get /pods",
         "get apps/deployments",
+        "list monitoring.coreos.com/prometheusrules",
+        "watch monitoring.coreos.com/prometheusrules",
         "list /resourcequotas",
         "list /limitranges",
         "list policy/poddisruptionbudgets",

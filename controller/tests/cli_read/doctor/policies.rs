@@ -3,11 +3,15 @@
 use super::{deployment, forbidden};
 use crate::build::{ago, change, condition, merge, now, policy, source};
 use flyball_controller::{
-    cli::doctor::{
-        finding::{Finding, Mark},
-        policies,
+    cli::{
+        doctor::{
+            finding::{Finding, Mark},
+            policies,
+        },
+        fetch::ReadError,
     },
     observe::{Found, target::Snapshot},
+    prometheus_rule::PrometheusRule,
 };
 use flyball_core::check::{Owner, Target};
 use rstest::rstest;
@@ -16,20 +20,22 @@ use std::collections::BTreeMap;
 
 #[test]
 fn a_policys_form_is_judged() {
-    let well = policies::form(&policy(json!({})));
+    let well = policies::form(&policy(json!({})), None);
     assert_eq!(well, [Finding::ok("spec", "valid")]);
-    let errors = policies::form(&policy(
-        json!({"spec": {"rules": [{"alert": "HighRequestLatency", "expr": "rate(x"}]}}),
-    ));
+    let errors = policies::form(
+        &policy(json!({"spec": {"rules": [{"alert": "HighRequestLatency", "expr": "rate(x"}]}})),
+        None,
+    );
     assert!(
         errors
             .iter()
             .any(|found| found.mark == Mark::Fail && found.subject == "spec.rules[0].expr"),
         "{errors:?}"
     );
-    let warned = policies::form(&policy(
-        json!({"spec": {"signals": [{"name": "requests", "expr": "sum(a + b)"}]}}),
-    ));
+    let warned = policies::form(
+        &policy(json!({"spec": {"signals": [{"name": "requests", "expr": "sum(a + b)"}]}})),
+        None,
+    );
     let [found] = warned.as_slice() else {
         panic!("two warnings of one field are one line: {warned:?}")
     };
@@ -190,4 +196,47 @@ fn an_open_change_past_its_deadline_fails() {
     assert_eq!(judge(721), [Mark::Fail]);
     let closed = change(1, 2, 3, json!({"status": {"phase": "Committed"}}));
     assert_eq!(policies::open(&[&closed], now()), []);
+}
+
+#[test]
+fn the_rules_that_are_taken_are_judged() {
+    let rules = json!({"groups": [{"name": "latency", "rules": [{"alert": "Slow", "expr": "x{job=\"c\"} > 1"}]}]});
+    let object = PrometheusRule::read("alerts", Some(&rules));
+    let referring = |when: &str| {
+        let mut referring = policy(json!({"spec": {"prometheusRuleRef": {"name": "alerts"}}}));
+        referring.spec.actions[0].when = vec![when.to_owned()];
+        referring
+    };
+    let check = |read: Result<Option<PrometheusRule>, ReadError>, mark, said: &str| {
+        let found = policies::rules(&referring("Slow"), Some(&read)).unwrap();
+        assert_eq!(
+            (found.subject.as_str(), found.mark, found.said.as_str()),
+            ("rules", mark, said)
+        );
+        assert_eq!(found.way_out.is_empty(), mark == Mark::Ok, "{found:?}");
+    };
+    check(Ok(Some(object.clone())), Mark::Ok, "PrometheusRule alerts: takes Slow");
+    check(
+        Ok(None),
+        Mark::Fail,
+        "spec.prometheusRuleRef.name: PrometheusRule alerts does not exist in namespace shop",
+    );
+    check(
+        Err(ReadError::NotServed("PrometheusRule".to_owned())),
+        Mark::Fail,
+        "spec.prometheusRuleRef: the API server does not serve PrometheusRule of monitoring.coreos.com/v1",
+    );
+    check(Err(forbidden()), Mark::Skip, "no right to list secrets");
+    assert_eq!(policies::rules(&policy(json!({})), None), None);
+
+    // A rule that is missing stands under the field that names it, once.
+    let missing = referring("Fast");
+    assert_eq!(policies::rules(&missing, Some(&Ok(Some(object.clone())))), None);
+    let form = policies::form(&missing, Some(&object));
+    let [found] = form.as_slice() else { panic!("{form:?}") };
+    assert_eq!(
+        (found.mark, found.subject.as_str(), found.way_out.as_str()),
+        (Mark::Fail, "spec.actions[0].when[0]", "use one of \"Slow\"")
+    );
+    assert_eq!(policies::form(&referring("Slow"), Some(&object))[0].mark, Mark::Ok);
 }

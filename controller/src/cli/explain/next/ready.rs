@@ -65,6 +65,11 @@ pub(super) fn readiness(facts: &Facts) -> Option<Step> {
             "Correct the expression; what the source says of it stands in the condition Ready. To ask it again:",
             [edit(facts), doctor(facts)],
         )
+    } else if [Reason::RulesNotFound, Reason::RulesUnavailable, Reason::RulesInvalid]
+        .into_iter()
+        .any(is)
+    {
+        rules(facts)
     } else if is(Reason::TargetNotFound) {
         step(
             "Create the target, or correct spec.targetRef:",
@@ -92,6 +97,20 @@ pub(super) fn readiness(facts: &Facts) -> Option<Step> {
     } else {
         step("The policy is not ready. To find out why:", [doctor(facts)])
     })
+}
+
+fn rules(facts: &Facts) -> Step {
+    let policy = &facts.policy;
+    let reference = policy.spec.prometheus_rule_ref.as_ref();
+    let name = reference.map(|reference| quoted(&reference.name)).unwrap_or_default();
+    let namespace = policy.namespace().unwrap_or_default();
+    step(
+        "Let its rules be found; what is wrong stands in the condition Ready. Until then nothing is decided:",
+        [
+            format!("kubectl get prometheusrule {name} -n {namespace} -o yaml"),
+            doctor(facts),
+        ],
+    )
 }
 
 fn paused(facts: &Facts) -> Step {

@@ -33,6 +33,10 @@ pub(super) fn draw(pen: &mut Pen, rules: &[RuleStatus]) {
         };
         pen.page
             .row("  ", "  ", &[(Tone::Plain, name), (tone, &state)], &[width, 0], "");
+        if let Some(from) = &rule.from {
+            pen.page
+                .toned("    ", "    ", Tone::Dim, &format!("from {}", plain(from)));
+        }
         if let Some(error) = &rule.error {
             pen.page.toned(
                 "    ",
