@@ -31,6 +31,7 @@ const COMMITTED: Story = Story {
     name: "committed",
     latency: |replicas| if replicas >= 3 { 0.3 } else { 0.9 },
     points: &[
+        ("TRY deployments/scale", 1),
         ("POST changes", 1),
         ("PATCH deployments", 1),
         ("PUT deployments/scale", 1),
@@ -45,6 +46,8 @@ const TAKEN_BACK: Story = Story {
     name: "taken back",
     latency: |_| 0.9,
     points: &[
+        // That of the increase, and that of the roll-back.
+        ("TRY deployments/scale", 2),
         ("PUT changes/status", 2),
         ("PATCH deployments", 2),
         // The first is the increase, and a second one a conflict's repetition.
@@ -204,4 +207,9 @@ async fn killed_at_any_request_of_a_change_taken_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answered_badly_at_any_request_of_a_committed_change() {
     sweep(COMMITTED, ANSWERS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answered_badly_at_any_request_of_a_change_taken_back() {
+    sweep(TAKEN_BACK, ANSWERS).await;
 }

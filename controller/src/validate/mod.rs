@@ -171,6 +171,12 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         }
         actions.extend(action::read(&path, written, &names, max_age, &mut asked, errors));
     }
+    for action in &actions {
+        if let Some(index) = spec.actions.iter().position(|written| written.name == action.name) {
+            let path = format!("spec.actions[{index}].replicas.zero.signal");
+            verification::of_zero(&path, action, &signals, errors);
+        }
+    }
     let pauses = spec.pause.as_ref();
     let pause_up = pause("spec.pause.up", pauses.and_then(|pause| pause.up.as_ref()), errors);
     let pause_down = pause("spec.pause.down", pauses.and_then(|pause| pause.down.as_ref()), errors);

@@ -1,11 +1,12 @@
 use super::{Errors, change, names::Names};
 use crate::promql::{self, MAX_BYTES};
 use flyball_core::{
-    policy::{Demand, OnInconclusive, OnIneffective, Verification},
+    policy::{Comparison, Demand, OnInconclusive, OnIneffective, Replicas, ReplicasAction, Signal, Verification},
     signal::Finite,
     time::Span,
 };
 use flyball_crds::{self as crds, Verify};
+use std::collections::BTreeMap;
 
 const DEFAULT_LATCH: Span = Span::from_secs(30 * 60);
 const DEFAULT_DEMAND_TOLERANCE: i32 = 20;
@@ -37,15 +38,8 @@ pub(super) fn read(
             format!("{settle} is shorter than the longest range in expr, so samples from before the change would be judged; write at least {range}, plus the time a new pod needs to be ready"),
         );
     }
-    // The expression is frozen into each Change, which has the same bound.
-    if condition
-        .as_ref()
-        .is_some_and(|condition| change::written(condition).len() > MAX_BYTES)
-    {
-        errors.add(
-            format!("{path}.expr"),
-            format!("the expression is too long by a few characters; keep it below {MAX_BYTES} bytes"),
-        );
+    if let Some(condition) = &condition {
+        fits(&format!("{path}.expr"), condition, errors);
     }
     let demand = match &written.demand {
         Some(demand) => {
@@ -98,5 +92,26 @@ pub(super) fn on_ineffective(written: crds::OnIneffective) -> OnIneffective {
     match written {
         crds::OnIneffective::Hold => OnIneffective::Hold,
         crds::OnIneffective::RollBack => OnIneffective::RollBack,
+    }
+}
+
+/// The expression is frozen into each Change, which has the same bound.
+fn fits(path: &str, condition: &Comparison, errors: &mut Errors) {
+    if change::written(condition).len() > MAX_BYTES {
+        errors.add(
+            path,
+            format!("the expression is too long by a few characters; keep it below {MAX_BYTES} bytes"),
+        );
+    }
+}
+
+/// The last replica's going is verified by the signal that wakes the workload, so that too must fit into a Change.
+pub(super) fn of_zero(path: &str, action: &ReplicasAction, signals: &BTreeMap<String, Signal>, errors: &mut Errors) {
+    if action.zero.is_none() {
+        return;
+    }
+    let none = Replicas::new(0).and_then(|none| action.verification_to(none, signals));
+    if let Some(verification) = none {
+        fits(path, &verification.condition, errors);
     }
 }

@@ -20,8 +20,27 @@ fn check(pointer: &str, value: Value, part: &str) {
 #[case("/signals/2/onError", json!("Substitute"), "spec.signals[2].onError: Substitute puts one number in place of one, and a perPod signal has one for each pod; write HoldDown, Hold or Ignore")]
 #[case("/signals/3/name", json!(""), "spec.signals[3].name: \"\" is not a name of 1 to 63 characters")]
 #[case("/pause/up/reason", json!("x".repeat(257)), "spec.pause.up.reason: has 257 bytes, at most 256 are allowed")]
+#[case("/pause/down/until", json!("9999-12-31T23:59:59Z"), "spec.pause.down.until: \"9999-12-31T23:59:59Z\" is no time that can be waited for")]
+#[case("/pause/down/until", json!("tomorrow"), "write one such as 2026-12-01T08:00:00Z, or leave it out")]
 fn around_the_actions(#[case] pointer: &str, #[case] value: Value, #[case] part: &str) {
     check(pointer, value, part);
+}
+
+/// It becomes the condition of the Change that takes the last replica, which has a little less room for it.
+#[test]
+fn an_expression_that_no_change_can_hold() {
+    let mut value = whole();
+    let queue = value["signals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .position(|it| it["name"] == "queue")
+        .unwrap();
+    value["signals"][queue]["expr"] = json!(format!("sum(x{{a=\"{}\"}})", "y".repeat(4096 - 12)));
+    refused(
+        &spec(value),
+        "spec.actions[0].replicas.zero.signal: the expression is too long by a few characters; keep it below 4096 bytes",
+    );
 }
 
 const LIST: &str = "/actions/0/replicas/metrics/list";
