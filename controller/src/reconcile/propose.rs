@@ -22,8 +22,8 @@ use flyball_core::{
     verify::Baseline,
 };
 use flyball_crds::{
-    self as crds, ChangeField, ChangeSpec, ChangeTarget, DecisionOutcome, Evidence, POLICY_LABEL, Phase, PolicyRef,
-    TARGET_LABEL,
+    self as crds, ChangeField, ChangeSpec, ChangeTarget, ChangeVerification, DecisionOutcome, Evidence, POLICY_LABEL,
+    Phase, PolicyRef, TARGET_LABEL,
 };
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -403,7 +403,7 @@ async fn begin(
         match aborted {
             Some((tx, _)) if tx.journal.phase == Step::Closed(Outcome::Superseded(Cause::Newer)) => {
                 target = tx.target.unwrap_or(target);
-                inherited = carried.change.spec.verification.clone();
+                inherited = baseline_of(&carried.change.spec).cloned();
             }
             _ => return failed("the Change under way could not be closed; the next pass tries again".to_owned()),
         }
@@ -423,7 +423,6 @@ async fn begin(
         sequence,
     );
     spec.supersedes = approved.supersedes().map(ToOwned::to_owned);
-    // A surge must be measured against where it began, not against the step before.
     if let (Some(verification), Some(inherited)) = (&mut spec.verification, inherited) {
         verification.baseline_value = inherited.baseline_value;
         verification.baseline_demand = inherited.baseline_demand;
@@ -492,6 +491,14 @@ async fn begin(
         tx,
         waiting: None,
     }))
+}
+
+/// The baseline that a Change passes on to the one that supersedes it: a surge must be measured against
+/// where it began, not against the step before. A decrease to zero passes none on, since it was measured
+/// where there was nothing to do, and any demand would look like a surge beside that.
+fn baseline_of(superseded: &ChangeSpec) -> Option<&ChangeVerification> {
+    let baseline = superseded.verification.as_ref();
+    baseline.filter(|_| superseded.direction == crds::Direction::Up)
 }
 
 /// One more than every Change of this target ever had: a second creation collides with the first.
@@ -653,5 +660,34 @@ async fn record(
             }
         }
         Err(error) => warn!(policy = pass.name, %error, "a decision was not recorded"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_increase_passes_its_baseline_on_and_a_decrease_to_zero_none() {
+        let check = |direction: &str, before: i32, after: i32, expect: Option<f64>| {
+            let spec = json!({
+                "policy": {"name": "web", "uid": "p", "generation": 1}, "action": "more", "mode": "Enforce",
+                "target": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "t"},
+                "field": "replicas", "direction": direction, "sequence": 4, "before": before, "after": after,
+                "verified": before, "proposedAt": "2026-01-01T00:00:00.000000Z", "reason": "x", "evidence": {},
+                "verification": {
+                    "expr": "latency <= 0.5", "settle": "1s", "within": "3s", "source": "p", "maxAge": "10s",
+                    "demandTolerancePercent": 20, "onInconclusive": "Hold", "onIneffective": "RollBack", "latch": "30m",
+                    "baselineValue": 0.9, "baselineDemand": 40.0,
+                },
+            });
+            let spec: ChangeSpec = serde_json::from_value(spec).expect("a spec");
+            let passed_on = baseline_of(&spec).and_then(|baseline| baseline.baseline_demand);
+            assert_eq!(passed_on, expect, "{direction} {before} -> {after}");
+        };
+        check("Up", 2, 3, Some(40.0));
+        check("Down", 1, 0, None);
+        check("Down", 3, 0, None);
     }
 }
