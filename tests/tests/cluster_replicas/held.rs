@@ -49,9 +49,14 @@ async fn decreases_wait_while_a_condition_holds_or_is_not_known() {
         .await;
     let _controller = world.controller("one");
     says(&world, "web", "Refused 3 -> 2", "holdDownWhile upstream holds").await;
-    for unknown in [Answer::Empty, Answer::Partial(0.0), Answer::Stale(0.0, 60.0)] {
-        world.prometheus.set("outage", unknown);
-        says(&world, "web", "Refused 3 -> 2", "holdDownWhile upstream is not known").await;
+    let unknown = [
+        (Answer::Empty, "holdDownWhile upstream is missing"),
+        (Answer::Partial(0.0), "holdDownWhile upstream is partial"),
+        (Answer::Stale(0.0, 60.0), "holdDownWhile upstream is stale"),
+    ];
+    for (answer, why) in unknown {
+        world.prometheus.set("outage", answer);
+        says(&world, "web", "Refused 3 -> 2", why).await;
         passes(&world).await;
         assert!(written(&world).await.is_empty());
         world.prometheus.value("outage", 1.0);

@@ -72,13 +72,13 @@ async fn a_fallback_raises_after_a_time_without_data_and_never_lowers() {
     assert_eq!((up.spec.before, up.spec.after), (2, 4));
     assert!(up.spec.reason.contains("fallback 4 counts"), "{}", up.spec.reason);
     assert!(from_micro_time(&up.spec.proposed_at) >= from_micro_time(&since) + Span::from_secs(3));
-    // Seven are needed, and then there is no data again: the fallback is no reason to go down to it.
-    world.prometheus.value("queue", 70.0);
+    // Six are needed, and then there is no data again: the fallback is no reason to go down to it.
+    world.prometheus.value("queue", 60.0);
     let more = world.closed(2).await;
-    assert_eq!((more.spec.before, more.spec.after), (4, 7));
+    assert_eq!((more.spec.before, more.spec.after), (4, 6));
     world.prometheus.set("queue", Answer::Empty);
-    says(&world, "web", "Steady at 7", "fallback 4 only raises").await;
+    says(&world, "web", "Steady at 6", "fallback 4 only raises").await;
     passes(&world).await;
-    assert_eq!(written(&world).await, [(2, 4), (4, 7)]);
+    assert_eq!(written(&world).await, [(2, 4), (4, 6)]);
     world.laws().await;
 }
