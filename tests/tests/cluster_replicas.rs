@@ -38,7 +38,9 @@ async fn says(world: &World, policy: &str, doing: &str, why: &str) -> String {
         let status = policy.status.clone()?;
         (status.doing.starts_with(doing) && status.why.contains(why)).then_some(status.why)
     };
-    world.policy(policy, &format!("{doing:?} because of {why:?}"), found).await
+    world
+        .policy(policy, &format!("{doing:?} because of {why:?}"), found)
+        .await
 }
 
 /// Waits until every policy of the world was passed over a few times more.
@@ -61,6 +63,13 @@ async fn written(world: &World) -> Vec<(i32, i32)> {
 async fn open(world: &World) -> Vec<String> {
     let changes = world.changes().await.into_iter();
     let open = changes.filter(|change| change.spec.sequence > 0 && phase_of(change).is_open());
-    open.map(|change| format!("{:?} {} -> {}", phase_of(&change), change.spec.before, change.spec.after))
-        .collect()
+    open.map(|change| {
+        format!(
+            "{:?} {} -> {}",
+            phase_of(&change),
+            change.spec.before,
+            change.spec.after
+        )
+    })
+    .collect()
 }

@@ -67,11 +67,23 @@ fn millicores(quantities: Option<&BTreeMap<String, Quantity>>) -> i64 {
 
 /// The cores of the only node that no pod has requested, in thousandths.
 async fn free(client: &kube::Client) -> i64 {
-    let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await.unwrap();
+    let nodes = Api::<Node>::all(client.clone())
+        .list(&ListParams::default())
+        .await
+        .unwrap();
     assert_eq!(nodes.items.len(), 1, "the bed has one node");
-    let allocatable = nodes.items[0].status.as_ref().and_then(|status| status.allocatable.as_ref());
-    let pods = Api::<Pod>::all(client.clone()).list(&ListParams::default()).await.unwrap();
-    let placed = pods.iter().filter_map(|pod| pod.spec.as_ref()).filter(|spec| spec.node_name.is_some());
+    let allocatable = nodes.items[0]
+        .status
+        .as_ref()
+        .and_then(|status| status.allocatable.as_ref());
+    let pods = Api::<Pod>::all(client.clone())
+        .list(&ListParams::default())
+        .await
+        .unwrap();
+    let placed = pods
+        .iter()
+        .filter_map(|pod| pod.spec.as_ref())
+        .filter(|spec| spec.node_name.is_some());
     let requested: i64 = placed
         .flat_map(|spec| &spec.containers)
         .filter_map(|container| container.resources.as_ref())
@@ -118,7 +130,12 @@ async fn where_no_node_comes_an_increase_ends_with_the_places_there_are() {
     let controller = world.controller_of_all("one", &["--fixed-nodes"]);
     let change = first(&world, "web").await;
     assert_eq!((change.spec.before, change.spec.after), (1, 3));
-    let check = change.spec.evidence.checks.iter().find(|check| check.name == "Headroom");
+    let check = change
+        .spec
+        .evidence
+        .checks
+        .iter()
+        .find(|check| check.name == "Headroom");
     let check = check.unwrap();
     assert_eq!(check.verdict, CheckVerdict::Clamped, "{}", check.message);
     assert!(

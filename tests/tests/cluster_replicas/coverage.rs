@@ -79,7 +79,10 @@ impl Exporter {
     /// How often it was asked within a stretch of time that ends at `end`.
     fn asked(&self, end: i64, length: i64) -> usize {
         let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        book.asked.iter().filter(|at| (end - length..=end).contains(*at)).count()
+        book.asked
+            .iter()
+            .filter(|at| (end - length..=end).contains(*at))
+            .count()
     }
 }
 
@@ -184,11 +187,7 @@ async fn after_an_outage_nothing_goes_until_the_ranges_are_filled_again() {
         .await;
     world.web(3).await;
     let policy = objects::policy_by_queue("web", &world.namespace);
-    let policy = objects::with(
-        policy,
-        "/spec/signals/0/expr",
-        json!("sum(rate(jobs_total[10s]))"),
-    );
+    let policy = objects::with(policy, "/spec/signals/0/expr", json!("sum(rate(jobs_total[10s]))"));
     world
         .apply(&objects::with(policy, "/spec/actions/0/verify/expr", json!("up >= 1")))
         .await;

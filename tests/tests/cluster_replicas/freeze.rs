@@ -74,7 +74,10 @@ async fn a_frozen_installation_begins_nothing_and_says_who_and_why() {
     }
     // Whoever presses it again changes nothing of that.
     let again = world.flyball(&["freeze", "--reason", "another"]).await.done();
-    assert!(again.contains("frozen already") && again.contains("incident 12"), "{again}");
+    assert!(
+        again.contains("frozen already") && again.contains("incident 12"),
+        "{again}"
+    );
     let lifted = world.flyball(&["unfreeze"]).await.done();
     assert!(lifted.contains("Not frozen any more"), "{lifted}");
     let change = world.phase(1, Phase::Verifying).await;
@@ -114,9 +117,7 @@ async fn the_button_is_looked_at_last_of_all_before_the_write() {
     let world = slow(&bed, "10m").await;
     let gate = Arc::new(Gate::default());
     // The Change is made, and its stamp is on the way.
-    world
-        .proxy
-        .plan("PATCH deployments", 1, Fault::Hold(Arc::clone(&gate)));
+    world.proxy.plan("PATCH deployments", 1, Fault::Hold(Arc::clone(&gate)));
     world.prometheus.value("latency", 0.9);
     let controller = world.controller("one");
     eventually("the stamp is under way", async || world.proxy.is_done().then_some(())).await;

@@ -63,9 +63,7 @@ async fn a_fallback_raises_after_a_time_without_data_and_never_lowers() {
         .await;
     let _controller = world.controller("one");
     says(&world, "web", "Steady at 2", "").await;
-    world
-        .prometheus
-        .set("queue", Answer::Error(503, "the store is away"));
+    world.prometheus.set("queue", Answer::Error(503, "the store is away"));
     let since = |policy: &FeedbackPolicy| policy.status.as_ref()?.actions.first()?.no_data_since.clone();
     let since = world.policy("web", "there is no data", since).await;
     let up = world.closed(1).await;

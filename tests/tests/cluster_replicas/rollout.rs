@@ -44,7 +44,11 @@ fn service(replicas: i32) -> Value {
 async fn status(world: &World) -> (i64, i64, i64) {
     let object = world.any("apps/v1", "Deployment").get("web").await.unwrap();
     let number = |name: &str| object.data["status"][name].as_i64().unwrap_or(0);
-    (number("replicas"), number("updatedReplicas"), number("availableReplicas"))
+    (
+        number("replicas"),
+        number("updatedReplicas"),
+        number("availableReplicas"),
+    )
 }
 
 /// Lets every pod that waits for the gate through it.

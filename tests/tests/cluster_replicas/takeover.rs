@@ -201,7 +201,10 @@ async fn all_fields_go_back_after_a_crash_with_or_without_an_autoscaler() {
         let found = said.lines().find(|line| line.starts_with(&begin));
         found.unwrap_or_else(|| panic!("nothing of {name}: {said}")).to_owned()
     };
-    assert!(line("web").contains("released to HorizontalPodAutoscaler web"), "{said}");
+    assert!(
+        line("web").contains("released to HorizontalPodAutoscaler web"),
+        "{said}"
+    );
     assert!(
         line("api").contains("released; nothing scales it now, at 2 replicas"),
         "{said}"

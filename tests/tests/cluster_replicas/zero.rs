@@ -77,7 +77,11 @@ async fn work_that_comes_during_the_verification_of_none_does_not_wait_for_it() 
     let policy = json!({"spec": {"replicas": 1}});
     world
         .any("apps/v1", "Deployment")
-        .patch("web", &kube::api::PatchParams::default(), &kube::api::Patch::Merge(policy))
+        .patch(
+            "web",
+            &kube::api::PatchParams::default(),
+            &kube::api::Patch::Merge(policy),
+        )
         .await
         .unwrap();
     world.prometheus.value("queue", 1.0);
