@@ -1,4 +1,4 @@
-//! What the real API server says: to every rule of the definitions, to the examples, and to the
+//! What the real API server says: to every rule of the definitions, to the examples, to the
 //! controller's own account, and to people. Needs `FLYBALL_TESTBED_KUBECONFIG`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -72,6 +72,13 @@ async fn a_frozen_installation_begins_nothing_and_says_who_and_why() {
     for text in [&status.out, &seen, &explained.out] {
         assert!(text.contains(&name) && text.contains("incident 12"), "{text}");
     }
+    // A controller that is started now knows it before it does anything.
+    controller.kill();
+    let _again = world.controller("one");
+    passes(&world).await;
+    says(&world, "web", "Refused 2 -> 3", "incident 12").await;
+    let counts = world.proxy.counts();
+    assert!(!counts.contains_key("POST changes"), "{counts:?}");
     // Whoever presses it again changes nothing of that.
     let again = world.flyball(&["freeze", "--reason", "another"]).await.done();
     assert!(

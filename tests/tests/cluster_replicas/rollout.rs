@@ -3,7 +3,7 @@
 use super::{passes, says, written};
 use flyball_crds::Phase;
 use flyball_tests::{
-    bed::{bed, eventually},
+    bed::{Bed, bed, eventually},
     world::{World, objects, phase_of},
 };
 use kube::{
@@ -67,17 +67,49 @@ async fn let_through(world: &World) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_a_rolling_update_nothing_goes_and_increases_do_not_compound() {
-    let Some(bed) = bed().await else { return };
-    let world = World::new(&bed, "rollout").await;
+/// The update of a Deployment to pods that wait for the gate, and stands still at the first of them.
+async fn begin(world: &World) {
+    let update = json!({"spec": {"template": {"spec": {"readinessGates": [{"conditionType": GATE}]}}}});
+    world
+        .any("apps/v1", "Deployment")
+        .patch("web", &PatchParams::default(), &Patch::Merge(update))
+        .await
+        .unwrap();
+    eventually("a fifth pod has the new template", async || {
+        (status(world).await == (5, 1, 4)).then_some(())
+    })
+    .await;
+}
+
+/// The new pods come up, until they are all there are.
+async fn finish(world: &World) {
+    let (_, updated, _) = status(world).await;
+    assert!(updated < 5, "the rollout is not under way any more");
+    eventually("the rollout is over", async || {
+        let_through(world).await;
+        let (replicas, updated, available) = status(world).await;
+        (replicas == updated && updated == available).then_some(())
+    })
+    .await;
+}
+
+/// A world with four pods of the service.
+async fn serving(bed: &Bed) -> World {
+    let world = World::new(bed, "rollout").await;
     world.create(&service(4)).await;
     eventually("4 pods are available", async || {
         (status(&world).await == (4, 4, 4)).then_some(())
     })
     .await;
-    // The rule goes on firing although each step is found good: nothing but the rollout is in the way.
+    // Each change is found good, so that nothing but the rollout is in the way of the next.
     world.prometheus.value("waiting", 0.2);
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_rolling_update_nothing_goes_and_steps_do_not_compound() {
+    let Some(bed) = bed().await else { return };
+    let world = serving(&bed).await;
     let policy = objects::policy_with_way_down("web", &world.namespace);
     let policy = objects::with(policy, "/spec/actions/0/replicas/step/percent", json!(25));
     let policy = objects::with(policy, "/spec/actions/0/replicas/step/pods", Value::Null);
@@ -88,44 +120,57 @@ async fn in_a_rolling_update_nothing_goes_and_increases_do_not_compound() {
     world.apply(&policy).await;
     let _controller = world.controller("one");
     says(&world, "web", "Steady at 4", "").await;
-    let update = json!({"spec": {"template": {"spec": {"readinessGates": [{"conditionType": GATE}]}}}});
-    world
-        .any("apps/v1", "Deployment")
-        .patch("web", &PatchParams::default(), &Patch::Merge(update))
-        .await
-        .unwrap();
-    eventually("a fifth pod has the new template", async || {
-        (status(&world).await == (5, 1, 4)).then_some(())
-    })
-    .await;
+    begin(&world).await;
     world.prometheus.value("latency", 0.9);
     let up = world.closed(1).await;
     assert_eq!((up.spec.before, up.spec.after), (4, 5), "{}", up.spec.reason);
     assert_eq!(phase_of(&up), Phase::Committed);
     // A quarter more than 4 is 5; than 5 it would be 7, then 9, then 12.
-    says(
-        &world,
-        "web",
-        "Steady at 5",
-        "a rollout is under way, so one step from 4 is the most",
-    )
-    .await;
+    let most = "a rollout is under way, so one step from 4 is the most";
+    says(&world, "web", "Steady at 5", most).await;
     passes(&world).await;
     world.prometheus.value("latency", 0.2);
     says(&world, "web", "Steady at 5", "nothing is taken away until it is over").await;
     passes(&world).await;
     assert_eq!(written(&world).await, [(4, 5)]);
-    let (_, updated, available) = status(&world).await;
-    assert!(updated < 5 && available < 6, "the rollout is not under way any more");
-    // The new pods come up, and what was asked for all the while is done.
-    eventually("the rollout is over", async || {
-        let_through(&world).await;
-        let (replicas, updated, available) = status(&world).await;
-        (replicas == updated && updated == available).then_some(())
-    })
-    .await;
+    finish(&world).await;
+    // What was asked for all the while is done.
     let down = world.phase(2, Phase::Verifying).await;
     assert_eq!((down.spec.before, down.spec.after), (5, 4));
     assert_eq!(world.numbers("web").await, [4, 5, 4]);
+    world.laws().await;
+}
+
+/// The ladder that the HorizontalPodAutoscaler is known to climb, in small: each increase adds pods, and
+/// each pod makes the next one larger.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_rolling_update_a_metric_is_no_ladder() {
+    let Some(bed) = bed().await else { return };
+    let world = serving(&bed).await;
+    world.prometheus.value("queue", 100.0);
+    let policy = objects::policy_by_queue("web", &world.namespace);
+    let level = json!([{"name": "load", "signal": "queue", "target": {"value": 100}}]);
+    let policy = objects::with(policy, "/spec/actions/0/replicas/metrics/list", level);
+    let policy = objects::with(policy, "/spec/actions/0/replicas/max", json!(12));
+    let policy = objects::with(policy, "/spec/actions/0/verify/within", json!("3s"));
+    world.apply(&policy).await;
+    let _controller = world.controller("one");
+    says(&world, "web", "Steady at 4", "").await;
+    begin(&world).await;
+    world.prometheus.value("queue", 125.0);
+    let up = world.closed(1).await;
+    assert_eq!((up.spec.before, up.spec.after), (4, 5), "{}", up.spec.reason);
+    says(&world, "web", "Steady at 5", "").await;
+    passes(&world).await;
+    passes(&world).await;
+    assert_eq!(
+        written(&world).await,
+        [(4, 5)],
+        "ceil(1.25 * 4) = 5 however many pods there are"
+    );
+    finish(&world).await;
+    // Five serve, and are as busy: ceil(1.25 * 5) = 7.
+    let next = world.phase(2, Phase::Verifying).await;
+    assert_eq!((next.spec.before, next.spec.after), (5, 7));
     world.laws().await;
 }

@@ -220,6 +220,86 @@ async fn all_fields_go_back_after_a_crash_with_or_without_an_autoscaler() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_autoscaler_that_allows_less_is_not_made_again_unasked() {
+    let Some(bed) = bed().await else { return };
+    let both = Both::new(&bed).await;
+    let world = &both.world;
+    let less = json!({"spec": {"maxReplicas": 4}});
+    let autoscalers = world.any("autoscaling/v2", "HorizontalPodAutoscaler");
+    let parameters = PatchParams::default();
+    autoscalers
+        .patch("web", &parameters, &Patch::Merge(less))
+        .await
+        .unwrap();
+    let _controller = both.taken_over().await;
+    both.more().await;
+    let said = world.flyball(&["release", "web"]).await;
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(
+        said.out
+            .contains("allows at most 4 replicas and there are 5, so it would take 1 away at once"),
+        "{said:?}"
+    );
+    // Nobody scales meanwhile, and the way back is still there.
+    assert!(both.hpa().await.is_none());
+    let policy = world.policies().get("web").await.unwrap();
+    assert!(policy.spec.suspend && policy.annotations().contains_key(TAKEN_FROM_ANNOTATION));
+    assert_eq!(world.numbers("web").await, [3, 5]);
+    // The policy can have it back, too.
+    world.flyball(&["resume", "web"]).await.done();
+    says(world, "web", "Steady at 5", "").await;
+    // Who is asked and agrees gets what was said.
+    let said = world.flyball(&["release", "web", "--allow-dip"]).await.done();
+    assert!(said.contains("released to HorizontalPodAutoscaler web"), "{said}");
+    eventually("it takes one away", async || {
+        (world.replicas("Deployment", "web").await == 4).then_some(())
+    })
+    .await;
+    world.laws().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_cut_short_or_done_by_hand_is_finished() {
+    let Some(bed) = bed().await else { return };
+    let both = Both::new(&bed).await;
+    let world = &both.world;
+    let _controller = both.taken_over().await;
+    // As if the takeover had ended before its last step.
+    let policies = world.policies();
+    let parameters = PatchParams::default();
+    let before = json!({"spec": {"mode": "Recommend"}});
+    policies.patch("web", &parameters, &Patch::Merge(before)).await.unwrap();
+    let observed = |policy: &FeedbackPolicy| {
+        let status = policy.status.as_ref()?;
+        (status.observed_generation == policy.metadata.generation).then_some(())
+    };
+    world.policy("web", "the edit was seen", observed).await;
+    let said = world.flyball(&["takeover", "web", "--yes"]).await.done();
+    assert!(
+        said.contains("is gone already") && said.contains("has the field"),
+        "{said}"
+    );
+    let said = world.flyball(&["takeover", "web", "--yes"]).await.done();
+    assert!(said.contains("has the field already"), "{said}");
+    both.more().await;
+    // Somebody has made the autoscaler again: the policy stops by itself, and the release adds nothing.
+    world.create(&autoscaler()).await;
+    let beside = |policy: &FeedbackPolicy| {
+        let (_, reason, _) = condition(policy, "Ready")?;
+        (reason == "OwnershipConflict").then_some(())
+    };
+    world.policy("web", "it sees the other", beside).await;
+    let said = world.flyball(&["release", "web"]).await.done();
+    assert!(
+        said.contains("released: HorizontalPodAutoscaler web scales it already"),
+        "{said}"
+    );
+    both.given_back().await;
+    assert_eq!(world.numbers("web").await, [3, 5, 7], "the demand only rose");
+    world.laws().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_imported_autoscaler_is_accepted_and_decides_the_same() {
     let Some(bed) = bed().await else { return };
     let both = Both::new(&bed).await;
