@@ -47,7 +47,7 @@ async fn says(world: &World, policy: &str, doing: &str, why: &str) -> String {
 async fn passes(world: &World) {
     let asked = world.prometheus.asked();
     flyball_tests::bed::eventually("further passes", async || {
-        (world.prometheus.asked() > asked + 20).then_some(())
+        (world.prometheus.asked() > asked + 13).then_some(())
     })
     .await;
 }

@@ -32,8 +32,8 @@ async fn a_schedule_raises_the_smallest_number_while_it_lasts() {
     ]);
     let policy = objects::policy_by_queue("web", &world.namespace);
     let policy = objects::with(policy, "/spec/actions/0/verify/within", json!("3s"));
-    let scheduled = objects::with(policy.clone(), "/spec/actions/0/replicas/schedules", schedules);
-    world.apply(&scheduled).await;
+    let raised = objects::with(policy.clone(), "/spec/actions/0/replicas/schedules", schedules);
+    world.apply(&raised).await;
     let _controller = world.controller("one");
     let up = world.closed(1).await;
     assert_eq!((up.spec.before, up.spec.after), (1, 3));

@@ -23,8 +23,8 @@ async fn awaiting(world: &World, after: i32) -> Change {
 /// A record, once it is closed.
 async fn withdrawn(world: &World, name: &str) -> String {
     eventually("the record is closed", async || {
-        let changes = world.changes().await.into_iter();
-        let record = changes.filter(|it| it.name_any() == name).next()?;
+        let mut changes = world.changes().await.into_iter();
+        let record = changes.find(|it| it.name_any() == name)?;
         (phase_of(&record) == Phase::Superseded).then(|| message_of(&record))
     })
     .await
