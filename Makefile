@@ -57,6 +57,8 @@ define on_the_bed
 	fi; \
 	[ $$code = 0 ] || exit $$code; \
 	if [ $$was_up = no ]; then trap '$(TESTBED) down --dir $(TESTBED_DIR)' EXIT; fi; \
+	prometheus="$$(cd tests/testbed && go run ./fetch --dir $(TESTBED_DIR))"; \
+	export FLYBALL_PROMETHEUS="$$prometheus"; \
 	export FLYBALL_BIN=$(2) FLYBALL_TESTBED=$(TESTBED) FLYBALL_TESTBED_DIR=$(TESTBED_DIR) \
 		FLYBALL_TESTBED_KUBECONFIG=$(TESTBED_DIR)/kubeconfig KUBECONFIG=$(TESTBED_DIR)/kubeconfig; \
 	$(3)

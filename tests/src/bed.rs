@@ -32,6 +32,8 @@ pub struct Bed {
     pub flyball: PathBuf,
     /// The test bed's binary, if it is known.
     pub testbed: Option<PathBuf>,
+    /// A Prometheus that a scenario may start and stop, if there is one. Under `CI=true` there is.
+    pub prometheus: Option<PathBuf>,
 }
 
 /// The bed, with the definitions installed. `None`: there is none, and the test has to pass without
@@ -55,12 +57,18 @@ pub async fn bed() -> Option<Bed> {
     let client = Client::try_from(config.clone()).expect("a client");
     install(&client).await;
     let testbed = env::var_os("FLYBALL_TESTBED").map(PathBuf::from);
+    let prometheus = env::var_os("FLYBALL_PROMETHEUS").map(PathBuf::from);
+    assert!(
+        prometheus.is_some() || env::var("CI").as_deref() != Ok("true"),
+        "no FLYBALL_PROMETHEUS (make test-cluster): a skipped test is a failure in CI"
+    );
     Some(Bed {
         config,
         client,
         kubeconfig,
         flyball: flyball(),
         testbed,
+        prometheus,
     })
 }
 

@@ -3,17 +3,20 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)] // What fails here ends a test, and says so.
 
+mod command;
 pub mod objects;
 mod process;
 mod prometheus;
 mod recording;
 
-pub use process::Controller;
+pub use command::Said;
+pub use process::{Controller, Setup};
 pub use prometheus::{Answer, Prometheus};
 pub use recording::Recording;
 
 use crate::{
     bed::{Bed, eventually, unique},
+    laws::What,
     proxy::Proxy,
 };
 use flyball_crds::{Change, FeedbackPolicy, MetricSource, Phase};
@@ -152,12 +155,42 @@ impl World {
 
     /// Starts a controller. Of two with one identity the second takes over at once, as the same one.
     pub fn controller(&self, identity: &str) -> Controller {
-        Controller::start(&self.bed, &self.proxy, &self.namespace, identity, &self.folder, &[])
+        self.controller_with(identity, &[])
     }
 
     /// Starts a controller behind another proxy.
     pub fn controller_behind(&self, proxy: &Proxy, identity: &str) -> Controller {
-        Controller::start(&self.bed, proxy, &self.namespace, identity, &self.folder, &[])
+        Controller::start(&self.bed, proxy, self.setup(identity, &[]), &self.folder)
+    }
+
+    /// Starts a controller with more arguments.
+    pub fn controller_with(&self, identity: &str, more: &[&str]) -> Controller {
+        Controller::start(&self.bed, &self.proxy, self.setup(identity, more), &self.folder)
+    }
+
+    /// Starts a controller that looks at all namespaces. Nothing else may be under way on the cluster.
+    pub fn controller_of_all(&self, identity: &str, more: &[&str]) -> Controller {
+        let setup = Setup {
+            watched: None,
+            ..self.setup(identity, more)
+        };
+        Controller::start(&self.bed, &self.proxy, setup, &self.folder)
+    }
+
+    fn setup<'a>(&'a self, identity: &'a str, more: &'a [&'a str]) -> Setup<'a> {
+        let namespace = self.namespace.as_str();
+        Setup {
+            identity,
+            own: namespace,
+            watched: Some(namespace),
+            more,
+        }
+    }
+
+    /// Runs the program as a person does who is an administrator. The namespace of the controller is
+    /// given where the command takes it.
+    pub async fn flyball(&self, words: &[&str]) -> Said {
+        command::flyball(&self.bed, &self.namespace, words).await
     }
 
     /// The policies.
@@ -211,6 +244,20 @@ impl World {
             .pointer("/spec/replicas")
             .and_then(Value::as_i64)
             .unwrap_or(0)
+    }
+
+    /// Every number of replicas that a workload was seen with, oldest first, once all that happened up to
+    /// now is in.
+    pub async fn numbers(&self, name: &str) -> Vec<i32> {
+        let mut seen: Vec<(u64, i32)> = (self.recording.trace().await.iter())
+            .filter_map(|seen| match &seen.what {
+                What::Target(target) if target.name == name => Some((seen.version, target.replicas)),
+                _ => None,
+            })
+            .collect();
+        seen.sort_unstable();
+        seen.dedup_by_key(|(_, replicas)| *replicas);
+        seen.into_iter().map(|(_, replicas)| replicas).collect()
     }
 
     /// A policy's state, once `ready` finds what it looks for.

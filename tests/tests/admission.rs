@@ -1,10 +1,12 @@
-//! What the real API server says: to every rule of the definitions, to the examples, and to the
-//! controller's own account. Needs `FLYBALL_TESTBED_KUBECONFIG`.
+//! What the real API server says: to every rule of the definitions, to the examples, to the
+//! controller's own account, and to people. Needs `FLYBALL_TESTBED_KUBECONFIG`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "admission/account.rs"]
 mod account;
+#[path = "admission/changes.rs"]
+mod changes;
 #[path = "admission/definitions.rs"]
 mod definitions;
 #[path = "admission/policies.rs"]

@@ -9,6 +9,8 @@ mod access;
 mod ages;
 #[path = "backends/answers.rs"]
 mod answers;
+#[path = "backends/coverage.rs"]
+mod coverage;
 #[path = "backends/samples.rs"]
 mod samples;
 #[path = "backends/server.rs"]

@@ -294,7 +294,7 @@ impl Pass<'_> {
                 } else {
                     format!(" ({reason})")
                 };
-                format!("{field} is set{until}{reason}; take it out to go on")
+                format!("{field} is set{until}{reason}")
             })
         };
         Paused {

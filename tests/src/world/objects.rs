@@ -57,6 +57,31 @@ pub fn policy_with_way_down(name: &str, source: &str) -> Value {
     )
 }
 
+/// A policy that wants a replica of the Deployment `web` for each ten of `queue`, at once up and down. It is
+/// verified by `waiting <= 0.5`, with a deadline far away.
+pub fn policy_by_queue(name: &str, source: &str) -> Value {
+    let policy = with(
+        policy(name, source),
+        "/spec/signals",
+        json!([{"name": "queue", "expr": "sum(queue)"}]),
+    );
+    let policy = with(policy, "/spec/rules", json!([]));
+    with(
+        policy,
+        "/spec/actions",
+        json!([{
+            "name": "follow",
+            "replicas": {
+                "min": 1, "max": 8,
+                "metrics": {"list": [{"name": "queue", "signal": "queue", "target": {"averageValue": 10}}]},
+                "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
+                "cooldown": {"down": "0s"},
+            },
+            "verify": {"settle": "1s", "within": "10m", "expr": "waiting <= 0.5", "demand": {"signal": "queue"}},
+        }]),
+    )
+}
+
 /// An object with one value set. Missing parents are made.
 pub fn with(mut object: Value, path: &str, value: Value) -> Value {
     let mut place = &mut object;

@@ -1,6 +1,10 @@
 //! A controller in a process of its own.
 
-use crate::{bed::Bed, proxy::Proxy};
+use crate::{
+    bed::{Bed, eventually},
+    proxy::Proxy,
+};
+use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -15,9 +19,28 @@ pub struct Controller {
     pub log: PathBuf,
 }
 
+/// What a controller is started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// Who it is in the lease and in logs.
+    pub identity: &'a str,
+    /// Its own namespace: that of its lease, of its red button and of its Secrets.
+    pub own: &'a str,
+    /// The namespace that it looks at; `None`: all of them.
+    pub watched: Option<&'a str>,
+    /// More arguments.
+    pub more: &'a [&'a str],
+}
+
 impl Controller {
-    /// Starts one behind `proxy`, for one namespace, which is also the one of its lease.
-    pub fn start(bed: &Bed, proxy: &Proxy, namespace: &str, identity: &str, folder: &Path, more: &[&str]) -> Self {
+    /// Starts one behind `proxy`.
+    pub fn start(bed: &Bed, proxy: &Proxy, setup: Setup<'_>, folder: &Path) -> Self {
+        let Setup {
+            identity,
+            own,
+            watched,
+            more,
+        } = setup;
         let kubeconfig = folder.join(format!("{identity}.kubeconfig"));
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: proxy\n\
@@ -31,16 +54,8 @@ impl Controller {
         let out = File::options().create(true).append(true).open(&log).expect("a log");
         let child = Command::new(&bed.flyball)
             .args(["--kubeconfig", &kubeconfig.display().to_string(), "run"])
-            .args([
-                "--namespace",
-                namespace,
-                "--watch-namespace",
-                namespace,
-                "--identity",
-                identity,
-                "--listen",
-                "127.0.0.1:0",
-            ])
+            .args(["--namespace", own, "--identity", identity, "--listen", "127.0.0.1:0"])
+            .args(watched.iter().flat_map(|namespace| ["--watch-namespace", namespace]))
             .args(more)
             .env_remove("KUBECONFIG")
             .env("FLYBALL_LOG", "info,flyball_controller=debug")
@@ -58,6 +73,24 @@ impl Controller {
     /// `kill -9`, and waits for its end.
     pub fn kill(&self) {
         kill(&self.child);
+    }
+
+    /// Asks it to end, as a node does that is drained, and waits until it has: it gives its lease back.
+    pub async fn end(&self) {
+        let asked = i32::try_from(self.pid())
+            .ok()
+            .and_then(Pid::from_raw)
+            .map(|pid| kill_process(pid, Signal::TERM));
+        assert!(matches!(asked, Some(Ok(()))), "the controller is not there to be ended");
+        eventually("the controller ends when it is asked to", async || {
+            (!self.runs()).then_some(())
+        })
+        .await;
+    }
+
+    /// What it wrote to standard error so far.
+    pub fn logged(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Its process number.

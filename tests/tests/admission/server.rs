@@ -40,20 +40,16 @@ static INSTALLED: OnceCell<()> = OnceCell::const_new();
 impl Server {
     /// `None`: there is none, and the test passes without it. In CI that is a failure.
     pub async fn connect() -> Option<Self> {
-        let Some(path) = env::var_os("FLYBALL_TESTBED_KUBECONFIG").map(PathBuf::from) else {
+        if env::var_os("FLYBALL_TESTBED_KUBECONFIG").is_none() {
             assert!(
                 env::var("CI").as_deref() != Ok("true"),
                 "no test bed (make testbed): a skipped test is a failure in CI"
             );
             eprintln!("skipped: no test bed (make testbed)");
             return None;
-        };
+        }
         install_crypto_provider();
-        let kubeconfig = Kubeconfig::read_from(path).unwrap();
-        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-            .await
-            .unwrap();
-        config.default_retry = false;
+        let mut config = config().await;
         let admin = Client::try_from(config.clone()).unwrap();
         config.auth_info.impersonate = Some(ACCOUNT.to_owned());
         let controller = Client::try_from(config).unwrap();
@@ -87,6 +83,17 @@ impl Server {
             .await
             .unwrap();
     }
+}
+
+/// How to reach the API server as an administrator.
+pub async fn config() -> Config {
+    let path = env::var_os("FLYBALL_TESTBED_KUBECONFIG").unwrap();
+    let kubeconfig = Kubeconfig::read_from(path).unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .unwrap();
+    config.default_retry = false;
+    config
 }
 
 async fn install(admin: &Client) {

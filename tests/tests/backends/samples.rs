@@ -71,33 +71,44 @@ impl Times {
 
     /// A server that has all of it.
     pub async fn server(self, kind: Kind) -> Option<Server> {
-        match kind {
-            Kind::Prometheus => self.prometheus(),
-            Kind::VictoriaMetrics => {
-                let server = Server::empty(kind)?;
-                let mut lines = String::new();
-                for line in self.openmetrics().lines().filter(|line| !line.starts_with('#')) {
-                    // It takes milliseconds.
-                    writeln!(lines, "{line}000").unwrap();
-                }
-                import(&server, &lines).await;
-                Some(server)
+        server(kind, &self.openmetrics()).await
+    }
+}
+
+/// A server that has these samples, in the text format of `OpenMetrics`.
+pub async fn server(kind: Kind, openmetrics: &str) -> Option<Server> {
+    match kind {
+        Kind::Prometheus => prometheus(openmetrics),
+        Kind::VictoriaMetrics => {
+            let server = Server::empty(kind)?;
+            let mut lines = String::new();
+            for line in openmetrics.lines().filter(|line| !line.starts_with('#')) {
+                let (sample, seconds) = line.rsplit_once(' ').unwrap();
+                writeln!(lines, "{sample} {}", millis(seconds)).unwrap();
             }
+            import(&server, &lines).await;
+            Some(server)
         }
     }
+}
 
-    fn prometheus(self) -> Option<Server> {
-        let program = Kind::Prometheus.program()?;
-        let folder = configured("global: {scrape_interval: 1s}\n");
-        let file = folder.write("samples", &self.openmetrics());
-        let made = Command::new(program.with_file_name("promtool"))
-            .args(["tsdb", "create-blocks-from", "openmetrics"])
-            .args([file, folder.path().join("data")])
-            .output()
-            .expect("promtool lies beside prometheus");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        Server::start(Kind::Prometheus, folder, &[])
-    }
+/// Seconds with up to three places, in milliseconds.
+fn millis(seconds: &str) -> i64 {
+    let (whole, places) = seconds.split_once('.').unwrap_or((seconds, ""));
+    format!("{whole}{places:0<3}").parse().unwrap()
+}
+
+fn prometheus(openmetrics: &str) -> Option<Server> {
+    let program = Kind::Prometheus.program()?;
+    let folder = configured("global: {scrape_interval: 1s}\n");
+    let file = folder.write("samples", openmetrics);
+    let made = Command::new(program.with_file_name("promtool"))
+        .args(["tsdb", "create-blocks-from", "openmetrics"])
+        .args([file, folder.path().join("data")])
+        .output()
+        .expect("promtool lies beside prometheus");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Server::start(Kind::Prometheus, folder, &[])
 }
 
 /// Gives VictoriaMetrics samples, which can be asked for when this returns.

@@ -16,7 +16,7 @@ pub(super) fn pause(direction: Direction, paused: &Paused) -> Finding {
     };
     if let Some(reason) = reason {
         why.push(format!(
-            "{what} paused: {reason}; take spec.pause.{direction} out, or wait until it is over"
+            "{what} paused: {reason}; to go on, take spec.pause.{direction} out"
         ));
     }
     if why.is_empty() {
