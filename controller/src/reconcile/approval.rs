@@ -20,8 +20,12 @@ use std::sync::Arc;
 
 /// What a pass came to, as far as the records that wait go.
 pub(super) enum Outlook<'a> {
-    /// The change of this record waits; of none, where it could not be written.
-    Awaits(Option<&'a str>),
+    /// This step waits, in this record; in none that is known of, where it is not known to be written.
+    Awaits {
+        from: Replicas,
+        to: Replicas,
+        record: Option<&'a str>,
+    },
     /// This Change was begun.
     Begun(&'a Change),
     /// What could not be begun is tried again, and what has only to wait may go on in the next pass.
@@ -88,11 +92,14 @@ pub(super) async fn ensure(
     refused: &Refused,
     again: bool,
 ) -> Option<String> {
-    let numbers = (refused.proposal.from, refused.to);
-    if let Some(name) = standing(&waiting_here(pass, action), numbers) {
+    if let Some(found) = standing(&waiting_here(pass, action), refused.proposal.from, refused.to) {
+        let name = found.name_any();
         let remembered = memory.actions.get_mut(&action.name);
         if let Some(decision) = remembered.and_then(|action| action.decision.as_mut()) {
             decision.change = Some(name.clone());
+        }
+        if found.status.is_none() {
+            close(pass, &found, Phase::AwaitingApproval, refused.to_string()).await;
         }
         return Some(name);
     }
@@ -110,13 +117,22 @@ pub(super) async fn ensure(
 }
 
 /// The record of the very same step: an approved one before others, then the newest.
-fn standing(records: &[Arc<Change>], (from, to): (Replicas, Replicas)) -> Option<String> {
-    let numbers = (stored_replicas(from), stored_replicas(to));
-    let same = records
-        .iter()
-        .filter(|record| (record.spec.before, record.spec.after) == numbers);
+fn standing(records: &[Arc<Change>], from: Replicas, to: Replicas) -> Option<Arc<Change>> {
+    let same = records.iter().filter(|record| is_step(record, from, to));
     same.max_by_key(|record| (approved_by(record).is_some(), record.spec.proposed_at.0))
-        .map(|record| record.name_any())
+        .cloned()
+}
+
+fn is_step(record: &Change, from: Replicas, to: Replicas) -> bool {
+    (record.spec.before, record.spec.after) == (stored_replicas(from), stored_replicas(to))
+}
+
+/// Writes the status of a record. Where that fails, it is as it was in the next pass, which tries again.
+async fn close(pass: &Pass<'_>, record: &Change, phase: Phase, message: String) {
+    let ctx = pass.ctx;
+    let on_record = |change: &Change| ctx.recorder.change(change);
+    let mut journals = Journals::open(&ctx.clients.write, record.clone(), pass.authority, &on_record);
+    let _ = journals.close_record(phase, message, pass.seen.now).await;
 }
 
 /// Ends what waits without need, whichever action it is of.
@@ -127,12 +143,9 @@ pub(super) async fn withdraw(pass: &Pass<'_>, outlook: &Outlook<'_>) {
             Some(change) => Some(format!("approved, and carried out as {change}")),
             None => needless(&record, pass.policy, target, outlook),
         };
-        let Some(why) = why else { continue };
-        let ctx = pass.ctx;
-        let on_record = |change: &Change| ctx.recorder.change(change);
-        let mut journals = Journals::open(&ctx.clients.write, Change::clone(&record), pass.authority, &on_record);
-        // Not written: it is still there in the next pass, which tries again.
-        let _ = journals.close_record(Phase::Superseded, why, pass.seen.now).await;
+        if let Some(why) = why {
+            close(pass, &record, Phase::Superseded, why).await;
+        }
     }
 }
 
@@ -153,8 +166,14 @@ fn needless(record: &Change, policy: &Policy, target: Option<&str>, outlook: &Ou
     }
     match outlook {
         Outlook::Delayed => None,
-        Outlook::Awaits(name) if *name == Some(record.name_any().as_str()) => None,
-        Outlook::Awaits(_) => Some("another change is wanted by now".to_owned()),
+        Outlook::Awaits {
+            from,
+            to,
+            record: known,
+        } => {
+            let keep = known.map_or_else(|| is_step(record, *from, *to), |known| known == record.name_any());
+            (!keep).then(|| "another change is wanted by now".to_owned())
+        }
         Outlook::Begun(change) => {
             let step = |change: &Change| (change.spec.action.clone(), change.spec.before, change.spec.after);
             let name = change.name_any();

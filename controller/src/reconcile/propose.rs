@@ -77,7 +77,11 @@ pub(crate) async fn propose(pass: &Pass<'_>, memory: &mut Memory, carried: Optio
     fill(pass, memory, carried);
     let proposed = decided(pass, memory, carried).await;
     let outlook = match &proposed {
-        Some(Proposed::Awaiting { record, .. }) => Outlook::Awaits(record.as_deref()),
+        Some(Proposed::Awaiting { from, to, record, .. }) => Outlook::Awaits {
+            from: *from,
+            to: *to,
+            record: record.as_deref(),
+        },
         Some(Proposed::Begun(begun)) => Outlook::Begun(&begun.change),
         Some(Proposed::Failed { .. } | Proposed::Refused { .. }) => Outlook::Delayed,
         Some(Proposed::Steady { .. } | Proposed::Recommended { .. }) | None => Outlook::Nothing,

@@ -113,7 +113,7 @@ fn what_is_granted_is_a_step() {
 #[test]
 fn an_equal_record_is_used_again() {
     let check = |records: &[Arc<Change>], step: (i64, i64), expect: Option<&str>| {
-        let found = standing(records, (n(step.0), n(step.1)));
+        let found = standing(records, n(step.0), n(step.1)).map(|found| found.name_any());
         assert_eq!(found.as_deref(), expect, "{step:?}");
     };
     let records = [
@@ -143,9 +143,17 @@ fn what_waits_without_need_is_withdrawn() {
             "{expect:?}"
         );
     };
-    check(&record, &enforce, &Outlook::Awaits(Some("a")), None);
-    check(&record, &enforce, &Outlook::Awaits(Some("b")), Some("another change"));
-    check(&record, &enforce, &Outlook::Awaits(None), Some("another change"));
+    let awaits = |to: i64, record: Option<&'static str>| Outlook::Awaits {
+        from: n(2),
+        to: n(to),
+        record,
+    };
+    check(&record, &enforce, &awaits(3, Some("a")), None);
+    check(&record, &enforce, &awaits(3, Some("b")), Some("another change"));
+    check(&record, &enforce, &awaits(4, Some("b")), Some("another change"));
+    // The answer to its creation was lost, so its name is not known for sure.
+    check(&record, &enforce, &awaits(3, None), None);
+    check(&record, &enforce, &awaits(4, None), Some("another change"));
     check(&record, &enforce, &Outlook::Delayed, None);
     check(&record, &enforce, &Outlook::Nothing, Some("not wanted any more"));
 
@@ -170,7 +178,7 @@ fn what_waits_without_need_is_withdrawn() {
     );
 
     // Whatever is wanted: nobody would carry these out.
-    for outlook in [Outlook::Delayed, Outlook::Nothing, Outlook::Awaits(Some("a"))] {
+    for outlook in [Outlook::Delayed, Outlook::Nothing, awaits(3, Some("a"))] {
         for mode in ["Observe", "Recommend"] {
             check(&record, &policy(mode), &outlook, Some("its mode is not Enforce"));
         }
