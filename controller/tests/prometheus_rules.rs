@@ -109,7 +109,7 @@ async fn what_is_edited_is_told_and_what_is_the_same_is_not() {
         json!({"type": "MODIFIED", "object": object("edited", "7", "a > 2")}),
         json!({"type": "DELETED", "object": object("gone", "8", "a > 1")}),
     ];
-    let body: String = events.iter().map(|event| format!("{event}\n")).collect();
+    let body = events.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n") + "\n";
     get()
         .and(query_param("watch", "true"))
         .and(query_param("resourceVersion", "5"))

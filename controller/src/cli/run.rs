@@ -140,7 +140,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     let listener = server::bind(args.listen).await?;
     let stop = CancellationToken::new();
     let signals = on_signal(stop.clone())?;
-    let (cluster, wake, woken) = Cluster::watch(&clients.read, &args.namespace, scope, &args.scale_kinds).await;
+    let (cluster, wake, woken) = Cluster::watch(&clients.read, &args.namespace, scope, &args.scale_kinds);
     let ctx = Arc::new(Context {
         clients: clients.clone(),
         cluster,

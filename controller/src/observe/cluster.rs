@@ -75,7 +75,7 @@ const QUEUE: usize = 1024;
 impl Cluster {
     /// Starts all watches, and returns with them where a policy is woken, and where it is heard. Policies, Changes, autoscalers and targets are those of `scope`, or of all
     /// namespaces; a MetricSource has none, and Secrets and the red button are those of `own_namespace`.
-    pub async fn watch(
+    pub fn watch(
         client: &Client,
         own_namespace: &str,
         scope: Option<&str>,

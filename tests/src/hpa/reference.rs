@@ -231,11 +231,8 @@ fn by_pod(fleet: &Fleet, of: &dyn Fn(&Pod) -> Measured, target: u64, departures:
 fn ratio_of(pods: &[Measured], target: u64) -> Option<Ratio> {
     let used: u64 = pods.iter().filter_map(|pod| pod.used).sum();
     let requested: u64 = pods.iter().filter_map(|pod| pod.request).sum();
-    let mean = if requested > 0 {
-        used * 100 / requested
-    } else {
-        used.checked_div(pods.len() as u64)?
-    };
+    let percent = (used * 100).checked_div(requested);
+    let mean = percent.or_else(|| used.checked_div(pods.len() as u64))?;
     Some(Ratio { value: mean, target })
 }
 
