@@ -157,7 +157,7 @@ async fn an_alert_wakes(#[case] name: &str, #[case] path: &str, #[case] labels: 
 }
 
 #[rstest]
-#[case::another_token("other", ALL, "a-token-of-some-lengtH", body(&json!({})), 401, "credentials_file")]
+#[case::another_token("other", ALL, "b-token-of-some-length", body(&json!({})), 401, "credentials_file")]
 #[case::no_token("none", ALL, "", body(&json!({})), 401, "credentials_file")]
 #[case::html("html", ALL, TOKEN, "<html>".to_owned(), 400, "version 4")]
 #[case::no_alerts("empty", ALL, TOKEN, "{}".to_owned(), 400, "missing field `alerts`")]

@@ -59,8 +59,8 @@ func TestABadDocumentChangesNothing(t *testing.T) {
 	}
 	for body, says := range map[string]string{
 		`{"pods": {"a": {"cpu": "1"}}}`:                            `"cpu"`,
-		`{"external": {"q": [{"value": "many"}]}}`:                 "quantit",
-		`{"pods": {"a": {"containers": {"main": {"cpu": "1x"}}}}}`: "quantit",
+		`{"external": {"q": [{"value": "many"}]}}`:                 "quantities must match",
+		`{"pods": {"a": {"containers": {"main": {"cpu": "1x"}}}}}`: "quantities must match",
 		`{"pods": {"a": {"timestamp": "noon"}}}`:                   "noon",
 		`{"custom": {"rps": {"nowhere": "1"}}}`:                    `"nowhere"`,
 		`{} {}`:                                                    "more than one",
