@@ -192,7 +192,9 @@ fn has_scale(capabilities: &ApiCapabilities) -> bool {
 fn is_absent(error: &Error) -> bool {
     match error {
         Error::Discovery(_) => true,
-        Error::Api(status) => status.is_not_found(),
+        // By its code: what is said of a group that the API server has never heard of is plain text, and kube
+        // tells by the reason in a Status alone.
+        Error::Api(status) => status.code == 404,
         _ => false,
     }
 }
@@ -210,4 +212,24 @@ fn follow(client: &Client, scope: Option<&str>, resource: ApiResource) -> Target
         .reflect(writer);
     drain(stream, resource.kind.clone());
     Targets { resource, store }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    #[test]
+    fn a_kind_is_absent_by_the_code_of_the_answer() {
+        let check = |code, reason: &str, expect| {
+            let status = Status::failure("404 page not found", reason).with_code(code);
+            assert_eq!(is_absent(&Error::Api(status.boxed())), expect, "{code} {reason}");
+        };
+        // Of a group without any definition, of a version of one that is there, and what is no answer to it.
+        check(404, "Failed to parse error data", true);
+        check(404, "NotFound", true);
+        check(403, "Forbidden", false);
+        check(503, "ServiceUnavailable", false);
+        check(503, "Failed to parse error data", false);
+    }
 }
