@@ -1,6 +1,8 @@
 mod taken;
 
-use super::*;
+use super::{stored::stored_spike, *};
+use crate::clock::micro_time;
+use flyball_core::decide::Recommendation;
 use flyball_core::evaluate::RuleError;
 use flyball_crds::FeedbackPolicyStatus;
 use serde_json::{Value, json};
