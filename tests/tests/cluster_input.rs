@@ -69,6 +69,13 @@ fn found_by_the_controller(source: &str) -> Vec<Bad> {
             "5m",
             &["spec.actions[0].verify.within"],
         ),
+        // The API server takes it for a time, and a calendar does not.
+        bad(
+            "never",
+            "/spec/pause",
+            json!({"down": {"until": "9999-12-31T23:59:59Z"}}),
+            &["spec.pause.down.until", "9999-12-31T23:59:59Z"],
+        ),
         bad("interval", "/spec/interval", "10ms", &["spec.interval", "15s"]),
         bad("missing", "/spec/targetRef/name", "nowhere", &["targetRef", "nowhere"]),
         bad(

@@ -19,6 +19,8 @@ mod requests;
 mod rollout;
 #[path = "cluster_replicas/takeover.rs"]
 mod takeover;
+#[path = "cluster_replicas/webhook.rs"]
+mod webhook;
 #[path = "cluster_replicas/zero.rs"]
 mod zero;
 

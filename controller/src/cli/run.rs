@@ -138,6 +138,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         policies: Arc::new(Policies::default()),
     };
     let listener = server::bind(args.listen).await?;
+    let listening = listener.local_addr()?;
     let stop = CancellationToken::new();
     let signals = on_signal(stop.clone())?;
     let (cluster, wake, woken) = Cluster::watch(&clients.read, &args.namespace, scope, &args.scale_kinds);
@@ -184,7 +185,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     };
     let publishing = tokio::spawn(publisher.run(stop.clone()));
     let serving = tokio::spawn(server::serve(listener, told, stop.clone()));
-    info!(identity, version = env!("CARGO_PKG_VERSION"), "running");
+    info!(identity, version = env!("CARGO_PKG_VERSION"), %listening, "running");
     schedule::run(ctx, election.leadership(), woken, stop).await;
     // Only when no pass runs any more may another process take over.
     election.release().await;
