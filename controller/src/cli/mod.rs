@@ -104,8 +104,8 @@ enum Command {
     Abort(request::Args),
     /// Take a Change back whose effect is being verified.
     ///
-    /// As always that is checked against the present: replicas are not taken back below what the signals
-    /// ask for now. Needs the right to get and patch changes (role flyball-operator).
+    /// You answer for the data and the demand. Whether the field is still ours and the number within min and max
+    /// is checked all the same; while it can't be taken back, it goes on being verified. Needs the right to get and patch changes (role flyball-operator).
     Rollback(request::Args),
     /// Stop every change in the cluster at once, roll-backs excepted.
     ///

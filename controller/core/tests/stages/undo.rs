@@ -8,7 +8,7 @@ use crate::{
 use flyball_core::{
     check::{
         Approval, Budget, Candidate, Check, Coverage, DryRun, OpenChange, Owner, Paused, Refused, Target, Undo,
-        Verdict, World, undo_decrease, undo_increase,
+        Verdict, World, undo_decrease, undo_increase, undo_requested,
     },
     decide::{Direction, Facts, Latch},
     policy::{Amount, Demand, ReplicasAction, SelectPolicy, Verification},
@@ -467,4 +467,50 @@ fn what_is_no_undoing_is_refused() {
         let refused = undo_decrease(&action(), undo(to, from), &facts(to), &world()).unwrap_err();
         said(&refused.checks, Check::Bounds, Verdict::Refused, &["no change up"]);
     }
+}
+
+/// Whoever asks answers for data and demand: neither the signals nor a cooldown are looked at. What is not
+/// theirs to give away is: the field, if somebody else sets it, and another Change's.
+#[test]
+fn a_roll_back_that_was_asked_for_is_held_to_ownership_and_bounds_only() {
+    let back = |undo: Undo, direction: Direction, world: &World| {
+        undo_requested(&action(), undo, direction, &facts(undo.from.get().into()), world)
+    };
+    let up = back(undo(8, 4), Direction::Up, &world()).unwrap();
+    assert_eq!((up.to(), up.direction()), (n(4), Direction::Down));
+    said(
+        up.checks(),
+        Check::DataQuality,
+        Verdict::Skipped,
+        &["somebody asked for this roll-back"],
+    );
+    let down = back(undo(4, 8), Direction::Down, &world()).unwrap();
+    assert_eq!((down.to(), down.direction()), (n(8), Direction::Up));
+    // The bounds are those of the policy now.
+    let far = back(undo(4, 2_000), Direction::Down, &world()).unwrap();
+    assert_eq!(far.to(), action().bounds.max);
+
+    let foreign = World {
+        owners: vec![Owner::HorizontalPodAutoscaler("web".to_owned())],
+        ..world()
+    };
+    let others = world_with(OpenChange::Others {
+        name: "web-9".to_owned(),
+        policy: "shop/other".to_owned(),
+    });
+    for (world, check) in [(&foreign, Check::Ownership), (&others, Check::OpenChange)] {
+        let refused = back(undo(8, 4), Direction::Up, world).unwrap_err();
+        assert_eq!(refused.reason().map(|result| result.check), Some(check), "{refused}");
+    }
+    let frozen = World {
+        paused: Paused {
+            frozen: Some("by hand".to_owned()),
+            ..Paused::default()
+        },
+        ..world()
+    };
+    assert!(
+        back(undo(8, 4), Direction::Up, &frozen).is_ok(),
+        "a freeze excepts roll-backs"
+    );
 }
