@@ -78,7 +78,7 @@ async fn a_change_that_needs_approval_waits_for_it() {
     let by = record.annotations()[APPROVED_BY_ANNOTATION].clone();
     assert_eq!(
         check_of(&change, "Approval"),
-        (CheckVerdict::Passed, format!("{by} approved 3"))
+        (CheckVerdict::Passed, format!("{by} approved 2 -> 3"))
     );
     world.laws().await;
 }
@@ -106,11 +106,11 @@ async fn an_approval_is_of_one_number() {
     let (verdict, message) = check_of(&five, "Approval");
     assert_eq!(verdict, CheckVerdict::Refused);
     assert!(
-        message.contains("approved 3 replicas, and it would be 5 now"),
+        message.contains("approved 2 -> 3, and it would be 2 -> 5 now"),
         "{message}"
     );
     let message = withdrawn(&world, &three.name_any()).await;
-    assert!(message.contains("another number is wanted"), "{message}");
+    assert!(message.contains("another change is wanted"), "{message}");
     assert!(
         world
             .flyball(&["approve", &three.name_any()])
