@@ -18,7 +18,7 @@ CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
 # Real servers for the tests of the protocol; VictoriaMetrics takes about a minute to build.
 VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
 
-.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-decision clean tools
+.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-decision bench-pods clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -97,6 +97,9 @@ generate: ## Write what is generated from the types
 
 bench-decision: ## Print what one decision costs, and ten thousand
 	$(CARGO) bench --locked -p flyball-core --bench decision
+
+bench-pods: ## Print what ten thousand pods cost in memory
+	$(CARGO) test --locked --release -p flyball-controller --lib ten_thousand_pods_are_kept -- --nocapture
 
 clean: testbed-down ## Remove what was built
 	$(CARGO) clean

@@ -146,3 +146,8 @@ pub struct SignalStatus {
     #[schemars(length(max = 512))]
     pub detail: String,
 }
+
+/// The check that refused, if one did: of all that refuse, the first decides.
+pub fn refusal(checks: &[CheckStatus]) -> Option<&CheckStatus> {
+    checks.iter().find(|check| check.verdict == CheckVerdict::Refused)
+}

@@ -12,8 +12,8 @@ use super::{
 };
 use flyball_core::check::Check;
 use flyball_crds::{
-    APPROVED_BY_ANNOTATION, Change, CheckVerdict, Direction, FeedbackPolicy, Phase, REQUEST_ANNOTATION,
-    REQUESTED_BY_ANNOTATION, Request, approved_by, requested_by,
+    APPROVED_BY_ANNOTATION, Change, Direction, FeedbackPolicy, Phase, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION,
+    Request, approved_by, refusal, requested_by,
 };
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -126,13 +126,7 @@ fn awaits(change: &Change) -> Result<(), String> {
             format!("{name} is closed already ({phase:?}); see what the policy wants now: {explain}")
         });
     }
-    let refused = change
-        .spec
-        .evidence
-        .checks
-        .iter()
-        .find(|check| check.verdict == CheckVerdict::Refused);
-    match refused {
+    match refusal(&change.spec.evidence.checks) {
         Some(check) if check.name == Check::Approval.name() => Ok(()),
         Some(check) => Err(format!(
             "{name} does not wait for approval: the check {} refused it: {}; see what to do: {explain}",

@@ -49,11 +49,6 @@ impl AllUnreadable {
         self.with(|all| all.keys().cloned().collect())
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.with(|all| all.len())
-    }
-
     /// The first one with this label.
     pub fn labelled(&self, label: &str, value: &str) -> Option<Unreadable> {
         self.with(|all| {
@@ -201,7 +196,7 @@ mod tests {
                 .collect(),
         );
         assert_eq!(seen, through);
-        assert_eq!(all.count(), unreadable.len());
+        assert_eq!(all.uids().len(), unreadable.len());
         for name in unreadable {
             assert!(all.uids().contains(&format!("uid-{name}")), "{name}");
             let one = all.labelled(POLICY_LABEL, name).unwrap();

@@ -14,7 +14,7 @@ use flyball_core::{
     check::{Approval, Check, Refused},
     policy::{Mode, Policy, Replicas, ReplicasAction},
 };
-use flyball_crds::{Change, CheckStatus, CheckVerdict, Phase, approved_by};
+use flyball_crds::{Change, CheckStatus, Phase, approved_by};
 use kube::ResourceExt;
 use std::sync::Arc;
 
@@ -46,8 +46,7 @@ pub(super) fn awaits(change: &Change) -> bool {
 
 /// The check that refused what a record is about.
 pub(super) fn refusal(record: &Change) -> Option<&CheckStatus> {
-    let mut checks = record.spec.evidence.checks.iter();
-    checks.find(|check| check.verdict == CheckVerdict::Refused)
+    flyball_crds::refusal(&record.spec.evidence.checks)
 }
 
 /// Whether somebody approved what the action would do from the present number on.

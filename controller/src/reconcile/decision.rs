@@ -8,7 +8,7 @@ use flyball_core::{
     policy::{Law, ReplicasAction},
     time::{Span, Timestamp},
 };
-use flyball_crds::{CheckStatus, CheckVerdict, DecisionOutcome, DecisionStatus};
+use flyball_crds::{CheckStatus, DecisionOutcome, DecisionStatus};
 
 /// What is new about a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,8 +99,7 @@ fn is_same(one: &DecisionStatus, other: &DecisionStatus) -> bool {
 }
 
 fn refusal(decision: &DecisionStatus) -> Option<&CheckStatus> {
-    let mut checks = decision.checks.iter();
-    checks.find(|check| check.verdict == CheckVerdict::Refused)
+    flyball_crds::refusal(&decision.checks)
 }
 
 /// The sentences that say why.
@@ -113,7 +112,7 @@ fn said(decision: &DecisionStatus) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
     use crate::reconcile::memory::Memory;
-    use flyball_crds::{FeedbackPolicy, FeedbackPolicyStatus};
+    use flyball_crds::{CheckVerdict, FeedbackPolicy, FeedbackPolicyStatus};
     use kube::api::ObjectMeta;
     use serde_json::json;
 

@@ -118,13 +118,7 @@ pub fn phase(change: &Change) -> Phase {
 
 /// The check that refused a Change.
 pub fn refusal(change: &Change) -> Option<&str> {
-    let refused = change
-        .spec
-        .evidence
-        .checks
-        .iter()
-        .find(|check| check.verdict == CheckVerdict::Refused);
-    refused.map(|check| check.name.as_str())
+    flyball_crds::refusal(&change.spec.evidence.checks).map(|check| check.name.as_str())
 }
 
 /// One line of the story.

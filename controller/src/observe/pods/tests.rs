@@ -360,10 +360,9 @@ fn a_templates_hash_ignores_a_replica_sets_mark() {
     assert!(!same(more));
 }
 
-/// Printed, not asserted: `cargo test -p flyball-controller --lib pods_in_memory -- --ignored --nocapture`.
+/// All of them are kept. What they cost is printed by `make bench-pods`, and not asserted.
 #[test]
-#[ignore = "a measurement"]
-fn pods_in_memory() {
+fn ten_thousand_pods_are_kept() {
     let resident = || {
         let status = std::fs::read_to_string("/proc/self/statm").expect("Linux");
         let pages: usize = status.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("a number");
@@ -377,7 +376,7 @@ fn pods_in_memory() {
     }
     apply(&index, &Event::InitDone);
     let took = clock::now().since(began);
-    let bytes = (resident() - before) / 10_000;
+    let bytes = resident().saturating_sub(before) / 10_000;
     println!("{bytes} bytes a pod, 10,000 pods in {took}, parsing included");
     assert_eq!(read(&index).len(), 10_000);
 }
