@@ -195,6 +195,7 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         rules,
         signals,
         actions,
+        weights: Vec::new(),
     };
     let (origins, notes) = taken.map(|(_, taken)| (taken.origins, taken.notes)).unwrap_or_default();
     Some(Resolved { policy, origins, notes })

@@ -17,6 +17,7 @@ mod replicas;
 mod rollout;
 mod spike;
 mod stabilize;
+mod weights;
 mod zero;
 
 pub(crate) use floor::{Limits, Lowest};
@@ -26,6 +27,9 @@ pub(crate) use latch::moved_since;
 pub(crate) use metrics::{Asked, NoNumber, asked};
 pub use pods::{Pod, PodPhase, PodReady, PodUsage, Pods, RequestError, Requests};
 pub(crate) use spike::lasts as spike_lasts;
+pub use weights::{
+    BackendHistory, Move, RouteFacts, WeightDecision, WeightHistory, WeightProposal, decide_weights,
+};
 
 use crate::{
     evaluate::{Alert, RuleState},

@@ -6,11 +6,13 @@ mod formula;
 mod replicas;
 mod schedule;
 mod verification;
+mod weights;
 
 pub use formula::{Formula, FormulaError};
 pub use replicas::*;
 pub use schedule::{Schedule, Window, floor};
 pub use verification::*;
+pub use weights::*;
 
 use crate::{
     evaluate::Template,
@@ -160,6 +162,8 @@ pub enum Shape {
     Number,
     /// One series for each pod, told apart by the label `pod`.
     PerPod,
+    /// One series for each backend, told apart by the label `backend`.
+    PerBackend,
 }
 
 /// What is to be done where a signal is no usable number.
@@ -216,6 +220,8 @@ pub struct Policy {
     pub rules: BTreeMap<String, Rule>,
     /// The signals, by name.
     pub signals: BTreeMap<String, Signal>,
-    /// The actions, in the order written.
+    /// The actions that move replicas, in the order written.
     pub actions: Vec<ReplicasAction>,
+    /// The actions that move weights, in the order written.
+    pub weights: Vec<WeightsAction>,
 }
