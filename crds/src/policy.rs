@@ -116,6 +116,7 @@ pub struct AlertingRule {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(has(self.onError) && self.onError == 'Substitute') == has(self.substitute)").message("substitute goes with onError: Substitute, and onError: Substitute needs it"))]
 #[x_kube(validation = Rule::new("!has(self.perPod) || !self.perPod || !has(self.substitute)").message("a substitute is one number; a perPod signal has one for each pod"))]
+#[x_kube(validation = Rule::new("!has(self.perBackend) || !self.perBackend || (!has(self.substitute) && (!has(self.perPod) || !self.perPod))").message("a perBackend signal is neither perPod nor has a substitute"))]
 pub struct Signal {
     /// The name by which actions refer to it.
     #[schemars(length(min = 1, max = 63))]
@@ -127,6 +128,10 @@ pub struct Signal {
     /// Whether the expression answers one series for each pod of the target, as in `sum by (pod) (...)`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_pod: bool,
+    /// Whether the expression answers one series for each backend of a route, told apart by the label
+    /// `backend`, as in `sum by (backend) (...)` or `label_replace(..., "backend", "$1", "service", "(.*)")`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_backend: bool,
     /// The oldest sample that still counts. Default: the policy's `maxAge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Duration>,
