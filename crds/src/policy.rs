@@ -32,6 +32,8 @@ use std::collections::BTreeMap;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.actions.all(a, !has(a.replicas) || !has(a.replicas.step) || size(a.when) > 0)").message("an action with replicas.step needs at least one rule in when"))]
+#[x_kube(validation = Rule::new("self.actions.all(a, !has(a.weights) || !has(a.weights.step) || size(a.when) > 0)").message("an action with weights.step needs at least one rule in when"))]
+#[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.weights)) || size(self.actions) == 1").message("a policy that moves weights has one action: one list, one law; make a policy of each"))]
 #[x_kube(validation = Rule::new("self.mode != 'Enforce' || self.actions.all(a, has(a.verify))").message("mode Enforce needs verify in every action: nothing is committed without a verification"))]
 #[x_kube(validation = Rule::new("self.actions.all(a, size(a.when) == 0) || has(self.prometheusRuleRef) || (has(self.rules) && size(self.rules) > 0)").message("an action names rules in when, and there are none: write rules or a prometheusRuleRef"))]
 pub struct FeedbackPolicySpec {
@@ -43,7 +45,7 @@ pub struct FeedbackPolicySpec {
     pub suspend: bool,
     /// Where the expressions are asked.
     pub source_ref: SourceRef,
-    /// What is moved.
+    /// What is moved: a workload whose replicas, or a route whose weights.
     pub target_ref: TargetRef,
     /// A pause of one direction, until it is taken out or its time is over. Undoing goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -77,7 +77,11 @@ impl<'a> Names<'a> {
         match self.signal(path, name, errors)? {
             Shape::Number => Some(()),
             shape @ (Shape::PerPod | Shape::PerBackend) => {
-                let each = if shape == Shape::PerPod { "pod (perPod)" } else { "backend (perBackend)" };
+                let each = if shape == Shape::PerPod {
+                    "pod (perPod)"
+                } else {
+                    "backend (perBackend)"
+                };
                 errors.add(
                     path,
                     format!(
