@@ -7,7 +7,7 @@ use super::{
     propose::Proposed,
 };
 use crate::{
-    apply::{Hands, Intent, JournalError, Journals, drive, journal_of},
+    apply::{Handle, Hands, Intent, JournalError, Journals, drive, journal_of},
     clock::micro_time,
     text::clean,
     validate,
@@ -240,6 +240,8 @@ fn spec(
         field: ChangeField::Replicas,
         direction: stored_direction(proposal.direction),
         sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
+        shift: format!("{} -> {to}", proposal.from),
+        weights: None,
         before: stored_replicas(proposal.from),
         after: stored_replicas(to),
         verified: stored_replicas(verified),

@@ -86,6 +86,7 @@ pub(crate) fn decision(
         at: Some(micro_time(pass.seen.now)),
         current: memory::stored_replicas(current),
         desired: memory::stored_replicas(desired),
+        shift: String::new(),
         outcome: Some(outcome),
         reason: clean(reason),
         arithmetic: arithmetic.iter().take(16).map(clean).collect(),

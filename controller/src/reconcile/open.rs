@@ -2,7 +2,9 @@
 
 use super::{Context, Pass, learn, memory, memory::Memory};
 use crate::{
-    apply::{Authority, Hands, JournalError, Journals, ReplicasEvent, ReplicasTx, drive, journal_of, roll_back},
+    apply::{
+        Authority, Handle, Hands, JournalError, Journals, ReplicasEvent, ReplicasTx, drive, journal_of, roll_back,
+    },
     clock::micro_time,
     observe::{find, is_open, target::Snapshot},
     validate::{FrozenVerification, comparison_of_change},
