@@ -375,6 +375,13 @@ pub struct WeightsStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub out: Vec<OutStatus>,
+    /// Weights that did not have their effect, and are not tried again for a while.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub ineffective: Vec<BackendWeight>,
+    /// Until when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ineffective_until: Option<MicroTime>,
     /// When weights were written again after a reset, within the last hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

@@ -6,10 +6,12 @@
 
 mod field;
 mod journal;
+mod routes;
 mod target;
 
 pub use field::{Field, recorded_weights, weights_of};
 pub use journal::{Intent, JournalError, Journals, Note, journal_of, phase_of};
+pub use routes::{Place, RouteHands, WeightsEvent, WeightsTarget, WeightsTx};
 pub use target::Hands;
 
 use crate::{

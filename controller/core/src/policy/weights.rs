@@ -196,6 +196,26 @@ pub struct Traffic {
     pub max_age: Span,
 }
 
+impl Traffic {
+    /// What stands for the policy's namespace in the queries of a known proxy: a spec does not know its own.
+    pub const NAMESPACE: &str = "__namespace__";
+
+    /// The queries as they are asked in a namespace.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        let named = |query: &Query| Query {
+            text: query.text.replace(Self::NAMESPACE, namespace),
+            age: query.age.as_ref().map(|age| age.replace(Self::NAMESPACE, namespace)),
+            ..query.clone()
+        };
+        Self {
+            requests: named(&self.requests),
+            errors: named(&self.errors),
+            ..self.clone()
+        }
+    }
+}
+
 /// When the realised share is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShareDeadline {

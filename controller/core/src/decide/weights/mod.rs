@@ -72,6 +72,8 @@ pub enum Move {
     Ejection,
     /// A backend comes back slowly.
     Return,
+    /// Somebody put the weights back to their base, and the last verified ones are written again.
+    Reapply,
 }
 
 /// The weights that an action wants.
