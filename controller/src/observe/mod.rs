@@ -15,6 +15,7 @@ pub mod prometheus_rules;
 pub mod quantity;
 pub mod readable;
 pub mod rollout;
+pub mod routes;
 pub mod source;
 pub mod sources;
 pub mod target;

@@ -1,0 +1,1 @@
+//! What the proxies tell of each backend.
