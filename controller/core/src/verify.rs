@@ -3,6 +3,10 @@
 //! An increase must *achieve* its condition, a decrease must *maintain* it. Neither is judged before
 //! the settle time, and nothing is achieved without fresh data (law 6).
 
+mod share;
+
+pub use share::{ShareChange, ShareJudgement, judge_share};
+
 use crate::{
     decide::Direction,
     decimal::{Decimal, plain},
