@@ -3,6 +3,10 @@
 //! An increase must *achieve* its condition, a decrease must *maintain* it. Neither is judged before
 //! the settle time, and nothing is achieved without fresh data (law 6).
 
+mod share;
+
+pub use share::{ShareChange, ShareJudgement, judge_share};
+
 use crate::{
     decide::Direction,
     decimal::{Decimal, plain},
@@ -117,6 +121,52 @@ pub fn judge(
             },
         },
         (_, Err(why)) => Judgement::Inconclusive { why },
+    }
+}
+
+/// What is known of a condition that a change of weights must achieve.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Achievement {
+    /// It is too early.
+    Wait {
+        /// When the settle time, or else the deadline, is over.
+        until: Timestamp,
+        /// What is known so far.
+        why: String,
+    },
+    /// The condition holds.
+    Achieved {
+        /// The worst value.
+        value: f64,
+    },
+    /// The deadline is over, and it does not hold.
+    Not {
+        /// The worst value.
+        value: f64,
+    },
+    /// The deadline is over and there is no answer that can be trusted.
+    Inconclusive {
+        /// Why not, and what would help.
+        why: String,
+    },
+}
+
+/// Judges a condition that is to be achieved, whatever the demand does: weights only divide it, so a surge is no
+/// reason to keep a division that did not help. Settle, deadline and freshness count as in [`judge`].
+pub fn achieve(
+    verification: &Verification,
+    applied_at: Timestamp,
+    baseline: &Baseline,
+    reading: &Reading,
+    now: Timestamp,
+) -> Achievement {
+    match judge(verification, Direction::Up, applied_at, baseline, reading, None, now) {
+        Judgement::Wait { until, why } => Achievement::Wait { until, why },
+        Judgement::Achieved { value } => Achievement::Achieved { value },
+        _ => match answer(verification, reading, applied_at + verification.settle, now) {
+            Ok(Answer { value, .. }) => Achievement::Not { value },
+            Err(why) => Achievement::Inconclusive { why },
+        },
     }
 }
 

@@ -294,6 +294,7 @@ pub(super) fn verdict_of(text: &str) -> Option<Verdict> {
         "Inconclusive" => Verdict::Inconclusive,
         "Requested" => Verdict::Requested,
         "Torn" => Verdict::Torn,
+        "Unrealised" => Verdict::Unrealised,
         _ => return None,
     })
 }

@@ -115,6 +115,8 @@ pub struct Observation {
     pub signals: BTreeMap<String, Reading>,
     /// The readings of the verifications' left sides, by action.
     pub verifications: BTreeMap<String, Reading>,
+    /// What the proxy tells of requests and errors by backend, where weights are moved.
+    pub traffic: Option<(Reading, Reading)>,
     /// The readings of the actions' vetoes, by action and name.
     pub vetoes: BTreeMap<String, BTreeMap<String, Reading>>,
     /// What metrics.k8s.io tells of the target's pods, by resource.
@@ -145,10 +147,23 @@ impl Observation {
             .signals
             .iter()
             .map(|(name, signal)| (name, &signal.query, signal.max_age));
-        let verifications = policy.actions.iter().filter_map(|action| {
-            let verification = action.verification.as_ref()?;
-            Some((&action.name, &verification.condition.left, verification.max_age))
+        let verified = policy.actions.iter().map(|action| (&action.name, &action.verification));
+        let weighed = policy.weights.iter().map(|action| (&action.name, &action.verification));
+        let verifications = verified.chain(weighed).filter_map(|(name, verification)| {
+            let verification = verification.as_ref()?;
+            Some((name, &verification.condition.left, verification.max_age))
         });
+        let traffic = async {
+            let action = policy.weights.first()?;
+            let traffic = action.traffic.within(&namespace);
+            let (requests, errors) = ("requests".to_owned(), "errors".to_owned());
+            let queries = vec![
+                (&requests, &traffic.requests, traffic.max_age),
+                (&errors, &traffic.errors, traffic.max_age),
+            ];
+            let mut read = readings(&source, metrics, queries, now).await;
+            Some((read.remove(&requests)?, read.remove(&errors)?))
+        };
         let vetoes = async {
             let mut read = BTreeMap::new();
             for action in &policy.actions {
@@ -165,11 +180,12 @@ impl Observation {
             .as_ref()
             .and_then(|snapshot| snapshot.selector.as_deref());
         let used = usage::asked(policy);
-        let (rules, signals, verifications, vetoes, usage) = tokio::join!(
+        let (rules, signals, verifications, vetoes, traffic, usage) = tokio::join!(
             readings(&source, metrics, rules.collect(), now),
             readings(&source, metrics, signals.collect(), now),
             readings(&source, metrics, verifications.collect(), now),
             vetoes,
+            traffic,
             usage::of(&asks.client, &namespace, selector, found.pods.as_ref(), used),
         );
         let owners = owners::of(cluster, object, found.snapshot.as_ref());
@@ -182,6 +198,7 @@ impl Observation {
             rules,
             signals,
             verifications,
+            traffic,
             vetoes,
             usage,
             open,

@@ -119,14 +119,14 @@ fn routes(path: &str, target: &TargetRef, lever: &WeightsLever, errors: &mut Err
                 (own.clone(), own)
             }
         };
-        if table::row(&route.api_version, &route.kind).is_none() {
+        if table::Row::of(&route.api_version, &route.kind).is_none() {
             errors.add(
                 format!("{own}.kind"),
                 format!(
                     "{} {} has no list of weights that Flyball knows; it knows {}",
                     shorten(&route.api_version),
                     shorten(&route.kind),
-                    table::names().join(", ")
+                    known()
                 ),
             );
         }
@@ -163,6 +163,12 @@ fn routes(path: &str, target: &TargetRef, lever: &WeightsLever, errors: &mut Err
         });
     }
     found
+}
+
+/// The kinds that are known, for an error.
+fn known() -> String {
+    let names: Vec<String> = table::TABLE.iter().map(table::Row::name).collect();
+    names.join(", ")
 }
 
 fn backends(path: &str, lever: &WeightsLever, errors: &mut Errors) -> Option<Vec<Backend>> {

@@ -28,6 +28,7 @@ pub(crate) use metrics::{Asked, NoNumber, asked};
 pub use pods::{Pod, PodPhase, PodReady, PodUsage, Pods, RequestError, Requests};
 pub(crate) use spike::lasts as spike_lasts;
 pub use weights::{BackendHistory, Move, RouteFacts, WeightDecision, WeightHistory, WeightProposal, decide_weights};
+pub(crate) use weights::{ReadError, by_backend};
 
 use crate::{
     evaluate::{Alert, RuleState},

@@ -3,8 +3,8 @@
 use super::{EVIDENCE_CAP, Facts, Inputs, NoNumber, Wish, metrics};
 use crate::{
     evaluate::{Alert, RuleState},
-    policy::{Comparator, Condition, Law, Replicas, ReplicasAction, Step, StepDown},
-    time::Timestamp,
+    policy::{Comparator, Condition, Law, Replicas, ReplicasAction, Step},
+    time::{Span, Timestamp},
 };
 
 /// What the action's law asks for. `Err` says why it can't say.
@@ -62,7 +62,7 @@ fn step_wish(action: &ReplicasAction, step: &Step, inputs: &Inputs<'_>, facts: &
     let Some(down) = &step.down else {
         return stay("no rule fires".to_owned());
     };
-    if let Some(reason) = not_quiet(action, down, inputs, facts, now) {
+    if let Some(reason) = not_quiet(&action.when, down.after, inputs, facts.history.observing_since, now) {
         return stay(reason);
     }
     let wanting: Vec<&String> = down
@@ -95,27 +95,27 @@ fn step_wish(action: &ReplicasAction, step: &Step, inputs: &Inputs<'_>, facts: &
 }
 
 /// Why the rules are not known to have been quiet for long enough.
-fn not_quiet(
-    action: &ReplicasAction,
-    down: &StepDown,
+pub(super) fn not_quiet(
+    when: &[String],
+    after: Span,
     inputs: &Inputs<'_>,
-    facts: &Facts,
+    observing_since: Timestamp,
     now: Timestamp,
 ) -> Option<String> {
-    if action.when.is_empty() {
+    if when.is_empty() {
         return Some("when names no rule, so quiet can't be known".to_owned());
     }
-    for name in &action.when {
+    for name in when {
         let Some(since) = state(inputs, name).and_then(|state| state.quiet_since) else {
             return Some(format!("{name} {}", why_not_quiet(inputs, name)));
         };
         let quiet = now.since(since);
-        if quiet < down.after {
-            return Some(format!("{name} is quiet for {quiet} of {}", down.after));
+        if quiet < after {
+            return Some(format!("{name} is quiet for {quiet} of {after}"));
         }
     }
-    let observed = now.since(facts.history.observing_since);
-    (observed < down.after).then(|| format!("quiet, but observed only for {observed} of {}", down.after))
+    let observed = now.since(observing_since);
+    (observed < after).then(|| format!("quiet, but observed only for {observed} of {after}"))
 }
 
 /// Why it is not known that nothing is wrong.

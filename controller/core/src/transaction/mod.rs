@@ -117,6 +117,8 @@ pub enum Verdict {
     Inconclusive,
     /// Nobody waited for it: somebody asked for the roll-back.
     Requested,
+    /// The traffic did not go where the weights say.
+    Unrealised,
     /// Nobody waited for it: it could be written in some of its places, but not in all.
     Torn,
 }

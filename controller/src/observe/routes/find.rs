@@ -88,7 +88,10 @@ pub fn find(
     lists: &[RouteList],
     managed: &[Backend],
 ) -> Result<Vec<Route>, RouteProblem> {
-    lists.iter().map(|list| one(cluster, namespace, list, managed)).collect()
+    lists
+        .iter()
+        .map(|list| one(cluster, namespace, list, managed))
+        .collect()
 }
 
 fn one(cluster: &Cluster, namespace: &str, list: &RouteList, managed: &[Backend]) -> Result<Route, RouteProblem> {

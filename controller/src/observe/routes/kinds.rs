@@ -10,7 +10,8 @@ use std::{
 /// The kinds of routes. Copies are the same ones.
 #[derive(Clone)]
 pub struct RouteKinds {
-    client: Client,
+    /// `None`: nothing is watched, as for a reading that is done once.
+    client: Option<Client>,
     scope: Option<String>,
     known: Arc<Mutex<BTreeMap<ScaleKind, Late<Targets>>>>,
 }
@@ -19,8 +20,17 @@ impl RouteKinds {
     /// None is watched yet.
     pub fn new(client: &Client, scope: Option<&str>) -> Self {
         Self {
-            client: client.clone(),
+            client: Some(client.clone()),
             scope: scope.map(ToOwned::to_owned),
+            known: Arc::default(),
+        }
+    }
+
+    /// No kind is ever watched.
+    pub fn none() -> Self {
+        Self {
+            client: None,
+            scope: None,
             known: Arc::default(),
         }
     }
@@ -31,10 +41,16 @@ impl RouteKinds {
             api_version: api_version.to_owned(),
             kind: kind.to_owned(),
         };
+        let Some(client) = &self.client else {
+            return Err(KindError::Unknown {
+                kind: key.to_string(),
+                error: "it is not looked at".to_owned(),
+            });
+        };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let late = known.entry(key).or_insert_with_key(|key| {
             let scope = self.scope.as_deref();
-            kinds::seek(&self.client, scope, key.gvk(), false, prune, |found| found)
+            kinds::seek(client, scope, key.gvk(), false, prune, |found| found)
         });
         late.get()
     }

@@ -27,9 +27,13 @@ pub(super) fn is_near(one: &Weights, other: &Weights, part: f64) -> bool {
 /// Whether somebody approved these weights, or such as are near to them. What is written then is what was
 /// approved, to the number.
 pub(super) fn of(it: &WeightsPass<'_, '_>, to: &Weights) -> WeightsApproval {
-    let near = |record: &Arc<Change>| of_record(record).is_some_and(|found| is_near(&found, to, it.action.limits.dead_band.get()));
+    let near = |record: &Arc<Change>| {
+        of_record(record).is_some_and(|found| is_near(&found, to, it.action.limits.dead_band.get()))
+    };
     let records: Vec<Arc<Change>> = waiting(it).into_iter().filter(near).collect();
-    let approved = records.iter().find_map(|record| Some((of_record(record)?, approved_by(record)?.to_owned())));
+    let approved = records
+        .iter()
+        .find_map(|record| Some((of_record(record)?, approved_by(record)?.to_owned())));
     match approved {
         Some((to, by)) => WeightsApproval::Granted { to, by },
         None => WeightsApproval::Awaited(records.first().map(|record| record.name_any())),
@@ -44,9 +48,7 @@ fn of_record(record: &Change) -> Option<Weights> {
 fn waiting(it: &WeightsPass<'_, '_>) -> Vec<Arc<Change>> {
     let uid = it.pass.object.uid().unwrap_or_default();
     let mut own = it.pass.ctx.cluster.changes.state();
-    own.retain(|change| {
-        change.spec.policy.uid == uid && change.spec.field == ChangeField::Weights && awaits(change)
-    });
+    own.retain(|change| change.spec.policy.uid == uid && change.spec.field == ChangeField::Weights && awaits(change));
     own.sort_by_key(|change| std::cmp::Reverse(change.spec.proposed_at.0));
     own
 }

@@ -4,8 +4,8 @@
 use super::{WeightsPass, memory::WeightsMemory, world};
 use crate::{
     apply::{
-        Authority, Field as _, Handle as _, JournalError, Journals, Place, RouteHands, WeightsEvent, WeightsTx, drive,
-        journal_of, weights_of,
+        Authority, Handle as _, JournalError, Journals, Place, RouteHands, WeightsEvent, WeightsTx, drive, journal_of,
+        weights_of,
     },
     clock::micro_time,
     observe::routes::find::{self, RouteProblem},
@@ -19,14 +19,13 @@ use flyball_core::{
         Backend, Mode, OnInconclusive, OnIneffective, Query, RouteList, RuleRef, ShareDeadline, Traffic, Verification,
         Weight, Weights,
     },
-    signal::Reading,
     time::{Span, Timestamp},
     transaction::{Abort, Cause, Event, Journal, Outcome, Phase, Places, Tx, Verdict},
-    verify::{Achievement, ShareJudgement, achieve, judge_share},
+    verify::{Achievement, ShareChange, ShareJudgement, achieve, judge_share},
 };
 use flyball_crds::{
-    Change, ChangeShare, ChangeWeights, Duration, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION, Verdict as RecordedVerdict,
-    WeightedRoute, YieldStatus,
+    Change, ChangeShare, ChangeWeights, Duration, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION,
+    Verdict as RecordedVerdict, WeightedRoute, YieldStatus,
 };
 use kube::ResourceExt;
 use tracing::{error, info};
@@ -109,15 +108,36 @@ pub(super) async fn carry(
     };
     let before = journal.clone();
     let waiting = judged.waiting.clone();
-    let (tx, change) = run(it.pass.ctx, change, Tx::resume(journal, abort), it.pass.authority, judged).await;
+    let (tx, change) = run(
+        it.pass.ctx,
+        change,
+        Tx::resume(journal, abort),
+        it.pass.authority,
+        judged,
+    )
+    .await;
     remember(it, memory, &before, &tx, &change);
     Ok(CarriedWeights { change, tx, waiting })
 }
 
 /// Cuts a Change short: fences its routes, then closes it. A roll-back under way is finished.
-pub(crate) async fn abort(ctx: &Context, change: &Change, why: Abort, authority: &Authority) -> Option<(WeightsTx, Change)> {
+pub(crate) async fn abort(
+    ctx: &Context,
+    change: &Change,
+    why: Abort,
+    authority: &Authority,
+) -> Option<(WeightsTx, Change)> {
     match journal_of(change) {
-        Ok(journal) => Some(run(ctx, change, Tx::resume(journal, Some(why)), authority, Judged::default()).await),
+        Ok(journal) => Some(
+            run(
+                ctx,
+                change,
+                Tx::resume(journal, Some(why)),
+                authority,
+                Judged::default(),
+            )
+            .await,
+        ),
         Err(damage) => {
             error!(%damage, "an open Change can't be read; delete it to go on");
             None
@@ -229,13 +249,26 @@ async fn judged(
     };
     let frozen = match frozen_share(&moved.share) {
         Ok(frozen) => frozen,
-        Err(why) => return keep(it, Verdict::Inconclusive, format!("the recorded share can't be read: {why}")),
+        Err(why) => {
+            return keep(
+                it,
+                Verdict::Inconclusive,
+                format!("the recorded share can't be read: {why}"),
+            );
+        }
     };
     let intended = journal.after.0.first().cloned().unwrap_or_default();
     let before = journal.before.0.first().cloned().unwrap_or_default();
     let requests = it.traffic_of(&frozen.0).await;
-    let share = judge_share(&frozen.1, &frozen.0, &before, &intended, applied_at, &requests, now);
-    let realised = match share {
+    let routes = it.routes.as_ref().map(Vec::as_slice).unwrap_or_default();
+    let others: Vec<String> = routes.iter().flat_map(|route| route.located.others()).collect();
+    let of = ShareChange {
+        before: &before,
+        intended: &intended,
+        others: &others,
+        applied_at,
+    };
+    let realised = match judge_share(&frozen.1, &frozen.0, &of, &requests, now) {
         ShareJudgement::Wait { why, .. } => {
             return Judged {
                 event: Some(Event::Undecided),
@@ -243,9 +276,22 @@ async fn judged(
                 ..Judged::default()
             };
         }
-        ShareJudgement::Realised { said } => said,
-        ShareJudgement::Not { said } => {
-            return take_back(it, memory, change, journal, Verdict::Unrealised, (None, said), true).await;
+        ShareJudgement::Realised {
+            worst,
+            share,
+            tolerance,
+        } => format!("the traffic follows: {worst} has a share of {share:.3}, as intended within {tolerance:.3}"),
+        ShareJudgement::Not { share, why, .. } => {
+            return take_back(
+                it,
+                memory,
+                change,
+                journal,
+                Verdict::Unrealised,
+                (Some(share), why),
+                true,
+            )
+            .await;
         }
         ShareJudgement::Inconclusive { why } => {
             let back = it.on_inconclusive(change) == OnInconclusive::RollBack;
@@ -275,12 +321,18 @@ async fn effect(
         Some(Ok(frozen)) => frozen,
         Some(Err(errors)) => {
             let why = crate::reconcile::evidence::joined(&errors);
-            return keep(it, Verdict::Inconclusive, format!("the recorded verification can't be read: {why}"));
+            return keep(
+                it,
+                Verdict::Inconclusive,
+                format!("the recorded verification can't be read: {why}"),
+            );
         }
         None => return keep(it, Verdict::Inconclusive, "the Change has no verification".to_owned()),
     };
     let verification: &Verification = &frozen.verification;
-    let reading = it.reading(&frozen.source, &verification.condition.left, verification.max_age).await;
+    let reading = it
+        .reading(&frozen.source, &verification.condition.left, verification.max_age)
+        .await;
     let asked = format!("{} {}", verification.condition.comparator, verification.condition.right);
     let judged = match achieve(verification, applied_at, &frozen.baseline, &reading, now) {
         Achievement::Wait { why, .. } => Judged {
@@ -290,13 +342,29 @@ async fn effect(
         },
         Achievement::Achieved { value } => Judged {
             event: Some(Event::Achieved),
-            verdict: Some(recorded(it, Some(value), format!("{realised}; {value:.4} {asked} holds"))),
+            verdict: Some(recorded(
+                it,
+                Some(value),
+                format!("{realised}; {value:.4} {asked} holds"),
+            )),
             ..Judged::default()
         },
         Achievement::Not { value } => {
-            let said = format!("{realised}, but {value:.4} {asked} was not achieved within {}", verification.within);
+            let said = format!(
+                "{realised}, but {value:.4} {asked} was not achieved within {}",
+                verification.within
+            );
             let back = verification.on_ineffective == OnIneffective::RollBack;
-            take_back(it, memory, change, journal, Verdict::Ineffective, (Some(value), said), back).await
+            take_back(
+                it,
+                memory,
+                change,
+                journal,
+                Verdict::Ineffective,
+                (Some(value), said),
+                back,
+            )
+            .await
         }
         Achievement::Inconclusive { why } => {
             let back = verification.on_inconclusive == OnInconclusive::RollBack;
@@ -362,7 +430,11 @@ async fn undoing(
     change: &Change,
     journal: &Journal<Places<Weights>>,
 ) -> Result<WeightsApproved, WeightsRefused> {
-    let verified = change.spec.weights.as_ref().and_then(|moved| weights_of(&moved.verified).ok());
+    let verified = change
+        .spec
+        .weights
+        .as_ref()
+        .and_then(|moved| weights_of(&moved.verified).ok());
     let from = journal.after.0.first().cloned().unwrap_or_default();
     let to = verified.unwrap_or_else(|| journal.before.0.first().cloned().unwrap_or_default());
     let own = OpenWeights::Ours {
@@ -432,7 +504,9 @@ pub(super) fn remember(
         Phase::Closed(Outcome::Superseded(Cause::Foreign)) => {
             let status = change.status.as_ref();
             let message = status.map(|status| status.message.clone()).unwrap_or_default();
-            let manager = message.split_once(" wrote the field").map_or("somebody else", |(who, _)| who);
+            let manager = message
+                .split_once(" wrote the field")
+                .map_or("somebody else", |(who, _)| who);
             memory.yielded = Some(YieldStatus {
                 manager: manager.to_owned(),
                 until: Some(micro_time(now + it.pass.policy.yield_for)),
@@ -448,7 +522,11 @@ fn latch(it: &WeightsPass<'_, '_>, memory: &mut WeightsMemory, journal: &Journal
     if !matches!(journal.verdict, Some(Verdict::Ineffective | Verdict::Unrealised)) {
         return;
     }
-    let lasts = it.action.verification.as_ref().map_or(Span::ZERO, |verification| verification.latch);
+    let lasts = it
+        .action
+        .verification
+        .as_ref()
+        .map_or(Span::ZERO, |verification| verification.latch);
     if let Some(after) = journal.after.0.first() {
         memory.latch = Some((after.clone(), it.pass.seen.now + lasts));
     }

@@ -108,7 +108,11 @@ impl WeightsMemory {
                         ejections: i32::try_from(history.ejections).unwrap_or(i32::MAX),
                     })
                     .collect(),
-                ineffective: self.latch.as_ref().map(|(weights, _)| recorded_weights(weights)).unwrap_or_default(),
+                ineffective: self
+                    .latch
+                    .as_ref()
+                    .map(|(weights, _)| recorded_weights(weights))
+                    .unwrap_or_default(),
                 ineffective_until: self.latch.as_ref().map(|(_, until)| micro_time(*until)),
                 reapplied: self.reapplied.iter().copied().map(micro_time).collect(),
             }),
@@ -162,7 +166,9 @@ impl WeightsMemory {
         };
         let back = status.phase == Phase::RolledBack;
         let at = if back { &status.closed_at } else { &status.applied_at };
-        let Some(at) = at.as_ref().map(from_micro_time) else { return };
+        let Some(at) = at.as_ref().map(from_micro_time) else {
+            return;
+        };
         if self.history.moved_at.is_some_and(|known| known >= at) {
             return;
         }
@@ -174,7 +180,11 @@ impl WeightsMemory {
             _ => after.clone(),
         };
         self.moved(&wrote, at);
-        self.history.verified = Some(if status.phase == Phase::Committed { after } else { verified });
+        self.history.verified = Some(if status.phase == Phase::Committed {
+            after
+        } else {
+            verified
+        });
     }
 
     /// How many times weights were written again within the last hour.

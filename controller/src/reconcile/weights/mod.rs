@@ -11,8 +11,8 @@ use crate::{
     apply::{Place, RouteHands},
     clock::{from_micro_time, micro_time},
     observe::routes::{
-        Route,
-        find::{self, RouteProblem},
+        find::{self, Route, RouteProblem},
+        locate,
     },
 };
 use carry::CarriedWeights;
@@ -25,7 +25,7 @@ use flyball_core::{
     transaction::{Abort, Phase},
 };
 use flyball_crds::{Change, ChangeField, Reason, YieldStatus};
-use kube::ResourceExt;
+use kube::{Api, ResourceExt, api::DynamicObject};
 use memory::WeightsMemory;
 use propose::ProposedWeights;
 use std::{collections::BTreeMap, sync::Arc};
@@ -49,7 +49,10 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory, action: &WeightsAc
         routes: find::find(&pass.ctx.cluster, &pass.namespace, &action.routes, &action.backends),
     };
     let now = pass.seen.now;
-    let mut own = memory.weights.remove(&action.name).unwrap_or_else(|| WeightsMemory::new(now));
+    let mut own = memory
+        .weights
+        .remove(&action.name)
+        .unwrap_or_else(|| WeightsMemory::new(now));
     if let Ok([first, ..]) = it.routes.as_deref() {
         let uid = first.uid();
         let other = memory.target.as_ref().is_some_and(|known| *known != uid);
@@ -58,7 +61,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory, action: &WeightsAc
             own.forget(now);
         }
     }
-    let outcome = it.run(&mut own, memory.held.is_some()).await;
+    let outcome = it.run(&mut own, memory).await;
     let trouble = memory.held.clone().or_else(|| it.trouble(&own));
     memory.weights.insert(action.name.clone(), own);
     summary(&it, outcome, trouble)
@@ -72,7 +75,7 @@ struct Done {
 }
 
 impl WeightsPass<'_, '_> {
-    async fn run(&self, memory: &mut WeightsMemory, held: bool) -> Done {
+    async fn run(&self, memory: &mut WeightsMemory, policy: &Memory) -> Done {
         let mut done = Done {
             carried: None,
             proposed: None,
@@ -92,7 +95,7 @@ impl WeightsPass<'_, '_> {
                 }
             }
         }
-        if pass.policy.mode == Mode::Observe || held {
+        if pass.policy.mode == Mode::Observe || policy.held.is_some() {
             approval::withdraw(self, None).await;
             memory.unobserved(pass.seen.now);
             return done;
@@ -101,7 +104,7 @@ impl WeightsPass<'_, '_> {
         if !open && done.carried.is_none() {
             self.settle_ownership(memory);
         }
-        done.proposed = propose::propose(self, memory, done.carried.as_ref()).await;
+        done.proposed = propose::propose(self, &policy.rules, memory, done.carried.as_ref()).await;
         done
     }
 
@@ -120,7 +123,10 @@ impl WeightsPass<'_, '_> {
     pub(super) fn current(&self) -> Option<Weights> {
         let routes = self.routes.as_ref().ok()?;
         let first = routes.first()?.located.weights();
-        routes.iter().all(|route| route.located.weights() == first).then_some(first)
+        routes
+            .iter()
+            .all(|route| route.located.weights() == first)
+            .then_some(first)
     }
 
     /// Whose the weights are, while nothing of ours is under way: what we find for the first time is adopted, and
@@ -209,7 +215,9 @@ impl WeightsPass<'_, '_> {
             return names.filter(|name| out(name)).map(ToOwned::to_owned).collect();
         };
         let value = |reading: &Reading, name: &str| {
-            let of = |sample: &&flyball_core::signal::Sample| sample.labels.get("backend").is_some_and(|found| found == name);
+            let of = |sample: &&flyball_core::signal::Sample| {
+                sample.labels.get("backend").is_some_and(|found| found == name)
+            };
             reading.samples().iter().find(of).map(|sample| sample.value)
         };
         let serving = |name: &str| facts.current.of(name).get() > 0;
@@ -252,7 +260,11 @@ impl WeightsPass<'_, '_> {
 
     /// What a verification without an answer leads to.
     pub(super) fn on_inconclusive(&self, change: &Change) -> OnInconclusive {
-        let written = change.spec.verification.as_ref().map(|verification| verification.on_inconclusive);
+        let written = change
+            .spec
+            .verification
+            .as_ref()
+            .map(|verification| verification.on_inconclusive);
         match written {
             Some(flyball_crds::OnInconclusive::RollBack) => OnInconclusive::RollBack,
             _ => OnInconclusive::Hold,
@@ -261,34 +273,55 @@ impl WeightsPass<'_, '_> {
 
     /// Asks the API server what it would say.
     pub(super) async fn dry_run(&self, to: &Weights) -> DryRun {
-        match self.hands(0) {
-            Some(hands) => hands.dry_run(to).await,
-            None => DryRun::Skipped("the routes are not there".to_owned()),
+        match &self.routes {
+            Ok(routes) => self.hands(routes, 0).dry_run(to).await,
+            Err(problem) => DryRun::Skipped(problem.to_string()),
         }
     }
 
-    /// Hands on the routes as they were found, for transaction `sequence`.
-    pub(super) fn hands(&self, sequence: u64) -> Option<RouteHands<'_>> {
-        let routes = self.routes.as_ref().ok()?;
+    /// Hands on these routes, for transaction `sequence`.
+    pub(super) fn hands(&self, routes: &[Route], sequence: u64) -> RouteHands<'_> {
         let places = routes.iter().map(|route| Place {
             list: route.list.clone(),
             resource: route.resource.clone(),
             object: route.object.as_ref().clone(),
         });
-        Some(RouteHands::new(
+        RouteHands::new(
             &self.pass.ctx.clients.write,
             &self.pass.namespace,
             &self.action.backends,
             sequence,
             places.collect(),
             self.pass.authority,
-        ))
+        )
+    }
+
+    /// The routes as the API server holds them now.
+    pub(super) async fn read_again(&self) -> Option<Vec<Route>> {
+        let mut read = Vec::new();
+        for route in self.routes.as_ref().ok()? {
+            let client = self.pass.ctx.clients.read.clone();
+            let api: Api<DynamicObject> = Api::namespaced_with(client, &self.pass.namespace, &route.resource);
+            let object = api.get(&route.list.name).await.ok()?;
+            let located = locate(&object, &route.list, &self.action.backends).ok()?;
+            read.push(Route {
+                object: Arc::new(object),
+                located,
+                ..route.clone()
+            });
+        }
+        Some(read)
     }
 
     /// An older policy that moves a list of one of these routes.
     fn rival(&self) -> Option<String> {
         let policy = self.pass.object;
-        let mine = |kind: &str, name: &str| self.action.routes.iter().any(|list| list.kind == kind && list.name == name);
+        let mine = |kind: &str, name: &str| {
+            self.action
+                .routes
+                .iter()
+                .any(|list| list.kind == kind && list.name == name)
+        };
         let others = self.pass.ctx.cluster.policies.state();
         let rival = others.iter().find(|other| {
             let lever = other.spec.actions.iter().find_map(|action| action.weights.as_ref());
@@ -312,23 +345,27 @@ impl WeightsPass<'_, '_> {
             return Some((Reason::Conflict, rival));
         }
         let yielded = memory.yielded.as_ref()?;
-        let until = yielded.until.as_ref().filter(|until| from_micro_time(until) > self.pass.seen.now)?;
+        let until = yielded
+            .until
+            .as_ref()
+            .filter(|until| from_micro_time(until) > self.pass.seen.now)?;
         let reset = self.current().is_some_and(|current| current == self.action.base());
         let who = &yielded.manager;
         let left = format!("left alone until {} or an edit of the policy", until.0);
         Some(match self.action.on_reset {
             OnReset::Reapply { per_hour } if reset => (
                 Reason::Contended,
-                format!("{who} put the weights back to their base more than {per_hour} times within an hour; {left}; let it ignore the weights"),
+                format!(
+                    "{who} put the weights back to their base more than {per_hour} times within an hour; {left}; let it ignore the weights"
+                ),
             ),
             _ if reset => (
                 Reason::OwnershipConflict,
-                format!("{who} put the weights back to their base, and onReset is Stop; {left}; let it ignore the weights, or set onReset: Reapply"),
+                format!(
+                    "{who} put the weights back to their base, and onReset is Stop; {left}; let it ignore the weights, or set onReset: Reapply"
+                ),
             ),
-            _ => (
-                Reason::OwnershipConflict,
-                format!("{who} wrote the weights; {left}"),
-            ),
+            _ => (Reason::OwnershipConflict, format!("{who} wrote the weights; {left}")),
         })
     }
 
@@ -394,9 +431,18 @@ fn summary(it: &WeightsPass<'_, '_>, done: Done, trouble: Option<(Reason, String
         };
         let doing = format!("{verb} {}", carried.change.spec.shift);
         let name = carried.change.name_any();
-        let so_far = carried.waiting.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let so_far = carried
+            .waiting
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}"));
         let progressing = (true, reason, format!("{doing} by Change {name}{so_far}"));
-        return Summary::new(ready, progressing, doing, carried.change.spec.reason.clone(), Some(name));
+        return Summary::new(
+            ready,
+            progressing,
+            doing,
+            carried.change.spec.reason.clone(),
+            Some(name),
+        );
     }
     let idle = (false, Reason::Idle, "no change is under way".to_owned());
     let (doing, why) = match done.proposed {

@@ -20,6 +20,7 @@ use crate::{
 use flyball_core::{
     check::{Check, CheckResult, OpenWeights, WeightsApproved, WeightsRefused, shape_weights},
     decide::{Move, RouteFacts, WeightDecision, WeightProposal, decide_weights},
+    evaluate::RuleState,
     policy::{Mode, OnReset, WeightLaw, Weights},
     transaction::{Abort, Cause, Outcome, Phase as Step, Tx},
     verify::Baseline,
@@ -29,6 +30,7 @@ use flyball_crds::{
     DecisionOutcome, DecisionStatus, Direction, Duration, Evidence, Phase, PolicyRef, TargetRef, WeightMove,
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use std::collections::BTreeMap;
 use tracing::{info, warn};
 
 /// What came of the decision in this pass.
@@ -86,6 +88,7 @@ pub(super) fn shift(from: &Weights, to: &Weights) -> String {
 
 pub(super) async fn propose(
     it: &WeightsPass<'_, '_>,
+    rules: &BTreeMap<String, RuleState>,
     memory: &mut WeightsMemory,
     carried: Option<&CarriedWeights>,
 ) -> Option<ProposedWeights> {
@@ -102,7 +105,7 @@ pub(super) async fn propose(
         Some(current) => RouteFacts { current, ..facts },
         None => facts,
     };
-    let Some(proposal) = wanted(it, memory, &facts) else {
+    let Some(proposal) = wanted(it, rules, memory, &facts) else {
         approval::withdraw(it, None).await;
         let reason = memory.decision.as_ref().map(|decision| decision.reason.clone());
         return Some(ProposedWeights::Steady {
@@ -111,7 +114,11 @@ pub(super) async fn propose(
         });
     };
     let policy = crate::record::name(&it.pass.namespace, &it.pass.name);
-    it.pass.ctx.recorder.metrics.proposed(policy, &it.action.name, Direction::Up);
+    it.pass
+        .ctx
+        .recorder
+        .metrics
+        .proposed(policy, &it.action.name, Direction::Up);
     match checked(it, memory, &facts, proposal, carried).await {
         Ok(approved) if it.pass.policy.mode == Mode::Enforce && !it.pass.policy.suspended => {
             let begun = begin(it, memory, &approved, carried).await;
@@ -122,7 +129,14 @@ pub(super) async fn propose(
             approval::withdraw(it, None).await;
             let (proposal, to) = (approved.proposal(), approved.to());
             let shift = shift(&proposal.from, to);
-            if is_news(it, memory, DecisionOutcome::Recommended, proposal, to, approved.checks()) {
+            if is_news(
+                it,
+                memory,
+                DecisionOutcome::Recommended,
+                proposal,
+                to,
+                approved.checks(),
+            ) {
                 let message = format!("would write {to}: {}", proposal.reason);
                 record(it, memory, proposal, to, approved.checks(), Phase::Recommended, message).await;
             }
@@ -137,7 +151,12 @@ pub(super) async fn propose(
 
 /// What the law wants, or the last verified weights where somebody put them back to their base and the policy has
 /// them written again. `None`: nothing, and the memory has the reason.
-fn wanted(it: &WeightsPass<'_, '_>, memory: &mut WeightsMemory, facts: &RouteFacts) -> Option<WeightProposal> {
+fn wanted(
+    it: &WeightsPass<'_, '_>,
+    rules: &BTreeMap<String, RuleState>,
+    memory: &mut WeightsMemory,
+    facts: &RouteFacts,
+) -> Option<WeightProposal> {
     let pass = it.pass;
     let reset = memory.yielded.is_none()
         && memory.written.as_ref().is_some_and(|written| *written != facts.current)
@@ -156,7 +175,7 @@ fn wanted(it: &WeightsPass<'_, '_>, memory: &mut WeightsMemory, facts: &RouteFac
             alerts: Vec::new(),
         });
     }
-    let inputs = pass.inputs_of_weights(it.action, &memory.rules);
+    let inputs = pass.inputs_of_weights(it.action, rules);
     let (decision, history) = decide_weights(it.action, &inputs, facts, pass.seen.now);
     memory.history = history;
     match decision {
@@ -209,12 +228,21 @@ fn open(it: &WeightsPass<'_, '_>, carried: Option<&CarriedWeights>) -> OpenWeigh
     }
     let policy = it.pass.object.uid().unwrap_or_default();
     let here = |change: &Change| {
-        let lists = change.spec.weights.as_ref().map(|moved| moved.lists.as_slice()).unwrap_or_default();
-        lists.iter().any(|list| routes.iter().any(|route| route.uid() == list.uid))
+        let lists = change
+            .spec
+            .weights
+            .as_ref()
+            .map(|moved| moved.lists.as_slice())
+            .unwrap_or_default();
+        lists
+            .iter()
+            .any(|list| routes.iter().any(|route| route.uid() == list.uid))
     };
-    let other = cluster.changes.state().into_iter().find(|change| {
-        change.spec.policy.uid != policy && crate::observe::is_open(change) && here(change)
-    });
+    let other = cluster
+        .changes
+        .state()
+        .into_iter()
+        .find(|change| change.spec.policy.uid != policy && crate::observe::is_open(change) && here(change));
     other.map_or(OpenWeights::None, |change| {
         OpenWeights::Others(format!("Change {} of {}", change.name_any(), change.spec.policy.name))
     })
@@ -233,13 +261,26 @@ async fn turned_down(
         // The decision that counts is the one behind the Change under way.
         return ProposedWeights::Refused { shift, message };
     }
-    let news = is_news(it, memory, DecisionOutcome::Refused, proposal, &proposal.to, &refused.checks);
+    let news = is_news(
+        it,
+        memory,
+        DecisionOutcome::Refused,
+        proposal,
+        &proposal.to,
+        &refused.checks,
+    );
     if news {
-        it.pass.ctx.recorder.refused(it.pass.object, check, &format!("{shift}: {message}"));
+        it.pass
+            .ctx
+            .recorder
+            .refused(it.pass.object, check, &format!("{shift}: {message}"));
     }
     if check == Some(Check::Approval) {
         approval::withdraw(it, Some(&proposal.to)).await;
-        if matches!(approval::of(it, &proposal.to), flyball_core::check::WeightsApproval::Awaited(None)) {
+        if matches!(
+            approval::of(it, &proposal.to),
+            flyball_core::check::WeightsApproval::Awaited(None)
+        ) {
             let (to, phase) = (proposal.to.clone(), Phase::AwaitingApproval);
             record(it, memory, proposal, &to, &refused.checks, phase, message.clone()).await;
         }
@@ -252,7 +293,16 @@ async fn turned_down(
     );
     if news && !waits {
         let to = proposal.to.clone();
-        record(it, memory, proposal, &to, &refused.checks, Phase::Refused, message.clone()).await;
+        record(
+            it,
+            memory,
+            proposal,
+            &to,
+            &refused.checks,
+            Phase::Refused,
+            message.clone(),
+        )
+        .await;
     }
     ProposedWeights::Refused { shift, message }
 }
@@ -315,7 +365,11 @@ fn signals(it: &WeightsPass<'_, '_>) -> Vec<crds::SignalStatus> {
     let (pass, action) = (it.pass, it.action);
     let rules = action.when.iter().filter_map(|name| {
         let rule = pass.policy.rules.get(name)?;
-        Some(evidence::signal(name, &rule.condition.query().text, pass.seen.rules.get(name)?))
+        Some(evidence::signal(
+            name,
+            &rule.condition.query().text,
+            pass.seen.rules.get(name)?,
+        ))
     });
     let traffic = pass.seen.traffic.iter().flat_map(|(requests, errors)| {
         [
@@ -359,25 +413,30 @@ async fn begin(
             Some((tx, _)) if tx.journal.phase == Step::Closed(Outcome::Superseded(Cause::Newer)) => {}
             _ => return failed("the Change under way could not be closed; the next pass tries again".to_owned()),
         }
-        // Its fence moved the routes on, and what was read of them is old.
-        memory.wanted = None;
-        return failed("the Change under way was closed; the next pass takes the backend out".to_owned());
     }
-    let stamps = routes.iter().filter_map(|route| {
-        crate::observe::routes::find::seen(&route.object, &route.list, &it.action.backends).2
-    });
+    // The fence of the Change that was superseded moved the routes on, and what the watch shows of them is old.
+    let fresh = match approved.supersedes() {
+        Some(_) => it.read_again().await,
+        None => Some(routes.clone()),
+    };
+    let Some(routes) = fresh else {
+        return failed("the routes could not be read again; the next pass tries again".to_owned());
+    };
+    let stamps = routes
+        .iter()
+        .filter_map(|route| crate::observe::routes::find::seen(&route.object, &route.list, &it.action.backends).2);
     let stamped = stamps.map(|stamp| stamp.sequence).max().unwrap_or(0);
     let sequence = next_sequence(it, stamped);
-    let Some(hands) = it.hands(sequence) else {
-        return failed("the routes are gone".to_owned());
-    };
-    let hands = hands.unless(&ctx.cluster.freeze);
+    let hands = it.hands(&routes, sequence).unless(&ctx.cluster.freeze);
     let target = hands.target();
     if target.value.0.iter().any(|found| *found != proposal.from) {
         return failed("a route changed since it was decided on; the next pass decides again".to_owned());
     }
     let spec = spec(it, memory, proposal, to, approved.checks(), sequence);
-    let first = routes.first().map(|route| (route.list.name.clone(), route.uid())).unwrap_or_default();
+    let first = routes
+        .first()
+        .map(|route| (route.list.name.clone(), route.uid()))
+        .unwrap_or_default();
     let intent = Intent {
         name: change_name(&first.0, &first.1, sequence),
         labels: labels(it.pass, &first.1),
@@ -387,7 +446,14 @@ async fn begin(
         },
     };
     let on_record = |change: &Change| ctx.recorder.change(change);
-    let created = Journals::create(&ctx.clients.write, &it.pass.namespace, intent, it.pass.authority, &on_record).await;
+    let created = Journals::create(
+        &ctx.clients.write,
+        &it.pass.namespace,
+        intent,
+        it.pass.authority,
+        &on_record,
+    )
+    .await;
     let mut journals = match created {
         Ok(journals) => journals,
         Err(error) => {
@@ -408,7 +474,15 @@ async fn begin(
     decision.change = Some(journals.change.name_any());
     memory.decision = Some(decision);
     memory.wanted = Some(to.clone());
-    let tx = drive(Tx::begin(before.clone()), Some(target), None, &hands, &mut journals, ctx.now).await;
+    let tx = drive(
+        Tx::begin(before.clone()),
+        Some(target),
+        None,
+        &hands,
+        &mut journals,
+        ctx.now,
+    )
+    .await;
     if let Some(message) = hands.refusal() {
         ctx.recorder.write_failed(&journals.change, &message);
     }
@@ -427,7 +501,12 @@ fn next_sequence(it: &WeightsPass<'_, '_>, stamped: u64) -> u64 {
     let uids: Vec<String> = routes.iter().map(crate::observe::routes::Route::uid).collect();
     let changes = it.pass.ctx.cluster.changes.state();
     let known = changes.iter().filter(|change| {
-        let lists = change.spec.weights.as_ref().map(|moved| moved.lists.as_slice()).unwrap_or_default();
+        let lists = change
+            .spec
+            .weights
+            .as_ref()
+            .map(|moved| moved.lists.as_slice())
+            .unwrap_or_default();
         lists.iter().any(|list| uids.contains(&list.uid))
     });
     known
@@ -467,7 +546,10 @@ fn spec(
     let verified = memory.history.verified.clone().unwrap_or_else(|| proposal.from.clone());
     let source = &pass.object.spec.source_ref.name;
     let verification = action.verification.as_ref().map(|verification| {
-        let demand = verification.demand.as_ref().and_then(|demand| pass.seen.signals.get(&demand.signal));
+        let demand = verification
+            .demand
+            .as_ref()
+            .and_then(|demand| pass.seen.signals.get(&demand.signal));
         let reading = pass.asked(&verification.condition.left, verification.max_age);
         let baseline = Baseline::measured(verification, reading, demand);
         validate::freeze(verification, pass.policy, source, &baseline)
