@@ -14,7 +14,7 @@ const (
 func Args(traffic, metrics string) []string {
 	return []string{
 		"--global.checknewversion=false", "--global.sendanonymoususage=false",
-		"--log.level=INFO",
+		"--log.level=INFO", "--log.nocolor=true",
 		fmt.Sprintf("--entrypoints.%s.address=%s", Entrypoint, traffic),
 		fmt.Sprintf("--entrypoints.%s.address=%s", internal, metrics),
 		"--providers.kubernetesgateway=true",
