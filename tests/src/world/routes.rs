@@ -12,7 +12,7 @@ use std::{
 use tokio::{task::JoinHandle, time::sleep};
 
 /// How many requests a second the fake proxy tells of.
-pub const RATE: f64 = 100.0;
+pub const RATE: f64 = 5000.0;
 
 /// An HTTPRoute with a rule that is moved, between two that are not.
 pub fn route(name: &str, weights: &[(&str, i64)]) -> Value {
