@@ -21,5 +21,6 @@ pub use find::{Route, RouteProblem};
 pub use list::{Entry, Located, locate};
 pub use owner::{gitops_owner_of, manager_of};
 pub use patch::weights_patch;
+pub use proxies::{Proxy, queries};
 
 pub use table::{Form, Row};

@@ -1,29 +1,44 @@
 //! Who wrote a list of backends, by the object's managedFields.
 
-use super::{super::target, table::Row};
+use super::{
+    super::target,
+    table::{Row, TABLE},
+};
 use flyball_crds::FIELD_MANAGER;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::{ResourceExt, api::DynamicObject};
 
-/// Who wrote the lists of the object last, ourselves left out: manager and operation. `None` where the object
-/// does not say its kind, or nobody else owns them.
+/// Who wrote the lists of the object last, ourselves left out: manager and operation. `None` where nobody else
+/// owns them.
 ///
 /// The rules of a route are atomic: whoever writes one weight owns all of them, and takes them from the others.
 /// So this tells who wrote any of the object's lists, and nothing of which.
 pub fn manager_of(object: &DynamicObject) -> Option<(String, String)> {
-    target::newest(others(object)?)
+    target::newest(others(object))
 }
 
 /// A manager that owns the lists of the object and would write them again from its repository: the newest.
 pub fn gitops_owner_of(object: &DynamicObject) -> Option<(String, String)> {
-    target::newest(others(object)?.filter(|entry| target::is_gitops(entry)))
+    target::newest(others(object).filter(|entry| target::is_gitops(entry)))
 }
 
-fn others(object: &DynamicObject) -> Option<impl Iterator<Item = &ManagedFieldsEntry>> {
-    let types = object.types.as_ref()?;
-    let row = Row::of(&types.api_version, &types.kind)?;
-    let entries = object.managed_fields().iter();
-    Some(entries.filter(|entry| owns(entry, row.owned()) && entry.manager.as_deref() != Some(FIELD_MANAGER)))
+fn others(object: &DynamicObject) -> impl Iterator<Item = &ManagedFieldsEntry> {
+    let own = |entry: &ManagedFieldsEntry| entry.manager.as_deref() == Some(FIELD_MANAGER);
+    let entries = object.managed_fields().iter().filter(move |entry| !own(entry));
+    entries.filter(|entry| rows(object, entry).any(|row| owns(entry, row.owned())))
+}
+
+/// The rows that an object may be of. The items of a list need not say their kind; an entry names its group, and
+/// the kinds of one group have their lists in the same place.
+fn rows<'a>(object: &'a DynamicObject, entry: &'a ManagedFieldsEntry) -> impl Iterator<Item = &'static Row> + 'a {
+    let kind = object.types.as_ref().map(|types| types.kind.as_str());
+    let version = object.types.as_ref().map(|types| types.api_version.as_str());
+    let group = version
+        .or(entry.api_version.as_deref())
+        .and_then(|version| version.split('/').next());
+    TABLE
+        .iter()
+        .filter(move |row| Some(row.group) == group && kind.is_none_or(|kind| kind == row.kind))
 }
 
 /// Whether the entry owns the field, or one around it as a whole: an atomic one has nothing below it.
@@ -133,6 +148,26 @@ mod tests {
             .find(|fixture| fixture.list().kind == "TraefikService")
             .expect("one");
         check(&service.object, &[("kubectl", "Apply", 1, weighted)], None, None);
+    }
+
+    #[test]
+    fn an_item_of_a_list_need_not_say_its_kind() {
+        let mut ingress = fixtures::canary();
+        for key in ["apiVersion", "kind"] {
+            ingress.as_object_mut().expect("an object").remove(key);
+        }
+        let annotation = json!({"f:metadata": {"f:annotations": {"f:nginx.ingress.kubernetes.io/canary-weight": {}}}});
+        let check = |api_version: &str, expect: Option<&str>| {
+            let entry =
+                json!({"manager": "helm", "operation": "Update", "apiVersion": api_version, "fieldsV1": annotation});
+            let mut object = ingress.clone();
+            object["metadata"]["managedFields"] = json!([entry]);
+            let found = manager_of(&fixtures::object(&object));
+            assert_eq!(found.map(|(manager, _)| manager).as_deref(), expect, "{api_version}");
+        };
+        check("networking.k8s.io/v1", Some("helm"));
+        check("networking.istio.io/v1", None);
+        check("v1", None);
     }
 
     #[test]
