@@ -26,6 +26,8 @@ const PORT: u16 = 8080;
 const SERVED: &str = "traefik_service_requests_total";
 /// The counter of what each rule was answered, by whomever.
 const ROUTED: &str = "traefik_router_requests_total";
+/// The counter of the configurations that were taken over.
+const RELOADS: &str = "traefik_config_reloads_total";
 
 /// A running gateway. All tests of a bed share it, each with hosts of its own; it ends with the bed.
 #[derive(Clone)]
@@ -106,6 +108,13 @@ impl Gateway {
         counts
     }
 
+    /// How often the proxy has taken over another configuration, whosever routes and pods it was about. It then
+    /// begins to share out anew.
+    pub async fn reloads(&self) -> u64 {
+        let series = self.series(RELOADS).await;
+        series.iter().map(|(_, count)| count).sum()
+    }
+
     /// The labels and the count of each series of one counter.
     pub async fn series(&self, name: &str) -> Vec<(BTreeMap<String, String>, u64)> {
         let request = self.client.get(format!("http://{}/metrics", self.metrics)).send();
@@ -152,11 +161,12 @@ fn code(labels: &BTreeMap<String, String>) -> u16 {
 fn parse(text: &str, name: &str) -> Vec<(BTreeMap<String, String>, u64)> {
     let mut found = Vec::new();
     for line in text.lines() {
-        let Some(rest) = line.strip_prefix(name).and_then(|rest| rest.strip_prefix('{')) else {
-            continue;
-        };
-        let Some((labels, value)) = rest.rsplit_once("} ") else {
-            continue;
+        let Some(rest) = line.strip_prefix(name) else { continue };
+        let (labels, value) = match (rest.strip_prefix(' '), rest.strip_prefix('{')) {
+            (Some(value), _) => ("", value),
+            (None, Some(rest)) => rest.rsplit_once("} ").unwrap_or_else(|| panic!("a series: {line}")),
+            // Another one, whose name begins like this one's.
+            (None, None) => continue,
         };
         let labels = labels.split(',').filter_map(|pair| pair.split_once('='));
         let labels = labels.map(|(label, value)| (label.to_owned(), value.trim_matches('"').to_owned()));
@@ -176,9 +186,10 @@ pub fn service(name: &str, app: &str, port: u16) -> Value {
 }
 
 /// A Deployment of the demo service, and the Service of the same name. Its pods are scraped; how fast they
-/// are can be changed, at `/admin/speed` of each.
+/// are can be changed, at `/admin/speed` of each. A pod that ends goes on answering for four seconds: the proxy
+/// takes up to two to hear of it, and a request to an address that is gone hangs.
 pub fn demo(name: &str, replicas: i32, arguments: &[&str]) -> [Value; 2] {
-    let command: Vec<&str> = [&["serve"], arguments].concat();
+    let command: Vec<&str> = [&["serve", "--drain=20s"], arguments].concat();
     let deployment = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name},
         "spec": {
@@ -191,7 +202,7 @@ pub fn demo(name: &str, replicas: i32, arguments: &[&str]) -> [Value; 2] {
                 },
                 "spec": {
                     "automountServiceAccountToken": false,
-                    "terminationGracePeriodSeconds": 1,
+                    "terminationGracePeriodSeconds": 8,
                     "containers": [{
                         "name": "demo", "image": "flyball.dev/demo:dev", "imagePullPolicy": "Never",
                         "args": command,

@@ -41,7 +41,7 @@ fn a_route_with_dots_in_its_name_is_found() {
 fn only_the_counter_that_is_asked_for_is_read() {
     let text = "# HELP hits_total How often.\n# TYPE hits_total counter\n\
                 hits_total{code=\"200\",service=\"a\"} 140\nhits_total{code=\"503\",service=\"b\"} 1e+06\n\
-                hits_total_bytes{code=\"200\",service=\"a\"} 7\nother_total{code=\"200\"} 3\n";
+                hits_total_bytes{code=\"200\",service=\"a\"} 7\nother_total{code=\"200\"} 3\nreloads_total 12\n";
     let found: Vec<(String, String, u64)> = parse(text, "hits_total")
         .into_iter()
         .map(|(labels, count)| (labels["code"].clone(), labels["service"].clone(), count))
@@ -50,5 +50,13 @@ fn only_the_counter_that_is_asked_for_is_read() {
     assert_eq!(
         found,
         expected.map(|(code, service, count)| (code.to_owned(), service.to_owned(), count))
+    );
+    let plain = parse(text, "reloads_total");
+    assert_eq!(
+        plain
+            .iter()
+            .map(|(labels, count)| (labels.len(), *count))
+            .collect::<Vec<_>>(),
+        [(0, 12)]
     );
 }
