@@ -49,7 +49,8 @@ pub(super) fn read(
     } = around;
     let routes = routes(path, target, lever, errors);
     let backends = backends(path, lever, errors);
-    let traffic = traffic(path, lever, &routes, max_age, errors);
+    let known = backends.as_deref().unwrap_or_default();
+    let traffic = traffic(path, lever, (&routes, known), max_age, errors);
     let law = law(path, written, lever, names, errors);
     let longest = traffic.as_ref().map(|traffic| longest(traffic, law.as_ref(), signals));
     let limits = limits(path, lever, longest, errors);
@@ -215,7 +216,7 @@ fn backends(path: &str, lever: &WeightsLever, errors: &mut Errors) -> Option<Vec
 fn traffic(
     path: &str,
     lever: &WeightsLever,
-    routes: &[RouteList],
+    (routes, backends): (&[RouteList], &[Backend]),
     max_age: Option<Span>,
     errors: &mut Errors,
 ) -> Option<Traffic> {
@@ -228,7 +229,7 @@ fn traffic(
         None => max_age,
     };
     let (requests, failed) = match (&written.proxy, &written.requests, &written.errors) {
-        (Some(proxy), None, None) => proxies::queries(proxy_of(*proxy), Traffic::NAMESPACE, routes, window),
+        (Some(proxy), None, None) => proxies::queries(proxy_of(*proxy), Traffic::NAMESPACE, routes, backends, window),
         (None, Some(requests), Some(failed)) => (requests.clone(), failed.clone()),
         _ => {
             errors.add(
