@@ -237,7 +237,7 @@ pub enum ProxyMetrics {
 /// What the proxy tells of each backend: the queries of a known proxy, or one's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.proxy) ? (!has(self.requests) && !has(self.errors)) : (has(self.requests) && has(self.errors))").message("traffic takes proxy, or both of requests and errors"))]
+#[x_kube(validation = Rule::new("has(self.proxy) ? (!has(self.requests) && !has(self.errors) && !has(self.unserved)) : (has(self.requests) && has(self.errors))").message("traffic takes proxy, or both of requests and errors"))]
 #[x_kube(validation = Rule::new("has(self.proxy) || has(self.window)").message("traffic.requests needs traffic.window, the range of its rate"))]
 pub struct Traffic {
     /// A proxy whose metrics are known.
@@ -251,6 +251,12 @@ pub struct Traffic {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 4096))]
     pub errors: Option<String>,
+    /// Requests per second that the proxy failed by itself because no backend took them: one number. With it a
+    /// backend without any ready endpoint is found, whose requests are in no backend's count. A known proxy brings
+    /// its own, where it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 4096))]
+    pub unserved: Option<String>,
     /// The range of the rates. Default 1m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Duration>,

@@ -99,6 +99,17 @@ impl Asks {
     }
 }
 
+/// What a proxy tells of an action's backends.
+#[derive(Clone, Debug)]
+pub struct TrafficReadings {
+    /// Requests by backend.
+    pub requests: Reading,
+    /// Those that failed.
+    pub errors: Reading,
+    /// Those that no backend took, where the proxy tells.
+    pub unserved: Option<Reading>,
+}
+
 /// Everything that one pass rests on, read once.
 pub struct Observation {
     /// When.
@@ -116,7 +127,7 @@ pub struct Observation {
     /// The readings of the verifications' left sides, by action.
     pub verifications: BTreeMap<String, Reading>,
     /// What the proxy tells of requests and errors by backend, where weights are moved.
-    pub traffic: Option<(Reading, Reading)>,
+    pub traffic: Option<TrafficReadings>,
     /// The readings of the actions' vetoes, by action and name.
     pub vetoes: BTreeMap<String, BTreeMap<String, Reading>>,
     /// What metrics.k8s.io tells of the target's pods, by resource.
@@ -156,13 +167,16 @@ impl Observation {
         let traffic = async {
             let action = policy.weights.first()?;
             let traffic = action.traffic.within(&namespace);
-            let (requests, errors) = ("requests".to_owned(), "errors".to_owned());
-            let queries = vec![
-                (&requests, &traffic.requests, traffic.max_age),
-                (&errors, &traffic.errors, traffic.max_age),
-            ];
+            let [requests, errors, unserved] = ["requests", "errors", "unserved"].map(ToOwned::to_owned);
+            let both = [(&requests, &traffic.requests), (&errors, &traffic.errors)].into_iter();
+            let queries = both.chain(traffic.unserved.iter().map(|query| (&unserved, query)));
+            let queries = queries.map(|(name, query)| (name, query, traffic.max_age)).collect();
             let mut read = readings(&source, metrics, queries, now).await;
-            Some((read.remove(&requests)?, read.remove(&errors)?))
+            Some(TrafficReadings {
+                requests: read.remove(&requests)?,
+                errors: read.remove(&errors)?,
+                unserved: read.remove(&unserved),
+            })
         };
         let vetoes = async {
             let mut read = BTreeMap::new();

@@ -49,8 +49,8 @@ pub(super) fn read(
     } = around;
     let routes = routes(path, target, lever, errors);
     let backends = backends(path, lever, errors);
-    let known = backends.as_deref().unwrap_or_default();
-    let traffic = traffic(path, lever, (&routes, known), max_age, errors);
+    let managed = backends.as_deref().unwrap_or_default();
+    let traffic = traffic(path, lever, (&routes, managed), max_age, errors);
     let law = law(path, written, lever, names, errors);
     let longest = traffic.as_ref().map(|traffic| longest(traffic, law.as_ref(), signals));
     let limits = limits(path, lever, longest, errors);
@@ -228,9 +228,17 @@ fn traffic(
         Some(_) => errors.positive(&format!("{path}.maxAge"), own, Span::ZERO),
         None => max_age,
     };
-    let (requests, failed) = match (&written.proxy, &written.requests, &written.errors) {
-        (Some(proxy), None, None) => proxies::queries(proxy_of(*proxy), Traffic::NAMESPACE, routes, backends, window),
-        (None, Some(requests), Some(failed)) => (requests.clone(), failed.clone()),
+    let (requests, failed, unserved) = match (&written.proxy, &written.requests, &written.errors) {
+        (Some(proxy), None, None) => {
+            let proxy = proxy_of(*proxy);
+            let (requests, failed) = proxies::queries(proxy, Traffic::NAMESPACE, routes, backends, window);
+            (
+                requests,
+                failed,
+                proxies::unserved(proxy, Traffic::NAMESPACE, routes, window),
+            )
+        }
+        (None, Some(requests), Some(failed)) => (requests.clone(), failed.clone(), written.unserved.clone()),
         _ => {
             errors.add(
                 path,
@@ -241,6 +249,10 @@ fn traffic(
     };
     let requests = errors.expression(format!("{path}.requests"), promql::query(&requests));
     let failed = errors.expression(format!("{path}.errors"), promql::query(&failed));
+    let unserved = match unserved {
+        Some(unserved) => Some(errors.expression(format!("{path}.unserved"), promql::query(&unserved))?),
+        None => None,
+    };
     if let Some(requests) = requests.as_ref().filter(|query| query.longest_range > window) {
         errors.add(
             format!("{path}.window"),
@@ -253,6 +265,7 @@ fn traffic(
     Some(Traffic {
         requests: requests?,
         errors: failed?,
+        unserved,
         window,
         max_age: max_age?,
     })

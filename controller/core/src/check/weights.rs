@@ -411,6 +411,7 @@ fn quality(proposal: &WeightProposal, facts: &RouteFacts) -> Result<String, Stri
         .filter(|(backend, weight)| *weight == Weight::ZERO && proposal.from.of(backend) > Weight::ZERO)
         .map(|(backend, _)| backend)
         .collect();
+    // Whether there are endpoints is asked of the API server in the same pass.
     let unready = |backend: &&str| facts.ready.get(*backend) == Some(&false);
     if zeroed.iter().all(unready) {
         return Ok("no weight goes to zero on what is measured; the law moves on fresh values only".to_owned());

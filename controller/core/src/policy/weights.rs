@@ -190,7 +190,10 @@ pub struct Traffic {
     /// Requests per second that failed with 5xx, by backend. A backend without a series had none, if its
     /// requests are known.
     pub errors: Query,
-    /// The range of the rates in both: that many seconds of requests are behind a value.
+    /// Requests per second that the proxy failed by itself, because no backend took them: one number. `None`
+    /// where the proxy does not tell.
+    pub unserved: Option<Query>,
+    /// The range of the rates in all of them: that many seconds of requests are behind a value.
     pub window: Span,
     /// The oldest sample that still counts.
     pub max_age: Span,
@@ -211,6 +214,7 @@ impl Traffic {
         Self {
             requests: named(&self.requests),
             errors: named(&self.errors),
+            unserved: self.unserved.as_ref().map(named),
             ..self.clone()
         }
     }

@@ -7,6 +7,7 @@
 
 mod series;
 
+use crate::promql;
 use flyball_core::{
     policy::{Backend, RouteList, RuleRef},
     time::Span,
@@ -149,27 +150,52 @@ pub fn queries(
     (sum(false), sum(true))
 }
 
+/// The query for requests per second that a rule of these routes got and no backend took: one number. `None`: the
+/// proxy's metrics don't tell.
+///
+/// Traefik counts what a rule was answered (`traefik_router_requests_total`) beside what its services were; a request
+/// for a backend without ready endpoints is in the former only. Both are of one scrape.
+pub fn unserved(proxy: Proxy, namespace: &str, routes: &[RouteList], window: Span) -> Option<String> {
+    let of_gateway = of_gateway(namespace, routes);
+    if proxy != Proxy::Traefik || of_gateway.is_empty() {
+        return None;
+    }
+    let routes = of_gateway.join("|");
+    let rate = |metric: &str, label: &str, behind: &str| {
+        let labels = promql::quote(&format!("(?:{routes})-[0-9a-f]{{20}}{behind}@kubernetesgateway"));
+        format!("sum(rate({metric}{{{label}=~{labels}}}[{window}]))")
+    };
+    let routed = rate("traefik_router_requests_total", "router", "");
+    let served = rate("traefik_service_requests_total", "service", "-svc-.+");
+    Some(format!("clamp_min({routed} - ({served} or vector(0)), 0)"))
+}
+
 /// Answers nothing: there is no backend, or no route, of which anything could be told.
 const NOTHING: &str = "vector(0) unless vector(0)";
 
+fn is_crd(route: &RouteList) -> bool {
+    route.kind == "TraefikService"
+}
+
+/// How the labels of Traefik begin that are about rules of Gateway API.
+fn of_gateway(namespace: &str, routes: &[RouteList]) -> Vec<String> {
+    let of_gateway = routes.iter().filter(|route| !is_crd(route)).map(|route| {
+        let rule = match route.rule {
+            RuleRef::Name(_) => "[0-9]+".to_owned(),
+            RuleRef::Index(index) => index.to_string(),
+            RuleRef::Only => "0".to_owned(),
+        };
+        let (kind, name) = (literal(&route.kind.to_lowercase()), literal(&normalised(&route.name)));
+        format!("{kind}-{namespace}-{name}-gw-.+-ep-.+-{rule}")
+    });
+    of_gateway.collect()
+}
+
 fn traefik(namespace: &str, routes: &[RouteList], names: &[&str]) -> Vec<Series> {
     let (namespace, names) = (literal(namespace), any(names));
-    let is_crd = |route: &&RouteList| route.kind == "TraefikService";
     let mut services = Vec::new();
     let mut patterns = Vec::new();
-    let of_gateway: Vec<String> = routes
-        .iter()
-        .filter(|route| !is_crd(route))
-        .map(|route| {
-            let rule = match route.rule {
-                RuleRef::Name(_) => "[0-9]+".to_owned(),
-                RuleRef::Index(index) => index.to_string(),
-                RuleRef::Only => "0".to_owned(),
-            };
-            let (kind, name) = (literal(&route.kind.to_lowercase()), literal(&normalised(&route.name)));
-            format!("{kind}-{namespace}-{name}-gw-.+-ep-.+-{rule}")
-        })
-        .collect();
+    let of_gateway = of_gateway(&namespace, routes);
     if !of_gateway.is_empty() {
         let routes = of_gateway.join("|");
         services.push(format!(
@@ -179,7 +205,7 @@ fn traefik(namespace: &str, routes: &[RouteList], names: &[&str]) -> Vec<Series>
             ".+?-[0-9a-f]{{20}}-svc-{namespace}-(.+)-[0-9]+@kubernetesgateway"
         ));
     }
-    if routes.iter().any(|route| is_crd(&route)) {
+    if routes.iter().any(is_crd) {
         services.push(format!("{namespace}-{names}-[0-9]+@kubernetescrd"));
         patterns.push(format!("{namespace}-(.+)-[0-9]+@kubernetescrd"));
     }

@@ -458,6 +458,7 @@ fn frozen_share(share: &ChangeShare) -> Result<(Traffic, ShareDeadline), String>
     let requests: Query = promql::query(&share.requests).map_err(|error| error.to_string())?;
     let traffic = Traffic {
         errors: requests.clone(),
+        unserved: None,
         requests,
         window: span(&share.window)?,
         max_age: span(&share.max_age)?,

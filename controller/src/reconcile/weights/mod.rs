@@ -10,6 +10,7 @@ use super::{Pass, memory::Memory, summary::Summary};
 use crate::{
     apply::{Place, RouteHands},
     clock::{from_micro_time, micro_time},
+    observe::TrafficReadings,
     observe::routes::{
         find::{self, Route, RouteProblem},
         locate,
@@ -178,9 +179,17 @@ impl WeightsPass<'_, '_> {
     pub(super) async fn facts(&self, memory: &WeightsMemory) -> RouteFacts {
         let routes = self.routes.as_ref().map(Vec::as_slice).unwrap_or_default();
         let first = routes.first().map(|route| &route.located);
-        let (requests, errors) = self.pass.seen.traffic.clone().unwrap_or_else(|| {
-            let unread = Reading::failed(self.pass.seen.now, "it was not read");
-            (unread.clone(), unread)
+        let TrafficReadings {
+            requests,
+            errors,
+            unserved,
+        } = self.pass.seen.traffic.clone().unwrap_or_else(|| {
+            let unread = || Reading::failed(self.pass.seen.now, "it was not read");
+            TrafficReadings {
+                requests: unread(),
+                errors: unread(),
+                unserved: None,
+            }
         });
         let mut others: Vec<String> = routes.iter().flat_map(|route| route.located.others()).collect();
         others.dedup();
@@ -191,6 +200,7 @@ impl WeightsPass<'_, '_> {
             fixed_total: routes.iter().find_map(|route| route.located.fixed_total()),
             requests,
             errors,
+            unserved,
             ready: BTreeMap::new(),
             history: memory.history.clone(),
         };
@@ -211,6 +221,10 @@ impl WeightsPass<'_, '_> {
             known.is_some_and(|known| known.out_since.is_some())
         };
         let names = self.action.backends.iter().map(|backend| backend.name.as_str());
+        let unserved = facts.unserved.as_ref().and_then(|reading| reading.number().ok());
+        if unserved.is_some_and(|rate| rate.get() > 0.0) {
+            return names.map(ToOwned::to_owned).collect();
+        }
         let WeightLaw::Failover(law) = &self.action.law else {
             return names.filter(|name| out(name)).map(ToOwned::to_owned).collect();
         };
@@ -236,10 +250,10 @@ impl WeightsPass<'_, '_> {
 
     /// The reading of the traffic of a Change, which this pass has asked already unless the policy was edited.
     pub(super) async fn traffic_of(&self, frozen: &Traffic) -> Reading {
-        if let Some((requests, _)) = &self.pass.seen.traffic
+        if let Some(traffic) = &self.pass.seen.traffic
             && frozen.requests.text == self.traffic.requests.text
         {
-            return requests.clone();
+            return traffic.requests.clone();
         }
         let source = &self.pass.object.spec.source_ref.name;
         self.reading(source, &frozen.requests, frozen.max_age).await

@@ -371,11 +371,17 @@ fn signals(it: &WeightsPass<'_, '_>) -> Vec<crds::SignalStatus> {
             pass.seen.rules.get(name)?,
         ))
     });
-    let traffic = pass.seen.traffic.iter().flat_map(|(requests, errors)| {
-        [
-            evidence::signal("traffic.requests", &it.traffic.requests.text, requests),
-            evidence::signal("traffic.errors", &it.traffic.errors.text, errors),
-        ]
+    let traffic = pass.seen.traffic.iter().flat_map(|read| {
+        let unserved = it.traffic.unserved.as_ref().zip(read.unserved.as_ref());
+        let both = [
+            ("traffic.requests", &it.traffic.requests, &read.requests),
+            ("traffic.errors", &it.traffic.errors, &read.errors),
+        ];
+        let all = both
+            .into_iter()
+            .chain(unserved.map(|(query, reading)| ("traffic.unserved", query, reading)));
+        all.map(|(name, query, reading)| evidence::signal(name, &query.text, reading))
+            .collect::<Vec<_>>()
     });
     let named = match &action.law {
         WeightLaw::Capacity(law) => Some(&law.utilisation),
