@@ -165,9 +165,9 @@ pub fn unserved(proxy: Proxy, namespace: &str, routes: &[RouteList], window: Spa
         let labels = promql::quote(&format!("(?:{routes})-[0-9a-f]{{20}}{behind}@kubernetesgateway"));
         format!("sum(rate({metric}{{{label}=~{labels}}}[{window}]))")
     };
-    let routed = rate("traefik_router_requests_total", "router", "");
+    let answered = rate("traefik_router_requests_total", "router", "");
     let served = rate("traefik_service_requests_total", "service", "-svc-.+");
-    Some(format!("clamp_min({routed} - ({served} or vector(0)), 0)"))
+    Some(format!("clamp_min({answered} - ({served} or vector(0)), 0)"))
 }
 
 /// Answers nothing: there is no backend, or no route, of which anything could be told.
