@@ -72,7 +72,7 @@ pub(super) fn draft(
     let total = shape::total(pass);
     let to = shape::plain(&shares, total);
     let to = to.ok_or_else(|| held(format!("a sum of {total} is more than one backend can have")))?;
-    if shape::is_current(pass, &shares, &to) {
+    if shape::is_current(pass, &to) || shape::is_wanted(pass, &shares) {
         return Err(held(format!("{} serves", pass.name(first))));
     }
     let left: Vec<usize> = (0..pass.count())

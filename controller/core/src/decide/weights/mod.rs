@@ -287,7 +287,7 @@ impl Pass<'_> {
             reason,
             arithmetic: wish.arithmetic.clone(),
         })?;
-        if shape::is_current(self, &wish.shares, &to) {
+        if shape::is_current(self, &to) || (!wish.limited && shape::is_wanted(self, &wish.shares)) {
             return Err(Held {
                 reason: format!("{}; the weights are as wanted", wish.reason),
                 arithmetic: wish.arithmetic,
