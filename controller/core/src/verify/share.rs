@@ -200,8 +200,8 @@ fn counted(
         }
     };
     // Of two backends one has too much by what the other lacks: then the first is named.
-    let worse = |worst: Off, off: Off| if off.part() > worst.part() + 1e-9 { off } else { worst };
-    let worst = rates.iter().map(off).reduce(worse);
+    let further = |most: Off, off: Off| if off.part() > most.part() + 1e-9 { off } else { most };
+    let worst = rates.iter().map(off).reduce(further);
     let worst = worst.ok_or_else(|| "no backend is managed".to_owned())?;
     Ok(Counted { requests, worst })
 }

@@ -74,9 +74,9 @@ fn are_current(pass: &Pass<'_>, units: &mut dyn Iterator<Item = f64>) -> bool {
     units.all(|(index, units)| (units - pass.share(index) * total).abs() < 1.0 - EPSILON)
 }
 
-/// Whether a weight is a larger share than there is.
+/// Whether a weight is a larger share than there is, by more than another resolution may make it.
 pub(super) fn gains(pass: &Pass<'_>, index: usize, weight: i64) -> bool {
-    real(weight) > pass.share(index) * real(total(pass)) + EPSILON
+    real(weight) > pass.share(index) * real(total(pass)) + 1.0 - EPSILON
 }
 
 /// The wish in whole numbers: floor and step cap hold where the law has them, one that comes back keeps to its

@@ -269,7 +269,7 @@ fn nothing_but_an_ejection_moves_before_the_hold_is_over() {
     check(&free(), &cpu(), &facts, "a 400, b 400, c 200", &[]);
     // One that appears now, and one that appeared a while ago.
     let new = remember(route(&EQUAL), "b", |memory| {
-        (memory.known_at, memory.appeared_at) = (None, None)
+        (memory.known_at, memory.appeared_at) = (None, None);
     });
     let history = check(&free(), &cpu(), &new, "-", &["b appeared 0s ago, hold is 1m"]);
     assert_eq!(history.backends["b"].appeared_at, Some(at(NOW)));

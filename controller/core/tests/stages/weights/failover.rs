@@ -280,7 +280,7 @@ fn one_that_looks_bad_on_its_way_back_is_left_at_once() {
     );
     // Not carried out: it is left in the next pass.
     let mut again = only_a(returning(500, 165, 0.0));
-    again = remember(again, "a", |memory| memory.out_since = Some(at(NOW - 0)));
+    again = remember(again, "a", |memory| memory.out_since = Some(at(NOW)));
     check(&failover(), &none(), &again, "ejection a 0, b 1000, c 0", &[]);
     // If the one that serves meanwhile looks bad too, there is no better one but c.
     let both = bad_since(only_a(returning(500, 150, 0.0)), "b", 60);

@@ -175,7 +175,7 @@ fn an_alert_on_data_that_is_not_fresh_moves_nothing() {
 fn after_a_quiet_it_goes_back_to_base() {
     let moved = || {
         remember(route(&[("a", 300), ("b", 420), ("c", 280)]), "a", |memory| {
-            memory.named_at = Some(at(1))
+            memory.named_at = Some(at(1));
         })
     };
     let since = |seconds: i64| Observed::default().rule("Failing", quiet(seconds));
@@ -242,7 +242,7 @@ fn one_that_was_named_lately_does_not_come_back_early() {
 fn those_that_are_out_count_as_if_they_were_not_there() {
     let out = |current: &[(&str, i64)]| -> RouteFacts {
         remember(route(current), "a", |memory| {
-            (memory.out_since, memory.ejections) = (Some(at(NOW - 10)), 1)
+            (memory.out_since, memory.ejections) = (Some(at(NOW - 10)), 1);
         })
     };
     let moved = [("a", 0), ("b", 600), ("c", 400)];
