@@ -1,11 +1,12 @@
-use crate::{Duration, OnInconclusive, OnIneffective, Replicas};
+use crate::{Duration, OnInconclusive, OnIneffective, Replicas, WeightsLever};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a rule or a signal drives: exactly one lever. `replicas` is the one that exists today.
+/// What a rule or a signal drives: exactly one lever, `replicas` of a workload or `weights` of a route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.replicas)").message("an action takes exactly one lever; today that is replicas"))]
+#[x_kube(validation = Rule::new("has(self.replicas) != has(self.weights)").message("an action takes exactly one lever: replicas or weights"))]
+#[x_kube(validation = Rule::new("!has(self.weights) || (!has(self.inhibit) && !has(self.holdDownWhile))").message("inhibit and holdDownWhile go with replicas; weights go up and down at once"))]
 pub struct Action {
     /// The action's name within the policy.
     #[schemars(length(min = 1, max = 63))]
@@ -17,6 +18,9 @@ pub struct Action {
     /// Moves the number of replicas through the scale subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<Replicas>,
+    /// Moves the weights of a route's backends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightsLever>,
     /// What must hold after the change. Required for Enforce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verify>,

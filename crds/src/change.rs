@@ -1,5 +1,6 @@
 use crate::{
-    AlertStatus, CheckStatus, Direction, Duration, Mode, OnInconclusive, OnIneffective, SignalStatus, TargetRef,
+    AlertStatus, BackendWeight, ChangeWeights, CheckStatus, Direction, Duration, Mode, OnInconclusive, OnIneffective,
+    SignalStatus, TargetRef,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::{CustomResource, KubeSchema};
@@ -22,8 +23,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policy.name"),
     printcolumn(name = "Target", type_ = "string", json_path = ".spec.target.name"),
     printcolumn(name = "Field", type_ = "string", json_path = ".spec.field"),
-    printcolumn(name = "From", type_ = "integer", json_path = ".spec.before"),
-    printcolumn(name = "To", type_ = "integer", json_path = ".spec.after"),
+    printcolumn(name = "Move", type_ = "string", json_path = ".spec.move"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Cause", type_ = "string", json_path = ".status.cause", priority = 1),
     printcolumn(name = "Why", type_ = "string", json_path = ".status.message"),
@@ -42,18 +42,28 @@ pub struct ChangeSpec {
     pub target: ChangeTarget,
     /// Which field of it.
     pub field: ChangeField,
-    /// Up or down.
+    /// Up or down. Weights go both ways at once, and have Up here.
     pub direction: Direction,
     /// The number in the target's stamp that this Change takes; 0 for a record without a write.
     #[schemars(range(min = 0))]
     pub sequence: i64,
-    /// The value before.
+    /// From what to what, such as `2 -> 3` or `a 50 -> 25, b 50 -> 75`, for people.
+    #[serde(default, rename = "move", skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub shift: String,
+    /// The weights, where it moves weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<ChangeWeights>,
+    /// The number of replicas before; 0 where it moves weights.
+    #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     pub before: i32,
-    /// The value after.
+    /// The number of replicas after; 0 where it moves weights.
+    #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     pub after: i32,
-    /// Where a roll-back goes: the last verified value.
+    /// Where a roll-back goes: the last verified number of replicas; 0 where it moves weights.
+    #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     pub verified: i32,
     /// The target's resourceVersion on which the decision was made.
@@ -102,6 +112,8 @@ pub enum ChangeField {
     /// `spec.replicas`, through the scale subresource.
     #[default]
     Replicas,
+    /// The weights of a list of backends.
+    Weights,
 }
 
 /// The verification of one Change, frozen when it was made.
@@ -219,6 +231,8 @@ pub enum Cause {
     TargetWithdrawn,
     /// A larger increase took over before the target was written.
     LargerIncrease,
+    /// A backend had to be taken out at once before the target was written.
+    Ejection,
     /// Somebody asked for its end before the target was written.
     Requested,
     /// The installation was frozen before the target was written.
@@ -250,6 +264,13 @@ pub struct ChangeStatus {
     /// The value to which a roll-back goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback_to: Option<i32>,
+    /// The weights to which a roll-back goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub rollback_weights: Vec<BackendWeight>,
+    /// Since when every backend has the share that was intended, where weights are moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub realised_at: Option<MicroTime>,
     /// The recorded verification. Nothing is Committed without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,

@@ -15,6 +15,7 @@ mod replicas;
 mod request;
 mod shared;
 mod status;
+mod weights;
 
 pub use action::*;
 pub use change::*;
@@ -27,6 +28,7 @@ pub use replicas::*;
 pub use request::*;
 pub use shared::*;
 pub use status::*;
+pub use weights::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;

@@ -32,6 +32,8 @@ use std::collections::BTreeMap;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.actions.all(a, !has(a.replicas) || !has(a.replicas.step) || size(a.when) > 0)").message("an action with replicas.step needs at least one rule in when"))]
+#[x_kube(validation = Rule::new("self.actions.all(a, !has(a.weights) || !has(a.weights.step) || size(a.when) > 0)").message("an action with weights.step needs at least one rule in when"))]
+#[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.weights)) || size(self.actions) == 1").message("a policy that moves weights has one action: one list, one law; make a policy of each"))]
 #[x_kube(validation = Rule::new("self.mode != 'Enforce' || self.actions.all(a, has(a.verify))").message("mode Enforce needs verify in every action: nothing is committed without a verification"))]
 #[x_kube(validation = Rule::new("self.actions.all(a, size(a.when) == 0) || has(self.prometheusRuleRef) || (has(self.rules) && size(self.rules) > 0)").message("an action names rules in when, and there are none: write rules or a prometheusRuleRef"))]
 pub struct FeedbackPolicySpec {
@@ -43,7 +45,7 @@ pub struct FeedbackPolicySpec {
     pub suspend: bool,
     /// Where the expressions are asked.
     pub source_ref: SourceRef,
-    /// What is moved.
+    /// What is moved: a workload whose replicas, or a route whose weights.
     pub target_ref: TargetRef,
     /// A pause of one direction, until it is taken out or its time is over. Undoing goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,6 +118,7 @@ pub struct AlertingRule {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(has(self.onError) && self.onError == 'Substitute') == has(self.substitute)").message("substitute goes with onError: Substitute, and onError: Substitute needs it"))]
 #[x_kube(validation = Rule::new("!has(self.perPod) || !self.perPod || !has(self.substitute)").message("a substitute is one number; a perPod signal has one for each pod"))]
+#[x_kube(validation = Rule::new("!has(self.perBackend) || !self.perBackend || (!has(self.substitute) && (!has(self.perPod) || !self.perPod))").message("a perBackend signal is neither perPod nor has a substitute"))]
 pub struct Signal {
     /// The name by which actions refer to it.
     #[schemars(length(min = 1, max = 63))]
@@ -127,6 +130,10 @@ pub struct Signal {
     /// Whether the expression answers one series for each pod of the target, as in `sum by (pod) (...)`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub per_pod: bool,
+    /// Whether the expression answers one series for each backend of a route, told apart by the label
+    /// `backend`, as in `sum by (backend) (...)` or `label_replace(..., "backend", "$1", "service", "(.*)")`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub per_backend: bool,
     /// The oldest sample that still counts. Default: the policy's `maxAge`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Duration>,

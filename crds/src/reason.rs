@@ -82,6 +82,10 @@ reasons! {
     Conflict,
     /// Another writer owns the field, or wrote it while we held it; the message names the manager.
     OwnershipConflict,
+    /// Somebody puts the weights back to their base again and again; the message names the manager.
+    Contended,
+    /// The route has not the list of backends that the policy describes; the message names the field and the way out.
+    RouteInvalid,
     /// The policy or its target is suspended or paused.
     Suspended,
     /// No change is under way.

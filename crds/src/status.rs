@@ -1,4 +1,4 @@
-use crate::{AlertState, AlertStatus, CheckStatus, Direction, SignalStatus};
+use crate::{AlertState, AlertStatus, CheckStatus, Direction, SignalStatus, WeightsStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -76,6 +76,9 @@ pub struct ActionStatus {
     /// The last value that a Change of this policy wrote. Another value in the field is somebody else's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<i32>,
+    /// What is remembered of weights, where the action moves them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<WeightsStatus>,
     /// How many records without a write (recommendations, refusals) were made; part of their names.
     #[serde(default)]
     pub recorded: i64,
@@ -164,10 +167,14 @@ pub struct YieldStatus {
 pub struct DecisionStatus {
     /// When it was first made.
     pub at: Option<MicroTime>,
-    /// The number of replicas at the time.
+    /// The number of replicas at the time; 0 where weights are moved.
     pub current: i32,
-    /// The number that was wanted.
+    /// The number that was wanted; 0 where weights are moved.
     pub desired: i32,
+    /// From what to what weights, where they are moved.
+    #[serde(default, rename = "move", skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 1024))]
+    pub shift: String,
     /// What came of it. Absent once the target it was about is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<DecisionOutcome>,

@@ -3,6 +3,7 @@
 pub mod bed;
 pub mod bench;
 pub mod demo;
+pub mod gateway;
 pub mod hpa;
 pub mod laws;
 pub mod proxy;

@@ -8,6 +8,7 @@ pub mod objects;
 mod process;
 mod prometheus;
 mod recording;
+pub mod routes;
 
 pub use command::Said;
 pub use process::{Controller, Setup};

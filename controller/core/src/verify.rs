@@ -124,6 +124,52 @@ pub fn judge(
     }
 }
 
+/// What is known of a condition that a change of weights must achieve.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Achievement {
+    /// It is too early.
+    Wait {
+        /// When the settle time, or else the deadline, is over.
+        until: Timestamp,
+        /// What is known so far.
+        why: String,
+    },
+    /// The condition holds.
+    Achieved {
+        /// The worst value.
+        value: f64,
+    },
+    /// The deadline is over, and it does not hold.
+    Not {
+        /// The worst value.
+        value: f64,
+    },
+    /// The deadline is over and there is no answer that can be trusted.
+    Inconclusive {
+        /// Why not, and what would help.
+        why: String,
+    },
+}
+
+/// Judges a condition that is to be achieved, whatever the demand does: weights only divide it, so a surge is no
+/// reason to keep a division that did not help. Settle, deadline and freshness count as in [`judge`].
+pub fn achieve(
+    verification: &Verification,
+    applied_at: Timestamp,
+    baseline: &Baseline,
+    reading: &Reading,
+    now: Timestamp,
+) -> Achievement {
+    match judge(verification, Direction::Up, applied_at, baseline, reading, None, now) {
+        Judgement::Wait { until, why } => Achievement::Wait { until, why },
+        Judgement::Achieved { value } => Achievement::Achieved { value },
+        _ => match answer(verification, reading, applied_at + verification.settle, now) {
+            Ok(Answer { value, .. }) => Achievement::Not { value },
+            Err(why) => Achievement::Inconclusive { why },
+        },
+    }
+}
+
 /// The least settle time that judges no sample from before the change: the time a replica takes to be
 /// ready, plus the longest range in the query.
 pub fn least_settle(readiness: Span, query: &Query) -> Span {

@@ -1,6 +1,9 @@
 //! The journal: a Change's immutable spec is the intent, its status the progress.
 
-use super::{Authority, ReplicasEvent};
+use super::{
+    Authority,
+    field::{Field, Moved},
+};
 use crate::{
     client::CallKind,
     clock::{from_micro_time, micro_time},
@@ -8,7 +11,6 @@ use crate::{
     record::status::condition,
 };
 use flyball_core::{
-    policy::Replicas,
     time::Timestamp,
     transaction::{Abort, Cause, Event, Journal, Outcome, Phase as Step, Verdict},
 };
@@ -39,6 +41,8 @@ pub struct Note {
     pub manager: Option<String>,
     /// What the API server said when it refused a write.
     pub refusal: Option<String>,
+    /// Since when the intended shares are there.
+    pub realised_at: Option<Timestamp>,
 }
 
 /// Why a journal could not be opened or read.
@@ -64,6 +68,14 @@ pub enum JournalError {
         field: &'static str,
         /// The value.
         value: i64,
+    },
+    /// A field is missing that every Change of its kind has.
+    #[error("the Change {name} has no {field}; it was not written by Flyball")]
+    Incomplete {
+        /// Its name.
+        name: String,
+        /// The field.
+        field: &'static str,
     },
 }
 
@@ -127,7 +139,7 @@ impl<'a> Journals<'a> {
     }
 
     /// Persists the journal, if nobody did since it was read.
-    pub(super) async fn record(&mut self, journal: &Journal<Replicas>, now: Timestamp) -> ReplicasEvent {
+    pub(super) async fn record<V: Field, R>(&mut self, journal: &Journal<V>, now: Timestamp) -> Event<V, R> {
         let mut change = self.change.clone();
         change.status = Some(status_of(
             journal,
@@ -186,30 +198,23 @@ fn parameters() -> PostParams {
 }
 
 /// The transaction that a Change records.
-pub fn journal_of(change: &Change) -> Result<Journal<Replicas>, JournalError> {
-    let number = |field, value: i64| {
-        Replicas::new(value).ok_or_else(|| JournalError::Damaged {
-            name: change.name_any(),
-            field,
-            value,
-        })
-    };
+pub fn journal_of<V: Field>(change: &Change) -> Result<Journal<V>, JournalError> {
     let sequence = u64::try_from(change.spec.sequence).map_err(|_| JournalError::Damaged {
         name: change.name_any(),
         field: "spec.sequence",
         value: change.spec.sequence,
     })?;
-    let before = number("spec.before", change.spec.before.into())?;
-    let after = number("spec.after", change.spec.after.into())?;
+    let Moved {
+        before,
+        after,
+        rollback_to,
+    } = V::moved(change)?;
     let mut journal = Journal::open(sequence, before, after, from_micro_time(&change.spec.proposed_at));
     if let Some(status) = &change.status {
         journal.attempt = u64::try_from(status.attempt).unwrap_or_default();
         journal.phase = step_of(status.phase, status.cause);
         journal.applied_at = status.applied_at.as_ref().map(from_micro_time);
-        journal.rollback_to = status
-            .rollback_to
-            .map(|value| number("status.rollbackTo", value.into()))
-            .transpose()?;
+        journal.rollback_to = rollback_to;
         journal.verdict = status.verdict.as_ref().and_then(|verdict| verdict_of(&verdict.result));
     }
     Ok(journal)
@@ -257,6 +262,7 @@ fn recorded_cause(cause: Cause) -> RecordedCause {
         Cause::Aborted(Abort::NotEnforced) => RecordedCause::NotEnforced,
         Cause::Aborted(Abort::TargetWithdrawn) => RecordedCause::TargetWithdrawn,
         Cause::Aborted(Abort::LargerIncrease) => RecordedCause::LargerIncrease,
+        Cause::Aborted(Abort::Ejection) => RecordedCause::Ejection,
         Cause::Aborted(Abort::Requested) => RecordedCause::Requested,
         Cause::Aborted(Abort::Frozen) => RecordedCause::Frozen,
     }
@@ -273,12 +279,13 @@ fn cause_of(recorded: RecordedCause) -> Cause {
         RecordedCause::NotEnforced => Cause::Aborted(Abort::NotEnforced),
         RecordedCause::TargetWithdrawn => Cause::Aborted(Abort::TargetWithdrawn),
         RecordedCause::LargerIncrease => Cause::Aborted(Abort::LargerIncrease),
+        RecordedCause::Ejection => Cause::Aborted(Abort::Ejection),
         RecordedCause::Requested => Cause::Aborted(Abort::Requested),
         RecordedCause::Frozen => Cause::Aborted(Abort::Frozen),
     }
 }
 
-fn verdict_of(text: &str) -> Option<Verdict> {
+pub(super) fn verdict_of(text: &str) -> Option<Verdict> {
     Some(match text {
         "Achieved" => Verdict::Achieved,
         "Broken" => Verdict::Broken,
@@ -286,11 +293,13 @@ fn verdict_of(text: &str) -> Option<Verdict> {
         "Overtaken" => Verdict::Overtaken,
         "Inconclusive" => Verdict::Inconclusive,
         "Requested" => Verdict::Requested,
+        "Torn" => Verdict::Torn,
+        "Unrealised" => Verdict::Unrealised,
         _ => return None,
     })
 }
 
-fn status_of(journal: &Journal<Replicas>, before: ChangeStatus, note: &Note, now: Timestamp) -> ChangeStatus {
+fn status_of<V: Field>(journal: &Journal<V>, before: ChangeStatus, note: &Note, now: Timestamp) -> ChangeStatus {
     let closed = !journal.is_open();
     let verdict = journal.verdict.map(|verdict| {
         let recorded = note.verdict.clone().or(before.verdict).unwrap_or_default();
@@ -303,17 +312,22 @@ fn status_of(journal: &Journal<Replicas>, before: ChangeStatus, note: &Note, now
         Step::Closed(Outcome::Superseded(cause)) => Some(recorded_cause(cause)),
         _ => None,
     };
-    ChangeStatus {
+    let mut status = ChangeStatus {
         phase: phase_of(journal.phase),
         cause,
         attempt: i64::try_from(journal.attempt).unwrap_or(i64::MAX),
         message: limited(message_of(journal, verdict.as_ref(), note)),
         applied_at: journal.applied_at.map(micro_time),
-        rollback_to: journal.rollback_to.and_then(|value| i32::try_from(value.get()).ok()),
+        realised_at: note.realised_at.map(micro_time).or(before.realised_at),
         verdict,
         closed_at: closed.then(|| micro_time(now)),
         conditions: before.conditions,
+        ..ChangeStatus::default()
+    };
+    if let Some(to) = &journal.rollback_to {
+        V::record_way_back(to, &mut status);
     }
+    status
 }
 
 /// The condition `Complete`, for `kubectl wait`: whether the Change is over. A proposal that waits for approval
@@ -343,7 +357,7 @@ fn complete(change: &Change, now: Timestamp) -> Option<Condition> {
     ))
 }
 
-fn message_of(journal: &Journal<Replicas>, verdict: Option<&RecordedVerdict>, note: &Note) -> String {
+fn message_of<V: Field>(journal: &Journal<V>, verdict: Option<&RecordedVerdict>, note: &Note) -> String {
     let said = verdict
         .map(|verdict| verdict.message.as_str())
         .filter(|message| !message.is_empty());
@@ -351,9 +365,15 @@ fn message_of(journal: &Journal<Replicas>, verdict: Option<&RecordedVerdict>, no
     match journal.phase {
         Step::Applying => format!("writing {}", journal.after),
         Step::Verifying => format!("{} is written; verifying its effect", journal.after),
+        Step::RollingBack if journal.verdict == Some(Verdict::Torn) => {
+            with("it could not be written everywhere; taking back what was".to_owned())
+        }
         Step::RollingBack => with("taking the change back".to_owned()),
         Step::Closed(Outcome::Committed) => with("the effect is verified".to_owned()),
-        Step::Closed(Outcome::RolledBack) => with(format!("back at {}", journal.rollback_to.unwrap_or(journal.before))),
+        Step::Closed(Outcome::RolledBack) => {
+            let to = journal.rollback_to.as_ref().unwrap_or(&journal.before);
+            with(format!("back at {to}"))
+        }
         Step::Closed(Outcome::Ineffective) => with(format!("did not help; {} is held", journal.after)),
         Step::Closed(Outcome::Inconclusive) => with(format!("not verified; {} is held", journal.after)),
         Step::Closed(Outcome::Superseded(cause)) => match cause {
@@ -378,6 +398,7 @@ fn message_of(journal: &Journal<Replicas>, verdict: Option<&RecordedVerdict>, no
             Cause::Aborted(Abort::Requested) => "aborted on request; nothing was written".to_owned(),
             Cause::Aborted(Abort::Frozen) => "the installation is frozen; nothing was written".to_owned(),
             Cause::Aborted(Abort::LargerIncrease) => "a larger increase took over".to_owned(),
+            Cause::Aborted(Abort::Ejection) => "a backend had to be taken out at once".to_owned(),
         },
     }
 }
@@ -394,6 +415,7 @@ fn limited(text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flyball_core::policy::Replicas;
 
     fn record(phase: Step) -> (Change, Journal<Replicas>) {
         let replicas = |number| Replicas::new(number).expect("a number");
@@ -420,7 +442,7 @@ mod tests {
                 (&status["phase"], &status["cause"]),
                 (&"Superseded".into(), &expect.into())
             );
-            assert_eq!(journal_of(&change).expect("a journal"), journal);
+            assert_eq!(journal_of::<Replicas>(&change).expect("a journal"), journal);
         };
         check(Cause::Foreign, "ForeignWrite");
         check(Cause::Newer, "NewerChange");

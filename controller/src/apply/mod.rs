@@ -4,10 +4,14 @@
 //! Each write is one request with one deadline that ends before the lease does; none is repeated
 //! here. What is not known to have worked is left to the next pass.
 
+mod field;
 mod journal;
+mod routes;
 mod target;
 
+pub use field::{Field, recorded_weights, weights_of};
 pub use journal::{Intent, JournalError, Journals, Note, journal_of, phase_of};
+pub use routes::{Place, RouteHands, WeightsEvent, WeightsTarget, WeightsTx};
 pub use target::Hands;
 
 use crate::{
@@ -19,9 +23,9 @@ use flyball_core::{
     check::Approved,
     policy::Replicas,
     time::Timestamp,
-    transaction::{Effect, Event, Phase, Target, Tx, Verdict, step},
+    transaction::{Effect, Event, Phase, Stamp, Target, Tx, Verdict, step},
 };
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 use tokio::{sync::watch, time::Instant};
 use tracing::debug;
 
@@ -29,6 +33,18 @@ use tracing::debug;
 pub type ReplicasTx = Tx<Replicas, String>;
 /// What happened to it.
 pub type ReplicasEvent = Event<Replicas, String>;
+
+/// Hands on what a transaction moves. Each call is one request.
+pub trait Handle<V, R> {
+    /// Writes the stamp, in the first place that has another.
+    fn stamp(&self, stamp: Stamp, at: &R) -> impl Future<Output = Event<V, R>> + Send;
+    /// Writes the value, in the first place that has another, if the target is still as `seen`.
+    fn write(&self, value: V, at: &R, seen: &Target<V, R>) -> impl Future<Output = Event<V, R>> + Send;
+    /// Whether nothing may be written but roll-backs.
+    fn is_frozen(&self) -> impl Future<Output = bool> + Send;
+    /// Why the API server refused the last write, if it did for another reason than a conflict.
+    fn refusal(&self) -> Option<String>;
+}
 
 /// The right to write, as the lease gives it at the moment of each write.
 #[derive(Clone)]
@@ -72,14 +88,18 @@ pub fn roll_back(approved: &Approved, verdict: Verdict) -> ReplicasEvent {
 ///
 /// `judgement` is what the verification says, if it is asked; a verification that only begins in
 /// this pass has nothing to say yet. Returns the transaction as it was last persisted.
-pub async fn drive(
-    mut tx: ReplicasTx,
-    seen: Option<Target<Replicas, String>>,
-    mut judgement: Option<ReplicasEvent>,
-    hands: &Hands<'_>,
+pub async fn drive<V, R>(
+    mut tx: Tx<V, R>,
+    seen: Option<Target<V, R>>,
+    mut judgement: Option<Event<V, R>>,
+    hands: &impl Handle<V, R>,
     journals: &mut Journals<'_>,
     now: impl Fn() -> Timestamp,
-) -> ReplicasTx {
+) -> Tx<V, R>
+where
+    V: Field + Debug,
+    R: Clone + Debug,
+{
     let mut event = Event::Seen(seen);
     loop {
         debug!(?event, phase = ?tx.journal.phase, "step");

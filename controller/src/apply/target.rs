@@ -1,6 +1,6 @@
 //! Writes to a target: its stamp and its scale, each with the resourceVersion it was decided on.
 
-use super::{Authority, ReplicasEvent};
+use super::{Authority, Handle, ReplicasEvent};
 use crate::{
     client::{CallError, CallKind, WRITE_LIMIT, within},
     metrics::Verb,
@@ -66,76 +66,6 @@ impl<'a> Hands<'a> {
     pub fn unless(mut self, freeze: &'a Freeze) -> Self {
         self.freeze = Some(freeze);
         self
-    }
-
-    /// Whether nothing may be written but roll-backs.
-    pub(super) async fn is_frozen(&self) -> bool {
-        match self.freeze {
-            Some(freeze) => freeze.frozen_now(&self.client).await.is_some(),
-            None => false,
-        }
-    }
-
-    /// Why the API server refused the last write, if it did for another reason than a conflict.
-    pub fn refusal(&self) -> Option<String> {
-        self.refusal.lock().ok().and_then(|refusal| refusal.clone())
-    }
-
-    /// Writes the stamp.
-    ///
-    /// A merge patch that carries `metadata.resourceVersion` has it as its precondition: a stale one is
-    /// answered with 409. So has an object that was made anew, for no two versions of a cluster are the
-    /// same; the UID beside it says so to whoever reads the audit log. It needs no path to be there before,
-    /// as a JSON patch does, and touches no other annotation.
-    pub(super) async fn stamp(&self, stamp: Stamp, at: &str) -> ReplicasEvent {
-        let patch = serde_json::json!({"metadata": {
-            "uid": self.uid,
-            "resourceVersion": at,
-            "annotations": {STAMP_ANNOTATION: stamp.to_string()},
-        }});
-        let parameters = PatchParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        let patch = Patch::Merge(&patch);
-        let request = self.api.patch(self.name, &parameters, &patch);
-        match self.authority.within(Verb::Patch, request).await {
-            Ok(object) => match Snapshot::of(&object) {
-                Ok(seen) => Event::Accepted(seen.target),
-                Err(error) => {
-                    self.refuse(error.to_string());
-                    Event::Lost
-                }
-            },
-            Err(error) => self.failed("stamp", &error),
-        }
-    }
-
-    /// Writes the number of replicas through the scale subresource, if the target is still as `seen`.
-    ///
-    /// Kubernetes itself writes a target all the time: the stamp alone makes a Deployment's controller
-    /// write its status a moment later, right before our own write. So a conflict is looked into: as
-    /// long as stamp and value are those that were seen, only the version moved on, and the write is
-    /// sent again with the new one. That is as safe as the first time, for whoever else takes the
-    /// transaction up, or cuts it short, changes the stamp first.
-    pub(super) async fn write(&self, value: Replicas, at: &str, seen: &Target<Replicas, String>) -> ReplicasEvent {
-        let mut version = at.to_owned();
-        for _ in 1..WRITES {
-            match self.write_once(value, &version, seen.stamp).await {
-                Err(error) if error.kind() == CallKind::Conflict => {
-                    debug!(namespace = self.namespace, target = self.name, %error, "looking whether only the version moved on");
-                    match self.version_of(seen).await {
-                        Some(newer) if newer != version => version = newer,
-                        _ => return Event::Conflict,
-                    }
-                }
-                Err(error) => return self.failed("write", &error),
-                Ok(event) => return event,
-            }
-        }
-        self.write_once(value, &version, seen.stamp)
-            .await
-            .unwrap_or_else(|error| self.failed("write", &error))
     }
 
     async fn write_once(&self, value: Replicas, at: &str, stamp: Option<Stamp>) -> Result<ReplicasEvent, CallError> {
@@ -221,6 +151,78 @@ impl<'a> Hands<'a> {
 
     fn refuse(&self, message: String) {
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+    }
+}
+
+impl Handle<Replicas, String> for Hands<'_> {
+    /// Whether nothing may be written but roll-backs.
+    async fn is_frozen(&self) -> bool {
+        match self.freeze {
+            Some(freeze) => freeze.frozen_now(&self.client).await.is_some(),
+            None => false,
+        }
+    }
+
+    /// Why the API server refused the last write, if it did for another reason than a conflict.
+    fn refusal(&self) -> Option<String> {
+        self.refusal.lock().ok().and_then(|refusal| refusal.clone())
+    }
+
+    /// Writes the stamp.
+    ///
+    /// A merge patch that carries `metadata.resourceVersion` has it as its precondition: a stale one is
+    /// answered with 409. So has an object that was made anew, for no two versions of a cluster are the
+    /// same; the UID beside it says so to whoever reads the audit log. It needs no path to be there before,
+    /// as a JSON patch does, and touches no other annotation.
+    async fn stamp(&self, stamp: Stamp, at: &String) -> ReplicasEvent {
+        let patch = serde_json::json!({"metadata": {
+            "uid": self.uid,
+            "resourceVersion": at,
+            "annotations": {STAMP_ANNOTATION: stamp.to_string()},
+        }});
+        let parameters = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(&patch);
+        let request = self.api.patch(self.name, &parameters, &patch);
+        match self.authority.within(Verb::Patch, request).await {
+            Ok(object) => match Snapshot::of(&object) {
+                Ok(seen) => Event::Accepted(seen.target),
+                Err(error) => {
+                    self.refuse(error.to_string());
+                    Event::Lost
+                }
+            },
+            Err(error) => self.failed("stamp", &error),
+        }
+    }
+
+    /// Writes the number of replicas through the scale subresource, if the target is still as `seen`.
+    ///
+    /// Kubernetes itself writes a target all the time: the stamp alone makes a Deployment's controller
+    /// write its status a moment later, right before our own write. So a conflict is looked into: as
+    /// long as stamp and value are those that were seen, only the version moved on, and the write is
+    /// sent again with the new one. That is as safe as the first time, for whoever else takes the
+    /// transaction up, or cuts it short, changes the stamp first.
+    async fn write(&self, value: Replicas, at: &String, seen: &Target<Replicas, String>) -> ReplicasEvent {
+        let mut version = at.to_owned();
+        for _ in 1..WRITES {
+            match self.write_once(value, &version, seen.stamp).await {
+                Err(error) if error.kind() == CallKind::Conflict => {
+                    debug!(namespace = self.namespace, target = self.name, %error, "looking whether only the version moved on");
+                    match self.version_of(seen).await {
+                        Some(newer) if newer != version => version = newer,
+                        _ => return Event::Conflict,
+                    }
+                }
+                Err(error) => return self.failed("write", &error),
+                Ok(event) => return event,
+            }
+        }
+        self.write_once(value, &version, seen.stamp)
+            .await
+            .unwrap_or_else(|error| self.failed("write", &error))
     }
 }
 

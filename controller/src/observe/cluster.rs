@@ -12,6 +12,8 @@ use super::{
     pods::Pods,
     prometheus_rules::PrometheusRules,
     readable::{AllUnreadable, readable},
+    routes::kinds::RouteKinds,
+    target,
 };
 use crate::client::chain;
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
@@ -65,6 +67,8 @@ pub struct Cluster {
     pub prometheus_rules: PrometheusRules,
     /// The red button.
     pub freeze: Freeze,
+    /// The routes, by kind, each watched once a policy refers to it.
+    pub routes: RouteKinds,
     /// The targets, by allowed kind.
     pub targets: Arc<BTreeMap<ScaleKind, Late<Targets>>>,
 }
@@ -85,10 +89,10 @@ impl Cluster {
         let (unreadable_policies, unreadable_changes) = (AllUnreadable::default(), AllUnreadable::default());
         let policies = watch_policies(within(client, scope), unreadable_policies.clone(), wake.clone());
         let scaled = GroupVersionKind::gvk("keda.sh", "v1alpha1", "ScaledObject");
-        let scaled_objects = kinds::seek(client, scope, scaled, false, |found| found.store);
+        let scaled_objects = kinds::seek(client, scope, scaled, false, target::strip, |found| found.store);
         let mut targets = BTreeMap::new();
         for kind in kinds {
-            let sought = kinds::seek(client, scope, kind.gvk(), true, |found| found);
+            let sought = kinds::seek(client, scope, kind.gvk(), true, target::strip, |found| found);
             targets.insert(kind.clone(), sought);
         }
         let prometheus_rules = PrometheusRules::watch(client, scope, {
@@ -109,6 +113,7 @@ impl Cluster {
             // Nodes have no namespace, and say nothing where the pods of others are not known.
             nodes: scope.map_or_else(|| Nodes::watch(client), |_| Nodes::none()),
             freeze: Freeze::watch(client, own_namespace),
+            routes: RouteKinds::new(client, scope),
             targets: Arc::new(targets),
         };
         (cluster, wake, woken)

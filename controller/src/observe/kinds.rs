@@ -3,7 +3,7 @@
 //! A definition may come after the controller, and an API server may fail to tell of one. Neither is for
 //! good: what is not there is looked for again.
 
-use super::{cluster::drain, target};
+use super::cluster::drain;
 use crate::client::chain;
 use kube::{
     Api, Client, Error,
@@ -119,12 +119,14 @@ impl<T: Clone> Late<T> {
     }
 }
 
-/// Looks for a kind until it is there, then watches its objects. `scaled`: it must have a scale.
+/// Looks for a kind until it is there, then watches its objects. `scaled`: it must have a scale. `prune` drops
+/// what is not kept of an object.
 pub(super) fn seek<T: Clone + Send + Sync + 'static>(
     client: &Client,
     scope: Option<&str>,
     gvk: GroupVersionKind,
     scaled: bool,
+    prune: fn(&mut DynamicObject),
     take: impl Fn(Targets) -> T + Send + 'static,
 ) -> Late<T> {
     let name = format!("{}/{}", gvk.api_version(), gvk.kind);
@@ -140,7 +142,14 @@ pub(super) fn seek<T: Clone + Send + Sync + 'static>(
                     (KindError::NoScale(name.clone()), AGAIN)
                 }
                 Ok((resource, _)) => {
-                    let targets = follow(&client, scope.as_deref(), resource);
+                    let targets = follow(&client, scope.as_deref(), resource, prune);
+                    publish.send_modify(|state| {
+                        *state = Err(KindError::Unknown {
+                            kind: name.clone(),
+                            error: "its objects are being listed, which needs the right to get, list and watch them"
+                                .to_owned(),
+                        });
+                    });
                     // Until its list is in, an object that is there would be taken for gone.
                     if targets.store.wait_until_ready().await.is_ok() {
                         info!(kind = name, "watching");
@@ -199,7 +208,7 @@ fn is_absent(error: &Error) -> bool {
     }
 }
 
-fn follow(client: &Client, scope: Option<&str>, resource: ApiResource) -> Targets {
+fn follow(client: &Client, scope: Option<&str>, resource: ApiResource, prune: fn(&mut DynamicObject)) -> Targets {
     let api: Api<DynamicObject> = match scope {
         None => Api::all_with(client.clone(), &resource),
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
@@ -208,7 +217,7 @@ fn follow(client: &Client, scope: Option<&str>, resource: ApiResource) -> Target
     let store = writer.as_reader();
     let stream = watcher(api, watcher::Config::default())
         .default_backoff()
-        .modify(target::strip)
+        .modify(prune)
         .reflect(writer);
     drain(stream, resource.kind.clone());
     Targets { resource, store }

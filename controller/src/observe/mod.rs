@@ -15,6 +15,7 @@ pub mod prometheus_rules;
 pub mod quantity;
 pub mod readable;
 pub mod rollout;
+pub mod routes;
 pub mod source;
 pub mod sources;
 pub mod target;
@@ -98,6 +99,17 @@ impl Asks {
     }
 }
 
+/// What a proxy tells of an action's backends.
+#[derive(Clone, Debug)]
+pub struct TrafficReadings {
+    /// Requests by backend.
+    pub requests: Reading,
+    /// Those that failed.
+    pub errors: Reading,
+    /// Those that no backend took, where the proxy tells.
+    pub unserved: Option<Reading>,
+}
+
 /// Everything that one pass rests on, read once.
 pub struct Observation {
     /// When.
@@ -114,6 +126,8 @@ pub struct Observation {
     pub signals: BTreeMap<String, Reading>,
     /// The readings of the verifications' left sides, by action.
     pub verifications: BTreeMap<String, Reading>,
+    /// What the proxy tells of requests and errors by backend, where weights are moved.
+    pub traffic: Option<TrafficReadings>,
     /// The readings of the actions' vetoes, by action and name.
     pub vetoes: BTreeMap<String, BTreeMap<String, Reading>>,
     /// What metrics.k8s.io tells of the target's pods, by resource.
@@ -144,10 +158,26 @@ impl Observation {
             .signals
             .iter()
             .map(|(name, signal)| (name, &signal.query, signal.max_age));
-        let verifications = policy.actions.iter().filter_map(|action| {
-            let verification = action.verification.as_ref()?;
-            Some((&action.name, &verification.condition.left, verification.max_age))
+        let verified = policy.actions.iter().map(|action| (&action.name, &action.verification));
+        let weighed = policy.weights.iter().map(|action| (&action.name, &action.verification));
+        let verifications = verified.chain(weighed).filter_map(|(name, verification)| {
+            let verification = verification.as_ref()?;
+            Some((name, &verification.condition.left, verification.max_age))
         });
+        let traffic = async {
+            let action = policy.weights.first()?;
+            let traffic = action.traffic.within(&namespace);
+            let [requests, errors, unserved] = ["requests", "errors", "unserved"].map(ToOwned::to_owned);
+            let both = [(&requests, &traffic.requests), (&errors, &traffic.errors)].into_iter();
+            let queries = both.chain(traffic.unserved.iter().map(|query| (&unserved, query)));
+            let queries = queries.map(|(name, query)| (name, query, traffic.max_age)).collect();
+            let mut read = readings(&source, metrics, queries, now).await;
+            Some(TrafficReadings {
+                requests: read.remove(&requests)?,
+                errors: read.remove(&errors)?,
+                unserved: read.remove(&unserved),
+            })
+        };
         let vetoes = async {
             let mut read = BTreeMap::new();
             for action in &policy.actions {
@@ -164,11 +194,12 @@ impl Observation {
             .as_ref()
             .and_then(|snapshot| snapshot.selector.as_deref());
         let used = usage::asked(policy);
-        let (rules, signals, verifications, vetoes, usage) = tokio::join!(
+        let (rules, signals, verifications, vetoes, traffic, usage) = tokio::join!(
             readings(&source, metrics, rules.collect(), now),
             readings(&source, metrics, signals.collect(), now),
             readings(&source, metrics, verifications.collect(), now),
             vetoes,
+            traffic,
             usage::of(&asks.client, &namespace, selector, found.pods.as_ref(), used),
         );
         let owners = owners::of(cluster, object, found.snapshot.as_ref());
@@ -181,6 +212,7 @@ impl Observation {
             rules,
             signals,
             verifications,
+            traffic,
             vetoes,
             usage,
             open,

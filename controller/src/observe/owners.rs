@@ -49,7 +49,7 @@ pub fn of(cluster: &Cluster, policy: &FeedbackPolicy, snapshot: Option<&Snapshot
 
 /// Of two policies on one field the one that may write comes before one that may not, and of two
 /// that may the older one.
-fn comes_before(other: &FeedbackPolicy, policy: &FeedbackPolicy) -> bool {
+pub(crate) fn comes_before(other: &FeedbackPolicy, policy: &FeedbackPolicy) -> bool {
     let writes = |policy: &FeedbackPolicy| policy.spec.mode == Mode::Enforce && !policy.spec.suspend;
     let age = |policy: &FeedbackPolicy| {
         (

@@ -116,14 +116,14 @@ fn owns_replicas(entry: &ManagedFieldsEntry) -> bool {
     fields.is_some_and(|fields| fields.0.pointer("/f:spec/f:replicas").is_some())
 }
 
-fn is_gitops(entry: &ManagedFieldsEntry) -> bool {
+pub(super) fn is_gitops(entry: &ManagedFieldsEntry) -> bool {
     let manager = entry.manager.as_deref().unwrap_or_default();
     GITOPS_MANAGERS.iter().any(|known| manager.starts_with(known))
 }
 
 /// The newest of these. What was written through the scale subresource carries no time, so beside an
 /// entry with one it counts as the older.
-fn newest<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>) -> Option<(String, String)> {
+pub(super) fn newest<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>) -> Option<(String, String)> {
     let newest = entries.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
     Some((newest.manager.clone()?, newest.operation.clone().unwrap_or_default()))
 }

@@ -286,7 +286,7 @@ fn span(duration: std::time::Duration) -> Span {
 }
 
 /// A text as a PromQL string in double quotes.
-fn quote(value: &str) -> String {
+pub(crate) fn quote(value: &str) -> String {
     let mut quoted = String::with_capacity(value.len() + 2);
     quoted.push('"');
     for c in value.chars() {

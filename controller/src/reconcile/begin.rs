@@ -7,7 +7,7 @@ use super::{
     propose::Proposed,
 };
 use crate::{
-    apply::{Hands, Intent, JournalError, Journals, drive, journal_of},
+    apply::{Handle, Hands, Intent, JournalError, Journals, drive, journal_of},
     clock::micro_time,
     text::clean,
     validate,
@@ -185,7 +185,7 @@ fn change_name(target: &str, uid: &str, sequence: u64) -> String {
     format!("{target}-{uid}-replicas-{sequence}")
 }
 
-fn labels(pass: &Pass<'_>, uid: &str) -> BTreeMap<String, String> {
+pub(super) fn labels(pass: &Pass<'_>, uid: &str) -> BTreeMap<String, String> {
     // A label holds at most 63 characters; the spec holds the whole name.
     let name: String = pass.name.chars().take(63).collect();
     let name = name.trim_end_matches(['-', '.']).to_owned();
@@ -240,6 +240,8 @@ fn spec(
         field: ChangeField::Replicas,
         direction: stored_direction(proposal.direction),
         sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
+        shift: format!("{} -> {to}", proposal.from),
+        weights: None,
         before: stored_replicas(proposal.from),
         after: stored_replicas(to),
         verified: stored_replicas(verified),
@@ -310,7 +312,7 @@ pub(super) async fn record(
     Some(name)
 }
 
-fn record_name(policy: &str, uid: &str, action: &str, number: i64) -> String {
+pub(super) fn record_name(policy: &str, uid: &str, action: &str, number: i64) -> String {
     let policy: String = policy.chars().take(180).collect();
     let uid: String = uid.chars().filter(|c| *c != '-').take(6).collect();
     format!("{policy}-{uid}-{action}-record-{number}")
@@ -319,7 +321,7 @@ fn record_name(policy: &str, uid: &str, action: &str, number: i64) -> String {
 /// The number of the next record: the one after the last, or that of the last itself where the same decision is
 /// recorded again, so that two tries collide and leave one record. A name that another record has is passed
 /// over: how many there were may have been lost with a status.
-fn record_number(last: i64, again: bool, taken: impl Fn(i64) -> bool) -> i64 {
+pub(super) fn record_number(last: i64, again: bool, taken: impl Fn(i64) -> bool) -> i64 {
     let mut number = if again { last.max(1) } else { last.saturating_add(1) };
     while taken(number) {
         number = number.saturating_add(1);

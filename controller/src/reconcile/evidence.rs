@@ -60,7 +60,8 @@ pub(crate) fn signals(pass: &Pass<'_>, action: &ReplicasAction) -> Vec<SignalSta
     all
 }
 
-fn signal(name: &str, query: &str, reading: &Reading) -> SignalStatus {
+/// How one reading is written.
+pub(super) fn signal(name: &str, query: &str, reading: &Reading) -> SignalStatus {
     let values = reading.samples().iter().map(|sample| sample.value);
     let largest = values.reduce(|a, b| if b > a || a.is_nan() { b } else { a });
     SignalStatus {
@@ -86,6 +87,7 @@ pub(crate) fn decision(
         at: Some(micro_time(pass.seen.now)),
         current: memory::stored_replicas(current),
         desired: memory::stored_replicas(desired),
+        shift: String::new(),
         outcome: Some(outcome),
         reason: clean(reason),
         arithmetic: arithmetic.iter().take(16).map(clean).collect(),
@@ -96,7 +98,7 @@ pub(crate) fn decision(
 }
 
 /// A status is written often and holds up to eight actions: the whole query is in the Change.
-fn short(mut signals: Vec<SignalStatus>) -> Vec<SignalStatus> {
+pub(super) fn short(mut signals: Vec<SignalStatus>) -> Vec<SignalStatus> {
     for signal in &mut signals {
         signal.query = clean(&signal.query);
     }

@@ -5,7 +5,10 @@ mod stored;
 use stored::{alerts_in_short, restored, rule_state, stored_action, stored_rule};
 pub use stored::{direction, stored_alert, stored_direction, stored_replicas};
 
-use super::evidence::joined;
+use super::{
+    evidence::joined,
+    weights::memory::{WeightsMemory, restored as restored_weights},
+};
 use crate::clock::from_micro_time;
 use crate::observe::prometheus_rules::{Referred, RulesProblem};
 use crate::text::clean;
@@ -60,8 +63,10 @@ pub struct Memory {
     pub rules: BTreeMap<String, RuleState>,
     /// The UID of the target that the actions' memories are about.
     pub target: Option<String>,
-    /// The actions' memories.
+    /// The memories of the actions that move replicas.
     pub actions: BTreeMap<String, ActionMemory>,
+    /// Those of the actions that move weights.
+    pub weights: BTreeMap<String, WeightsMemory>,
     /// The status as it was last written or read.
     pub written: crds::FeedbackPolicyStatus,
     /// The sequence of the open Change, and the demand as first read with its range filled since that was
@@ -117,9 +122,11 @@ impl Memory {
                 .collect(),
             rules,
             target: status.target_uid.clone(),
+            weights: restored_weights(&status.actions, now),
             actions: status
                 .actions
                 .iter()
+                .filter(|action| action.weights.is_none())
                 .map(|action| (action.name.clone(), restored(action, now)))
                 .collect(),
             written: status,
@@ -157,6 +164,8 @@ impl Memory {
             }
             let names: Vec<String> = own.actions.iter().map(|action| action.name.clone()).collect();
             self.actions.retain(|name, _| names.contains(name));
+            self.weights
+                .retain(|name, _| own.weights.iter().any(|action| action.name == *name));
             for name in names {
                 if let Entry::Vacant(vacant) = self.actions.entry(name) {
                     vacant.insert(ActionMemory::new(now));
@@ -172,6 +181,13 @@ impl Memory {
                 .yielded
                 .take()
                 .filter(|yielded| Some(yielded.generation) == self.generation);
+        }
+        for action in self.weights.values_mut() {
+            // What is found then is adopted.
+            let edited = |yielded: &YieldStatus| Some(yielded.generation) != self.generation;
+            if action.yielded.as_ref().is_some_and(edited) {
+                (action.yielded, action.written) = (None, None);
+            }
         }
         true
     }
@@ -228,6 +244,9 @@ impl Memory {
     pub fn unobserved(&mut self, now: Timestamp) {
         for action in self.actions.values_mut() {
             action.history.unobserved(now);
+        }
+        for action in self.weights.values_mut() {
+            action.unobserved(now);
         }
     }
 
@@ -304,6 +323,8 @@ impl Memory {
             .iter()
             .map(|(name, action)| stored_action(name, action, self.hold(name), &self.written))
             .collect();
+        let weights = self.weights.iter().map(|(name, action)| action.stored(name));
+        status.actions.extend(weights);
         status.alerts = alerts_in_short(&self.rules);
     }
 }

@@ -14,6 +14,7 @@ pub mod schedule;
 pub mod sources;
 mod summary;
 mod surge;
+mod weights;
 
 use crate::{
     apply::{Authority, Hands},
@@ -28,12 +29,13 @@ use crate::{
 use flyball_core::{
     check::{Approval, Coverage, DryRun, OpenChange, Paused, World},
     decide::{Direction, Facts, History, Inputs},
-    evaluate::evaluate,
-    policy::{Mode, Pause, Policy, Query, Replicas, ReplicasAction},
+    evaluate::{RuleState, evaluate},
+    policy::{Mode, Pause, Policy, Query, Replicas, ReplicasAction, WeightsAction},
     signal::{Quality, Reading},
     time::{Span, Timestamp},
+    transaction::Abort,
 };
-use flyball_crds::{Change, FeedbackPolicy, PauseFor, Reason, YieldStatus};
+use flyball_crds::{Change, ChangeField, FeedbackPolicy, PauseFor, Reason, YieldStatus};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use memory::{ActionMemory, Memory};
 use propose::Proposed;
@@ -105,6 +107,12 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         name: object.name_any(),
         authority,
     };
+    if let Some(action) = pass.policy.weights.first() {
+        let summary = Box::pin(pass.run_weights(memory, action)).await;
+        summary::count(&pass, memory, None, began.elapsed());
+        tell(ctx, object, memory, summary, now, authority).await;
+        return;
+    }
     let (summary, proposed) = Box::pin(pass.run(memory)).await;
     summary::count(&pass, memory, proposed.as_ref(), began.elapsed());
     tell(ctx, object, memory, summary, now, authority).await;
@@ -140,8 +148,20 @@ async fn tell(
 }
 
 impl Pass<'_> {
+    async fn run_weights(&self, memory: &mut Memory, action: &WeightsAction) -> Summary {
+        self.evaluate(memory);
+        // The policy moved replicas before it was edited.
+        let uid = self.object.uid().unwrap_or_default();
+        let own = self.seen.open.iter().filter(|change| change.spec.policy.uid == uid);
+        for change in own.filter(|change| change.spec.field == ChangeField::Replicas) {
+            open::abort(self.ctx, change, Abort::NotEnforced, self.authority).await;
+        }
+        weights::run(self, memory, action).await
+    }
+
     async fn run(&self, memory: &mut Memory) -> (Summary, Option<Proposed>) {
         self.evaluate(memory);
+        weights::abandon(self).await;
         if let Some(snapshot) = &self.seen.found.snapshot {
             memory.aim(&snapshot.uid, self.seen.now);
         }
@@ -192,12 +212,22 @@ impl Pass<'_> {
             .signals
             .values()
             .map(|signal| (&signal.query, signal.max_age, self.seen.signals.get(&signal.name)));
-        let verifications = self.policy.actions.iter().filter_map(|action| {
-            let verification = action.verification.as_ref()?;
+        let replicas = self
+            .policy
+            .actions
+            .iter()
+            .map(|action| (&action.name, &action.verification));
+        let weights = self
+            .policy
+            .weights
+            .iter()
+            .map(|action| (&action.name, &action.verification));
+        let verifications = replicas.chain(weights).filter_map(|(name, verification)| {
+            let verification = verification.as_ref()?;
             Some((
                 &verification.condition.left,
                 verification.max_age,
-                self.seen.verifications.get(&action.name),
+                self.seen.verifications.get(name),
             ))
         });
         let mut asked = signals.chain(verifications);
@@ -209,8 +239,30 @@ impl Pass<'_> {
     /// The open Change of this policy, the newest if there should be several.
     pub(crate) fn own_open(&self) -> Option<Arc<Change>> {
         let uid = self.object.uid().unwrap_or_default();
-        let own = self.seen.open.iter().filter(|change| change.spec.policy.uid == uid);
+        let own = self
+            .seen
+            .open
+            .iter()
+            .filter(|change| change.spec.policy.uid == uid && change.spec.field == ChangeField::Replicas);
         own.max_by_key(|change| change.spec.sequence).cloned()
+    }
+
+    /// What a weights action decides on.
+    pub(crate) fn inputs_of_weights<'m>(
+        &'m self,
+        action: &WeightsAction,
+        rules: &'m BTreeMap<String, RuleState>,
+    ) -> Inputs<'m> {
+        Inputs {
+            definitions: &self.policy.rules,
+            rules,
+            readings: &self.seen.rules,
+            signals: &self.seen.signals,
+            verification: self.seen.verifications.get(&action.name),
+            signal_definitions: &self.policy.signals,
+            usage: &self.seen.usage,
+            vetoes: &NO_VETOES,
+        }
     }
 
     pub(crate) fn inputs<'m>(&'m self, memory: &'m Memory, action: &str) -> Inputs<'m> {

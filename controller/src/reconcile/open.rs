@@ -2,7 +2,9 @@
 
 use super::{Context, Pass, learn, memory, memory::Memory};
 use crate::{
-    apply::{Authority, Hands, JournalError, Journals, ReplicasEvent, ReplicasTx, drive, journal_of, roll_back},
+    apply::{
+        Authority, Handle, Hands, JournalError, Journals, ReplicasEvent, ReplicasTx, drive, journal_of, roll_back,
+    },
     clock::micro_time,
     observe::{find, is_open, target::Snapshot},
     validate::{FrozenVerification, comparison_of_change},
@@ -16,7 +18,9 @@ use flyball_core::{
     transaction::{Abort, Event, Journal, Phase, Tx, Verdict},
     verify::{Judgement, judge},
 };
-use flyball_crds::{Change, FeedbackPolicy, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION, Verdict as RecordedVerdict};
+use flyball_crds::{
+    Change, ChangeField, FeedbackPolicy, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION, Verdict as RecordedVerdict,
+};
 use kube::ResourceExt;
 use tracing::error;
 
@@ -93,12 +97,20 @@ pub(crate) async fn carry(pass: &Pass<'_>, memory: &mut Memory, change: &Change)
     Ok(Carried { change, tx, waiting })
 }
 
+/// Cuts a Change of whichever field short.
+pub(super) async fn cut_short(ctx: &Context, change: &Change, why: Abort, authority: &Authority) {
+    match change.spec.field {
+        ChangeField::Replicas => drop(abort(ctx, change, why, authority).await),
+        ChangeField::Weights => drop(super::weights::carry::abort(ctx, change, why, authority).await),
+    }
+}
+
 /// Aborts what is open of a policy that can't be read any more.
 pub(super) async fn abort_all(ctx: &Context, object: &FeedbackPolicy, authority: &Authority) {
     let uid = object.uid();
     let own = ctx.cluster.changes.state().into_iter().filter(|change| is_open(change));
     for change in own.filter(|change| Some(&change.spec.policy.uid) == uid.as_ref()) {
-        abort(ctx, &change, Abort::NotEnforced, authority).await;
+        cut_short(ctx, &change, Abort::NotEnforced, authority).await;
     }
 }
 

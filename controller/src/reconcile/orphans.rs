@@ -72,7 +72,7 @@ pub async fn sweep(ctx: Arc<Context>, authority: Authority, turn: usize, stop: C
                     policy = change.spec.policy.name,
                     "closing the Change of a deleted policy"
                 );
-                open::abort(&ctx, &change, Abort::PolicyDeleted, &authority).await;
+                open::cut_short(&ctx, &change, Abort::PolicyDeleted, &authority).await;
             }
             Todo::Withdraw => {
                 let why = "its policy was deleted".to_owned();

@@ -28,6 +28,23 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// These words.
+    pub(super) fn new(
+        ready: (bool, Reason, String),
+        progressing: (bool, Reason, String),
+        doing: String,
+        why: String,
+        change: Option<String>,
+    ) -> Self {
+        Self {
+            ready,
+            progressing,
+            doing,
+            why,
+            change,
+        }
+    }
+
     /// The policy can't be read.
     pub(super) fn invalid(errors: &[FieldError]) -> Self {
         let message = super::evidence::joined(errors);

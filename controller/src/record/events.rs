@@ -278,6 +278,8 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::KindNotServed
         | Reason::Conflict
         | Reason::OwnershipConflict
+        | Reason::Contended
+        | Reason::RouteInvalid
         | Reason::RollingBack
         | Reason::RolledBack
         | Reason::Ineffective

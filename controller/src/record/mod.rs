@@ -81,8 +81,7 @@ impl Recorder {
         let spec = &change.spec;
         info!(
             change = change.name_any(),
-            before = spec.before,
-            after = spec.after,
+            shift = spec.shift,
             reason = spec.reason,
             "begun"
         );
@@ -106,7 +105,6 @@ impl Recorder {
             Phase::Applying | Phase::RollingBack | Phase::AwaitingApproval => {}
             phase => self.metrics.closed(policy, phase, took),
         }
-        let (before, after) = (change.spec.before, change.spec.after);
         // One Event when the target was written and one when it ended; a record is told by its refusal.
         if let Some(reason) = reason_of(status.phase).filter(|_| change.spec.sequence > 0) {
             let why = if status.phase == Phase::Verifying {
@@ -114,7 +112,7 @@ impl Recorder {
             } else {
                 &status.message
             };
-            self.tell(change, reason, format!("replicas {before} -> {after}: {why}"));
+            self.tell(change, reason, format!("{}: {why}", shift(change)));
         }
         info!(change = change.name_any(), phase = ?status.phase, message = status.message, "recorded");
     }
@@ -167,6 +165,15 @@ impl Recorder {
             reason,
             note,
         });
+    }
+}
+
+/// What a Change moves, in words.
+fn shift(change: &Change) -> String {
+    match &change.spec.weights {
+        Some(_) => format!("weights {}", change.spec.shift),
+        // A Change of an older version has the numbers only.
+        None => format!("replicas {} -> {}", change.spec.before, change.spec.after),
     }
 }
 

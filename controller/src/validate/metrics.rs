@@ -98,6 +98,13 @@ fn measure(path: &str, written: &crds::Metric, names: &Names, errors: &mut Error
                     of: PodNumbers::Signal(signal.clone()),
                     target: target?.of_signal(&what, errors)?,
                 }),
+                Shape::PerBackend => {
+                    errors.add(
+                        format!("{path}.signal"),
+                        format!("{what} has one number for each backend (perBackend), which moves weights; name another, or write perPod"),
+                    );
+                    None
+                }
             }
         }
         (None, Some(text), None) => {

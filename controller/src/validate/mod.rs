@@ -18,6 +18,7 @@ mod taken;
 mod verification;
 mod veto;
 mod warnings;
+mod weights;
 
 pub use change::{FrozenVerification, comparison_of_change, freeze};
 pub use errors::FieldError;
@@ -162,14 +163,23 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         Names::of(spec, taken.as_ref().map(|(object, taken)| (*object, taken))),
         veto::Asked::default(),
     );
-    let mut actions = Vec::new();
+    let (mut actions, mut weights) = (Vec::new(), Vec::new());
     for (index, written) in spec.actions.iter().enumerate() {
         let path = format!("spec.actions[{index}]");
         if spec.mode == Mode::Enforce && written.verify.is_none() {
             let message = "mode Enforce needs it: nothing is committed without a verification; add verify or set spec.mode to Recommend";
             errors.add(format!("{path}.verify"), message);
         }
-        actions.extend(action::read(&path, written, &names, max_age, &mut asked, errors));
+        let known = (&names, &signals);
+        match action::read(&path, written, &spec.target_ref, known, max_age, &mut asked, errors) {
+            Some(action::Lever::Replicas(action)) => actions.push(*action),
+            Some(action::Lever::Weights(action)) => weights.push(*action),
+            None => {}
+        }
+    }
+    if spec.actions.len() > 1 && spec.actions.iter().any(|action| action.weights.is_some()) {
+        let message = "has more than one action, and one moves weights: one list has one law; make a policy of each";
+        errors.add("spec.actions", message);
     }
     for action in &actions {
         if let Some(index) = spec.actions.iter().position(|written| written.name == action.name) {
@@ -195,7 +205,7 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         rules,
         signals,
         actions,
-        weights: Vec::new(),
+        weights,
     };
     let (origins, notes) = taken.map(|(_, taken)| (taken.origins, taken.notes)).unwrap_or_default();
     Some(Resolved { policy, origins, notes })

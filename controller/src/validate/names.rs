@@ -40,7 +40,7 @@ impl<'a> Names<'a> {
                 .signals
                 .iter()
                 .map(|signal| {
-                    let shape = if signal.per_pod { Shape::PerPod } else { Shape::Number };
+                    let shape = super::signal::shape(signal);
                     (signal.name.as_str(), shape)
                 })
                 .collect(),
@@ -76,11 +76,16 @@ impl<'a> Names<'a> {
     pub(super) fn number(&self, path: &str, name: &str, errors: &mut Errors) -> Option<()> {
         match self.signal(path, name, errors)? {
             Shape::Number => Some(()),
-            Shape::PerPod => {
+            shape @ (Shape::PerPod | Shape::PerBackend) => {
+                let each = if shape == Shape::PerPod {
+                    "pod (perPod)"
+                } else {
+                    "backend (perBackend)"
+                };
                 errors.add(
                     path,
                     format!(
-                        "signal {} has one number for each pod (perPod), and one number is needed here; name a signal that adds them up, such as sum(...)",
+                        "signal {} has one number for each {each}, and one number is needed here; name a signal that adds them up, such as sum(...)",
                         shorten(name)
                     ),
                 );
@@ -93,6 +98,22 @@ impl<'a> Names<'a> {
     pub(super) fn numbers(&self) -> BTreeSet<String> {
         let numbers = self.signals.iter().filter(|(_, shape)| **shape == Shape::Number);
         numbers.map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// A signal that has a number for each backend.
+    pub(super) fn per_backend(&self, path: &str, name: &str, errors: &mut Errors) -> Option<()> {
+        let shape = self.signal(path, name, errors)?;
+        if shape != Shape::PerBackend {
+            errors.add(
+                path,
+                format!(
+                    "signal {} has no number for each backend; write perBackend: true there, and an expression with the label backend",
+                    shorten(name)
+                ),
+            );
+            return None;
+        }
+        Some(())
     }
 
     /// Whether there is a signal with numbers for each pod of this name.

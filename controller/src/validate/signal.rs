@@ -16,14 +16,30 @@ pub(super) fn read(path: &str, written: &Signal, max_age: Option<Span>, errors: 
         Some(_) => errors.positive(&format!("{path}.maxAge"), own, Span::ZERO),
         None => max_age,
     };
+    if written.per_pod && written.per_backend {
+        errors.add(
+            format!("{path}.perBackend"),
+            "and perPod can't both be true: a signal has one number for each pod or one for each backend; make a signal of each",
+        );
+        return None;
+    }
     let on_error = on_error(path, written, errors);
     Some(policy::Signal {
         name: written.name.clone(),
         query: query?,
-        shape: if written.per_pod { Shape::PerPod } else { Shape::Number },
+        shape: shape(written),
         max_age: max_age?,
         on_error: on_error?,
     })
+}
+
+/// What a signal answers.
+pub(super) fn shape(written: &Signal) -> Shape {
+    match (written.per_pod, written.per_backend) {
+        (_, true) => Shape::PerBackend,
+        (true, false) => Shape::PerPod,
+        (false, false) => Shape::Number,
+    }
 }
 
 fn on_error(path: &str, written: &Signal, errors: &mut Errors) -> Option<OnError> {
@@ -33,10 +49,10 @@ fn on_error(path: &str, written: &Signal, errors: &mut Errors) -> Option<OnError
         crds::OnError::HoldDown => OnError::HoldDown,
         crds::OnError::Ignore => OnError::Ignore,
         crds::OnError::Substitute => {
-            if written.per_pod {
+            if shape(written) != Shape::Number {
                 errors.add(
                     format!("{path}.onError"),
-                    "Substitute puts one number in place of one, and a perPod signal has one for each pod; write HoldDown, Hold or Ignore",
+                    "Substitute puts one number in place of one, and a perPod or perBackend signal has one for each; write HoldDown, Hold or Ignore",
                 );
                 return None;
             }

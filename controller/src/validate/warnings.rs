@@ -55,7 +55,15 @@ fn of(spec: &FeedbackPolicySpec, policy: &Policy) -> Vec<FieldError> {
         if let Some(shape) = shape(&written.expr) {
             let path = format!("spec.signals[{index}].expr");
             expression(&path, &shape, policy, &mut found);
-            if written.per_pod {
+            if written.per_backend {
+                if !shape.kept.has("backend") {
+                    warn(
+                        &path,
+                        "drops the label backend, by which the numbers of a perBackend signal are told apart; write for example sum by (backend) (...)",
+                        &mut found,
+                    );
+                }
+            } else if written.per_pod {
                 if !shape.kept.has("pod") {
                     warn(
                         &path,

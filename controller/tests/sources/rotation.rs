@@ -55,6 +55,7 @@ impl Watched {
             pods: Pods::none(),
             nodes: Nodes::none(),
             prometheus_rules: PrometheusRules::none(),
+            routes: flyball_controller::observe::routes::kinds::RouteKinds::none(),
             freeze: Freeze::known(State::Free),
             targets: Arc::default(),
         };

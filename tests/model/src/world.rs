@@ -22,6 +22,8 @@ pub enum Value {
     Human,
 }
 
+impl flyball_core::transaction::Value for Value {}
+
 /// A resourceVersion only ever matters as "still the current one or not", so that is all the model
 /// keeps of it: when an object changes, every copy of its version grows stale. Two histories that
 /// differ in nothing but counters are then one state.

@@ -29,6 +29,8 @@ pub enum Answer {
     Text(&'static str),
     /// Fresh numbers, by the label `pod`.
     Vector(Vec<(&'static str, f64)>),
+    /// Fresh numbers, by the label `backend`.
+    Backends(Vec<(String, f64)>),
     /// A number whose newest sample is so many seconds old.
     Stale(f64, f64),
     /// A number with a warning: parts are missing.
@@ -142,9 +144,12 @@ async fn serve(State(book): State<Arc<Mutex<Book>>>, body: Bytes) -> Response<Bo
 /// What the query for the samples' age is answered, where the value is answered `answer`.
 fn age(answer: Answer) -> Answer {
     match answer {
-        Answer::Value(_) | Answer::Text(_) | Answer::Vector(_) | Answer::Partial(_) | Answer::Typed(..) => {
-            Answer::Value(AGE)
-        }
+        Answer::Value(_)
+        | Answer::Text(_)
+        | Answer::Vector(_)
+        | Answer::Backends(_)
+        | Answer::Partial(_)
+        | Answer::Typed(..) => Answer::Value(AGE),
         Answer::Stale(_, age) => Answer::Value(age),
         other => other,
     }
@@ -166,6 +171,12 @@ async fn written(answer: Answer, time: f64) -> Response<Body> {
             values
                 .into_iter()
                 .map(|(pod, value)| (json!({"pod": pod}), value.to_string()))
+                .collect(),
+        )),
+        Answer::Backends(values) => ok(&vector(
+            values
+                .into_iter()
+                .map(|(backend, value)| (json!({"backend": backend}), value.to_string()))
                 .collect(),
         )),
         Answer::Partial(value) => {

@@ -40,12 +40,17 @@ mod rollout;
 mod surge;
 mod undo;
 mod veto;
+mod weights;
 mod world;
 
 pub use coverage::LEAST_COVERAGE;
 pub use review::{Approved, Candidate, Refused};
 pub use surge::OpenStep;
 pub use undo::{Undo, undo_decrease, undo_increase, undo_requested};
+pub use weights::{
+    OpenWeights, RouteWorld, WeightsApproval, WeightsApproved, WeightsCandidate, WeightsRefused, shape_weights,
+    undo_weights,
+};
 pub use world::{Approval, Budget, Coverage, Headroom, OpenChange, Owner, Paused, Target, World};
 
 use crate::{

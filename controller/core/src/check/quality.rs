@@ -123,7 +123,7 @@ fn signal_trouble(name: &str, inputs: &Inputs<'_>) -> Option<String> {
     let reading = inputs.signals.get(name);
     trouble(&format!("signal {name}"), reading).or_else(|| {
         let definition = inputs.signal_definitions.get(name);
-        if definition.is_some_and(|signal| signal.shape == Shape::PerPod) {
+        if definition.is_some_and(|signal| signal.shape != Shape::Number) {
             return None;
         }
         let error = reading?.number().err()?;

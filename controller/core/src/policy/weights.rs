@@ -190,10 +190,34 @@ pub struct Traffic {
     /// Requests per second that failed with 5xx, by backend. A backend without a series had none, if its
     /// requests are known.
     pub errors: Query,
-    /// The range of the rates in both: that many seconds of requests are behind a value.
+    /// Requests per second that the proxy failed by itself, because no backend took them: one number. `None`
+    /// where the proxy does not tell.
+    pub unserved: Option<Query>,
+    /// The range of the rates in all of them: that many seconds of requests are behind a value.
     pub window: Span,
     /// The oldest sample that still counts.
     pub max_age: Span,
+}
+
+impl Traffic {
+    /// What stands for the policy's namespace in the queries of a known proxy: a spec does not know its own.
+    pub const NAMESPACE: &str = "__namespace__";
+
+    /// The queries as they are asked in a namespace.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        let named = |query: &Query| Query {
+            text: query.text.replace(Self::NAMESPACE, namespace),
+            age: query.age.as_ref().map(|age| age.replace(Self::NAMESPACE, namespace)),
+            ..query.clone()
+        };
+        Self {
+            requests: named(&self.requests),
+            errors: named(&self.errors),
+            unserved: self.unserved.as_ref().map(named),
+            ..self.clone()
+        }
+    }
 }
 
 /// When the realised share is judged.

@@ -19,12 +19,18 @@
 //!   would lose decides anything.
 //!
 //! The one who creates a journal owns its attempt 0, so the usual case costs nothing extra.
+//!
+//! A [`Value`] that stands in several places (the same list in several routes) is stamped and written one place
+//! after the other, each a step of its own. Found half-way it is written on; where that can't be, what was
+//! written goes back, so all places move or none. [`Stamp::joined`] makes one fence of several.
 
 mod stamp;
 mod step;
+mod value;
 
 pub use stamp::{Stamp, StampError};
 pub use step::step;
+pub use value::{Places, Value};
 
 use crate::time::{Span, Timestamp};
 
@@ -88,6 +94,8 @@ pub enum Abort {
     TargetWithdrawn,
     /// A larger increase takes over.
     LargerIncrease,
+    /// A backend has to be taken out at once.
+    Ejection,
     /// Somebody asked for it.
     Requested,
     /// The installation was frozen before the target was written.
@@ -109,6 +117,10 @@ pub enum Verdict {
     Inconclusive,
     /// Nobody waited for it: somebody asked for the roll-back.
     Requested,
+    /// The traffic did not go where the weights say.
+    Unrealised,
+    /// Nobody waited for it: it could be written in some of its places, but not in all.
+    Torn,
 }
 
 /// What is persisted of a transaction. `V` is the field's value.

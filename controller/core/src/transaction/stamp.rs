@@ -14,6 +14,18 @@ pub struct Stamp {
     pub attempt: u64,
 }
 
+impl Stamp {
+    /// One stamp for a target in several places, as transaction `sequence` has to see it: a later one's, if any
+    /// place has one; else the least, so that it counts as stamped only once every place is.
+    pub fn joined(stamps: impl IntoIterator<Item = Option<Self>>, sequence: u64) -> Option<Self> {
+        let stamps: Vec<Option<Self>> = stamps.into_iter().collect();
+        let newest = stamps.iter().flatten().max().copied();
+        newest
+            .filter(|newest| newest.sequence > sequence)
+            .or_else(|| stamps.into_iter().min().flatten())
+    }
+}
+
 /// Why a text is not a stamp.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a stamp; remove the annotation and the next Change starts a new one")]
@@ -58,6 +70,23 @@ mod tests {
         ] {
             assert_eq!(stamp.to_string().parse(), Ok(stamp));
         }
+    }
+
+    #[test]
+    fn several_places_count_as_stamped_once_all_are() {
+        let stamp = |(sequence, attempt)| Stamp { sequence, attempt };
+        let check = |stamps: &[Option<(u64, u64)>], expect: Option<(u64, u64)>| {
+            let stamps = stamps.iter().map(|found| found.map(stamp));
+            assert_eq!(Stamp::joined(stamps.clone(), 7), expect.map(stamp), "{stamps:?}");
+        };
+        check(&[Some((7, 1)), Some((7, 1))], Some((7, 1)));
+        check(&[Some((7, 1)), Some((7, 0))], Some((7, 0)));
+        check(&[Some((7, 1)), Some((4, 3))], Some((4, 3)));
+        check(&[Some((7, 1)), None], None);
+        check(&[None, None], None);
+        // Whoever has a later number took over, wherever it stands.
+        check(&[Some((8, 0)), Some((7, 1))], Some((8, 0)));
+        check(&[None, Some((9, 2))], Some((9, 2)));
     }
 
     #[test]

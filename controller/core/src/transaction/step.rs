@@ -1,4 +1,4 @@
-use super::{Abort, Cause, Effect, Event, Journal, Outcome, Phase, Stamp, Target, Tx, VALID_FOR, Verdict};
+use super::{Abort, Cause, Effect, Event, Journal, Outcome, Phase, Stamp, Target, Tx, VALID_FOR, Value, Verdict};
 use crate::time::Timestamp;
 
 /// One step of a transaction: `(state, event, now) -> (state, effects)`.
@@ -8,7 +8,7 @@ use crate::time::Timestamp;
 /// persisted.
 pub fn step<V, R>(mut tx: Tx<V, R>, event: Event<V, R>, now: Timestamp) -> (Tx<V, R>, Vec<Effect<V, R>>)
 where
-    V: Clone + PartialEq,
+    V: Value,
     R: Clone,
 {
     let effect = match event {
@@ -52,7 +52,7 @@ where
 /// What to do next, from journal and target alone.
 fn advance<V, R>(tx: &mut Tx<V, R>, now: Timestamp) -> Option<Effect<V, R>>
 where
-    V: Clone + PartialEq,
+    V: Value,
     R: Clone,
 {
     let target = tx.target.clone()?;
@@ -87,7 +87,7 @@ where
             tx,
             match tx.abort {
                 _ if foreign => Outcome::Superseded(Cause::Foreign),
-                Some(Abort::LargerIncrease) => Outcome::Superseded(Cause::Newer),
+                Some(Abort::LargerIncrease | Abort::Ejection) => Outcome::Superseded(Cause::Newer),
                 // The value stays, unverified.
                 _ => Outcome::Inconclusive,
             },
@@ -97,10 +97,11 @@ where
 
 fn applying<V, R>(tx: &mut Tx<V, R>, target: Target<V, R>, now: Timestamp) -> Effect<V, R>
 where
-    V: Clone + PartialEq,
+    V: Value,
 {
     let expired = now.since(tx.journal.proposed_at) > VALID_FOR;
-    if target.value == tx.journal.after {
+    let (before, after) = (&tx.journal.before, &tx.journal.after);
+    if target.value == *after {
         return match tx.abort {
             // The write had landed: the value stays, unverified.
             Some(_) => close(tx, Outcome::Inconclusive),
@@ -110,47 +111,69 @@ where
             }),
         };
     }
+    let untouched = target.value == *before;
+    let half_way = target.value.is_between(before, after);
+    let foreign = !untouched && !half_way;
+    if (half_way && (tx.abort.is_some() || expired)) || (foreign && target.value.has_some(before, after)) {
+        return take_back(tx);
+    }
     match tx.abort {
-        _ if target.value != tx.journal.before => close(tx, Outcome::Superseded(Cause::Foreign)),
+        _ if foreign => close(tx, Outcome::Superseded(Cause::Foreign)),
         Some(why) => close(tx, Outcome::Superseded(Cause::Aborted(why))),
         None if expired => close(tx, Outcome::Superseded(Cause::Expired)),
         None => Effect::Write {
-            value: tx.journal.after.clone(),
+            value: after.clone(),
             at: target.version,
         },
     }
 }
 
+/// All places move or none: what was written goes back to what was there, under an attempt of its own.
+fn take_back<V, R>(tx: &mut Tx<V, R>) -> Effect<V, R>
+where
+    V: Value,
+{
+    record(tx, |journal| {
+        journal.phase = Phase::RollingBack;
+        journal.rollback_to = Some(journal.before.clone());
+        journal.verdict = Some(Verdict::Torn);
+        journal.attempt += 1;
+    })
+}
+
 fn rolling_back<V, R>(tx: &mut Tx<V, R>, target: Target<V, R>) -> Effect<V, R>
 where
-    V: Clone + PartialEq,
+    V: Value,
 {
     let to = tx
         .journal
         .rollback_to
         .clone()
         .unwrap_or_else(|| tx.journal.before.clone());
+    let back = target.value.taken_back(&tx.journal.after, &to);
     if target.value == to {
         close(tx, Outcome::RolledBack)
-    } else if target.value == tx.journal.after && tx.hands_over {
+    } else if back == target.value {
+        // Nothing of what is there is ours.
+        close(tx, Outcome::Superseded(Cause::Foreign))
+    } else if tx.hands_over {
         // The value stays, unverified.
         close(tx, Outcome::Inconclusive)
-    } else if target.value == tx.journal.after {
+    } else {
         Effect::Write {
-            value: to,
+            value: back,
             at: target.version,
         }
-    } else {
-        close(tx, Outcome::Superseded(Cause::Foreign))
     }
 }
 
 /// A forward write that was refused ends the transaction, where it is certain that no write of it is
 /// or ever was under way: the field is still `before` under our own stamp, or this is the pass that
-/// created the journal and it has not even stamped the target. Everything else is tried again.
+/// created the journal and it has not even stamped the target. Refused half-way, what was written goes back.
+/// Everything else is tried again.
 fn refused<V, R>(tx: &mut Tx<V, R>) -> Option<Effect<V, R>>
 where
-    V: Clone + PartialEq,
+    V: Value,
 {
     let stamp = Stamp {
         sequence: tx.journal.sequence,
@@ -158,26 +181,31 @@ where
     };
     let target = tx.target.as_ref()?;
     let nothing_sent = target.stamp == Some(stamp) || tx.journal.attempt == 0;
-    let unchanged = target.value == tx.journal.before;
-    (tx.journal.phase == Phase::Applying && tx.owned && nothing_sent && unchanged)
-        .then(|| close(tx, Outcome::Superseded(Cause::Refused)))
+    if tx.journal.phase != Phase::Applying || !tx.owned || !nothing_sent {
+        return None;
+    }
+    if target.value == tx.journal.before {
+        return Some(close(tx, Outcome::Superseded(Cause::Refused)));
+    }
+    let half_way = target.value.is_between(&tx.journal.before, &tx.journal.after);
+    half_way.then(|| take_back(tx))
 }
 
-fn record<V: Clone, R>(tx: &mut Tx<V, R>, change: impl FnOnce(&mut Journal<V>)) -> Effect<V, R> {
+fn record<V: Value, R>(tx: &mut Tx<V, R>, change: impl FnOnce(&mut Journal<V>)) -> Effect<V, R> {
     let mut journal = tx.journal.clone();
     change(&mut journal);
     tx.recording = Some(journal.clone());
     Effect::Record(journal)
 }
 
-fn close<V: Clone, R>(tx: &mut Tx<V, R>, outcome: Outcome) -> Effect<V, R> {
+fn close<V: Value, R>(tx: &mut Tx<V, R>, outcome: Outcome) -> Effect<V, R> {
     record(tx, |journal| journal.phase = Phase::Closed(outcome))
 }
 
 /// A verdict counts only for the value it was asked of: in Verifying, with that value in place.
 fn judged<V, R>(tx: &mut Tx<V, R>, verdict: Verdict, change: impl FnOnce(&mut Journal<V>)) -> Option<Effect<V, R>>
 where
-    V: Clone + PartialEq,
+    V: Value,
 {
     let in_place = tx
         .target

@@ -133,6 +133,7 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         prometheus_rules: PrometheusRules::none(),
         // The report says apart whether the installation is frozen.
         freeze: Freeze::known(State::Unknown),
+        routes: crate::observe::routes::kinds::RouteKinds::none(),
         targets: Arc::new(allowed.into_iter().map(with_objects).collect()),
     };
     let vertical = vertical.iter().filter_map(vertical_target).collect();

@@ -5,7 +5,7 @@
 
 use super::{Patience, standing::Leads, standing::Standing};
 use crate::{
-    apply::{Authority, Hands, Journals, drive, journal_of},
+    apply::{Authority, Handle, Hands, Journals, drive, journal_of},
     cli::{
         doctor::rights::{Place, Right, mine, what},
         fetch::{self, Connection, Scope},

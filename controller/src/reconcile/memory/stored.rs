@@ -211,6 +211,7 @@ pub(super) fn stored_action(
         name: name.to_owned(),
         verified: history.last_verified.map(stored_replicas),
         written: action.written.map(stored_replicas),
+        weights: None,
         recorded: action.recorded,
         recommendations: match before {
             Some(before) if !moved => before.recommendations.clone(),

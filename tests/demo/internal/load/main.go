@@ -17,6 +17,7 @@ import (
 // settings are the load's flags.
 type settings struct {
 	url        string
+	host       string
 	kubeconfig string
 	namespace  string
 	service    string
@@ -58,6 +59,7 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "credentials to find the endpoints (in a pod: its own account)")
 	flags.StringVar(&s.path, "path", "/", "path to ask the endpoints for")
 	flags.StringVar(&s.url, "url", "", "plain URL to ask, instead of a Service")
+	flags.StringVar(&s.host, "host", "", "host to ask for, where it is not that of the URL: behind a gateway")
 	flags.StringVar(&s.plan, "plan", "", "requests a second and for how long, such as 20x30s,60x2m,20x1m")
 	flags.StringVar(&s.rateFile, "rate-file", "", "file with the rate, read each second, instead of a plan")
 	flags.StringVar(&s.out, "out", "", "file for the report (default: standard output)")
@@ -118,6 +120,16 @@ func (s settings) target(ctx context.Context) (target, error) {
 	return target{url: url, transport: spread{found, under}, endpoints: found.count}, nil
 }
 
+// request is what is sent each time.
+func request(url, host string) vegeta.Target {
+	target := vegeta.Target{Method: http.MethodGet, URL: url}
+	if host != "" {
+		// Vegeta makes it the request's host.
+		target.Header = http.Header{"Host": {host}}
+	}
+	return target
+}
+
 // attack runs the schedule and reports each second.
 func (t target) attack(ctx context.Context, s settings, schedule *schedule, out io.Writer) error {
 	const firstWorkers = 10
@@ -127,7 +139,7 @@ func (t target) attack(ctx context.Context, s settings, schedule *schedule, out 
 	)
 	began := make(chan time.Time, 1)
 	pacer := &pacer{schedule: schedule, ctx: ctx, started: func(at time.Time) { began <- at }}
-	targeter := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: t.url})
+	targeter := vegeta.NewStaticTargeter(request(t.url, s.host))
 	results := attacker.Attack(targeter, pacer, 0, "")
 
 	report := newReport(schedule, out, t.endpoints)

@@ -128,3 +128,13 @@ func TestOnlyReadyEndpointsTakeTurns(t *testing.T) {
 		t.Errorf("requests by endpoint: %v, want %v", counts, want)
 	}
 }
+
+func TestRequestsNameTheHostThatIsGiven(t *testing.T) {
+	for host, want := range map[string]string{"": "127.0.0.1:8000", "shop.example.com": "shop.example.com"} {
+		target := request("http://127.0.0.1:8000/", host)
+		sent, err := target.Request()
+		if err != nil || sent.Host != want || sent.URL.Host != "127.0.0.1:8000" {
+			t.Errorf("host %q: asks %s for %q, want %q (%v)", host, sent.URL.Host, sent.Host, want, err)
+		}
+	}
+}

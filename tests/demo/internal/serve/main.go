@@ -39,7 +39,7 @@ func Main(ctx context.Context, args []string) error {
 func parse(args []string) (Settings, error) {
 	var s Settings
 	flags := flag.NewFlagSet("demo serve", flag.ContinueOnError)
-	flags.StringVar(&s.Listen, "listen", ":8080", "address to serve on: / does the work, /healthz, /metrics")
+	flags.StringVar(&s.Listen, "listen", ":8080", "address to serve on: / does the work, /healthz, /metrics, /admin/speed")
 	flags.IntVar(&s.Workers, "workers", 4, "requests that are worked on at a time")
 	flags.IntVar(&s.Queue, "queue", 200, "requests that may wait; further ones get a 503")
 	flags.DurationVar(&s.ServiceTime, "service-time", 100*time.Millisecond, "time that the work takes")

@@ -8,18 +8,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are the four that the demo's rules read. None has labels of its own:
-// PromQL divides http_request_duration_seconds_sum by http_requests_total one
-// to one only if both carry the same label set.
+// metrics are what rules and laws read. None but responses has labels of its
+// own: PromQL divides http_request_duration_seconds_sum by http_requests_total,
+// and the time worked by the workers, one to one only if both carry the same
+// label set.
 type metrics struct {
-	registry *prometheus.Registry
-	duration prometheus.Histogram
-	answered prometheus.Counter
-	received prometheus.Counter
-	shed     prometheus.Counter
+	registry  *prometheus.Registry
+	duration  prometheus.Histogram
+	answered  prometheus.Counter
+	received  prometheus.Counter
+	shed      prometheus.Counter
+	responses *prometheus.CounterVec
 }
 
-func newMetrics() *metrics {
+func newMetrics(workers int, busy *meter) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -39,8 +41,25 @@ func newMetrics() *metrics {
 			Name: "http_requests_shed_total",
 			Help: "Requests refused because the queue was full.",
 		}),
+		responses: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "http_responses_total",
+			Help: "Answers by status code, those to shed requests included.",
+		}, []string{"code"}),
 	}
-	m.registry.MustRegister(m.duration, m.answered, m.received, m.shed)
+	// There before the first of each, so that a rate of errors is 0 and not missing.
+	for _, code := range []string{"200", "502", "503"} {
+		m.responses.WithLabelValues(code)
+	}
+	size := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "demo_workers",
+		Help: "Requests that can be worked on at a time.",
+	})
+	size.Set(float64(workers))
+	worked := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "demo_worker_busy_seconds_total",
+		Help: "Time that the workers have worked, all added up, work under way included. Its rate by demo_workers is the utilization.",
+	}, func() float64 { return busy.read().Seconds() })
+	m.registry.MustRegister(m.duration, m.answered, m.received, m.shed, m.responses, size, worked)
 	return m
 }
 

@@ -8,6 +8,7 @@ import "time"
 // service time.
 type pool struct {
 	queue chan job
+	busy  meter
 }
 
 type job struct {
@@ -21,7 +22,9 @@ func newPool(workers, queue int) *pool {
 	for range workers {
 		go func() {
 			for job := range p.queue {
+				p.busy.add(1)
 				job.work()
+				p.busy.add(-1)
 				close(job.done)
 			}
 		}()

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -26,6 +27,7 @@ type service struct {
 	pool     *pool
 	metrics  *metrics
 	client   *http.Client // for the dependency
+	speed    speed
 	draining atomic.Bool
 }
 
@@ -33,21 +35,26 @@ type service struct {
 const dependencyTimeout = 30 * time.Second
 
 func newService(settings Settings) *service {
-	return &service{
+	pool := newPool(settings.Workers, settings.Queue)
+	s := &service{
 		settings: settings,
-		pool:     newPool(settings.Workers, settings.Queue),
-		metrics:  newMetrics(),
+		pool:     pool,
+		metrics:  newMetrics(settings.Workers, &pool.busy),
 		client: &http.Client{
 			Timeout:   dependencyTimeout,
 			Transport: &http.Transport{MaxIdleConnsPerHost: settings.Workers}, // one for each worker
 		},
 	}
+	s.speed.set(1)
+	return s
 }
 
 func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.work)
 	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /admin/speed", s.speed.show)
+	mux.HandleFunc("POST /admin/speed", s.speed.change)
 	mux.Handle("GET /metrics", s.metrics.handler())
 	return mux
 }
@@ -58,19 +65,22 @@ func (s *service) work(out http.ResponseWriter, _ *http.Request) {
 	s.metrics.received.Inc()
 	var failure error
 	accepted := s.pool.do(func() {
-		time.Sleep(serviceTime(s.settings.ServiceTime, s.settings.Jitter, rand.Float64()))
+		time.Sleep(s.speed.stretch(serviceTime(s.settings.ServiceTime, s.settings.Jitter, rand.Float64())))
 		failure = s.callDependency()
 		s.metrics.completed(time.Since(arrived))
 	})
+	code, text := http.StatusOK, "done"
 	switch {
 	case !accepted:
 		s.metrics.shed.Inc()
-		http.Error(out, "the queue is full", http.StatusServiceUnavailable)
+		code, text = http.StatusServiceUnavailable, "the queue is full"
 	case failure != nil:
-		http.Error(out, failure.Error(), http.StatusBadGateway)
-	default:
-		fmt.Fprintln(out, "done")
+		code, text = http.StatusBadGateway, failure.Error()
 	}
+	s.metrics.responses.WithLabelValues(strconv.Itoa(code)).Inc()
+	out.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	out.WriteHeader(code)
+	fmt.Fprintln(out, text)
 }
 
 // callDependency waits for the service that this one needs, if any.

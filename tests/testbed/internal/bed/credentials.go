@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"flyball.dev/testbed/internal/gateway"
 	"flyball.dev/testbed/internal/layout"
 	"flyball.dev/testbed/internal/metricsstub"
 	"flyball.dev/testbed/internal/pki"
@@ -30,12 +31,13 @@ func identities(c render.Cluster) map[string]pki.Subject {
 		"kube-proxy":              {Name: "system:kube-proxy"},
 		"kubelet":                 {Name: "system:node:" + c.NodeName(), Groups: []string{"system:nodes"}, IPs: []netip.Addr{c.Gateway()}},
 		metricsName:               {Name: "flyball-metrics", Hosts: []string{metricsstub.Host}},
+		gatewayName:               {Name: gateway.User},
 		"admin":                   {Name: "flyball-testbed-admin", Groups: []string{"system:masters"}},
 	}
 }
 
-// withKubeconfig are the components that call the API server.
-var withKubeconfig = []string{"kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"}
+// withKubeconfig are the programs that call the API server.
+var withKubeconfig = []string{"kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", gatewayName}
 
 // writeCredentials makes all keys, certificates and kubeconfigs.
 func writeCredentials(dir layout.Dir, c render.Cluster) error {

@@ -60,7 +60,7 @@ func Launch(dir layout.Dir, name string, args []string) error {
 	if name == "containerd" {
 		program = dir.Unpacked("usr/bin/containerd")
 	}
-	return become(program, append([]string{name}, args...))
+	return become(program, append([]string{name}, args...), os.Environ())
 }
 
 // Enter runs a command as the node sees the machine: with its mounts, and with
@@ -80,11 +80,11 @@ func Enter(dir layout.Dir, argv []string) error {
 	if err != nil {
 		return err
 	}
-	return become(program, argv)
+	return become(program, argv, os.Environ())
 }
 
-func become(program string, argv []string) error {
-	return fmt.Errorf("become %s: %w", program, syscall.Exec(program, argv, os.Environ()))
+func become(program string, argv, env []string) error {
+	return fmt.Errorf("become %s: %w", program, syscall.Exec(program, argv, env))
 }
 
 // enterNode puts this process into the mount namespace of any process of the

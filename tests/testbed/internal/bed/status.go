@@ -38,8 +38,10 @@ func Status(dir layout.Dir, out io.Writer) (Condition, error) {
 	for _, component := range record.Cluster.Components(dir) {
 		names = append(names, component.Name)
 	}
-	if _, wanted := pids[metricsName]; wanted {
-		names = append(names, metricsName)
+	for _, name := range []string{metricsName, gatewayName} {
+		if _, wanted := pids[name]; wanted {
+			names = append(names, name)
+		}
 	}
 	for _, name := range names {
 		id, known := pids[name]

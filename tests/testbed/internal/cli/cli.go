@@ -34,6 +34,7 @@ const usage = `A Kubernetes cluster on this machine, without Docker.
   testbed import-image TAR                     bring an image into the cluster
   testbed prometheus up|down --name N ...      a Prometheus beside a cluster
   testbed metrics up|down                      metrics APIs with values that tests set
+  testbed gateway up|down                      a real gateway: Gateway API and Traefik
   testbed enter COMMAND...                     run a command on the node
 
   testbed etcd|kube-apiserver|kube-controller-manager|kube-scheduler|
@@ -55,6 +56,7 @@ var commands = map[string]command{
 	"import-image": importImage,
 	"prometheus":   prometheus,
 	"metrics":      metrics,
+	"gateway":      gateway,
 	"enter":        enter,
 	"launch":       launch,
 }

@@ -43,6 +43,7 @@ func (d Dir) Logs() string             { return d.join("logs") }
 func (d Dir) Log(name string) string   { return d.join("logs", name+".log") }
 func (d Dir) PodLogs() string          { return d.join("logs", "pods") }
 func (d Dir) Unpacked(p string) string { return d.join("packages", "root", p) }
+func (d Dir) Package(p string) string  { return d.join("packages", p) }
 
 // What a user of the bed reads; removed by `down`.
 
@@ -62,6 +63,7 @@ func (d Dir) Containerd(elem string) string { return d.join("state", "containerd
 func (d Dir) CNI(elem string) string        { return d.join("state", "cni", elem) }
 func (d Dir) Shadow(elem string) string     { return d.join("state", "shadow", elem) }
 func (d Dir) Metrics() string               { return d.join("state", "metrics.json") }
+func (d Dir) Gateway() string               { return d.join("state", "gateway.json") }
 
 // Prometheus servers run beside the bed, or without one.
 

@@ -8,6 +8,10 @@ package prom
 
 import (
 	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -18,23 +22,60 @@ type Settings struct {
 	Namespace      string        `json:"namespace"`
 	ViaAPIServer   bool          `json:"viaAPIServer"` // scrape through the API server's pod proxy
 	ScrapeInterval time.Duration `json:"scrapeInterval"`
-	Rules          string        `json:"rules"` // file with recording and alerting rules
+	Rules          string        `json:"rules"`   // file with recording and alerting rules
+	Targets        []Target      `json:"targets"` // beside the pods
+}
+
+// Target is something to scrape that is no pod.
+type Target struct {
+	Job     string `json:"job"`
+	Address string `json:"address"` // host and port
+}
+
+const (
+	podsJob = "pods"
+	// DefaultJob is that of a target whose job is not said: the gateway is the usual one.
+	DefaultJob = "traefik"
+)
+
+// ParseTarget reads [JOB=]HOST:PORT.
+func ParseTarget(text string) (Target, error) {
+	job, address, found := strings.Cut(text, "=")
+	if !found {
+		job, address = DefaultJob, text
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" || port == "" || job == "" || job == podsJob {
+		return Target{}, fmt.Errorf("target %q: give [JOB=]HOST:PORT, such as %s=127.0.0.1:8080, with another job than %s", text, DefaultJob, podsJob)
+	}
+	return Target{Job: job, Address: address}, nil
 }
 
 // Config renders prometheus.yml.
 func Config(access Access, settings Settings, targets string) ([]byte, error) {
 	interval := promDuration(settings.ScrapeInterval)
 	scrape := map[string]any{
-		"job_name":        "pods",
+		"job_name":        podsJob,
 		"file_sd_configs": []any{map[string]any{"files": []string{targets}}},
 	}
 	if settings.ViaAPIServer {
 		scrape["scheme"] = access.Server.Scheme
 		access.addTo(scrape)
 	}
+	scrapes := []any{scrape}
+	addresses := map[string][]string{}
+	for _, target := range settings.Targets {
+		addresses[target.Job] = append(addresses[target.Job], target.Address)
+	}
+	for _, job := range slices.Sorted(maps.Keys(addresses)) {
+		scrapes = append(scrapes, map[string]any{
+			"job_name":       job,
+			"static_configs": []any{map[string]any{"targets": addresses[job]}},
+		})
+	}
 	config := map[string]any{
 		"global":         map[string]any{"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
-		"scrape_configs": []any{scrape},
+		"scrape_configs": scrapes,
 	}
 	if settings.Rules != "" {
 		config["rule_files"] = []string{settings.Rules}

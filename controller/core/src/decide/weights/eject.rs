@@ -176,8 +176,8 @@ pub(super) fn eject(pass: &Pass<'_>, told: &Told, history: &mut WeightHistory) -
     let Some(ejection) = &pass.action.ejection else {
         return Ok(None);
     };
-    let bad: Vec<(usize, Served)> = (0..pass.count())
-        .filter_map(|index| is_bad(pass, told, history, ejection, index).map(|served| (index, served)))
+    let bad: Vec<(usize, Bad)> = (0..pass.count())
+        .filter_map(|index| is_bad(pass, told, history, ejection, index).map(|bad| (index, bad)))
         .collect();
     if bad.is_empty() {
         return Ok(None);
@@ -186,7 +186,7 @@ pub(super) fn eject(pass: &Pass<'_>, told: &Told, history: &mut WeightHistory) -
     let out = (0..pass.count())
         .filter(|index| pass.weight(*index) == 0 && is_away(history.backends.get(pass.name(*index))))
         .count();
-    let lines: Vec<String> = bad.iter().map(|(index, served)| line(pass, *index, *served)).collect();
+    let lines: Vec<String> = bad.iter().map(|(index, bad)| line(pass, *index, *bad)).collect();
     if let Some(reason) = panic(pass, ejection, bad.len(), out) {
         return Err(Held {
             reason,
@@ -218,18 +218,22 @@ pub(super) fn eject(pass: &Pass<'_>, told: &Told, history: &mut WeightHistory) -
         arithmetic: lines.clone(),
     })?;
     let mut reasons = Vec::new();
-    for (index, served) in &bad {
+    for (index, bad) in &bad {
         let memory = history.backends.entry(pass.name(*index).to_owned()).or_default();
         memory.ejections = memory.ejections.saturating_add(1);
         // A return is forgotten once the weights show that this was carried out.
         memory.out_since = Some(pass.now);
-        reasons.push(format!(
-            "{} fails {:.3} of its requests, more than {}: out for {}",
-            pass.name(*index),
-            served.part(),
-            ejection.errors_above,
-            stays_out(ejection, memory.ejections)
-        ));
+        let (name, time) = (pass.name(*index), stays_out(ejection, memory.ejections));
+        reasons.push(match bad {
+            Bad::Fails(served) => format!(
+                "{name} fails {:.3} of its requests, more than {}: out for {time}",
+                served.part(),
+                ejection.errors_above,
+            ),
+            Bad::Absent(unserved) => format!(
+                "{name} has no ready endpoint, and {unserved:.1} requests a second reach no backend: out for {time}"
+            ),
+        });
     }
     Ok(Some(Draft {
         to,
@@ -240,15 +244,32 @@ pub(super) fn eject(pass: &Pass<'_>, told: &Told, history: &mut WeightHistory) -
     }))
 }
 
-/// What a backend served, if that is known, enough, and bad.
-fn is_bad(pass: &Pass<'_>, told: &Told, history: &WeightHistory, ejection: &Ejection, index: usize) -> Option<Served> {
+/// Why a backend is to be taken out.
+#[derive(Clone, Copy, Debug)]
+enum Bad {
+    /// Its requests fail.
+    Fails(Served),
+    /// It has no ready endpoint, while the proxy itself fails so many requests a second.
+    Absent(f64),
+}
+
+/// Why a backend is bad, if that is known. What a proxy answers for a backend without endpoints is in no backend's
+/// count, so both are asked: whether requests fail that reach nobody, and who has no endpoint.
+fn is_bad(pass: &Pass<'_>, told: &Told, history: &WeightHistory, ejection: &Ejection, index: usize) -> Option<Bad> {
     let name = pass.name(index);
+    if pass.weight(index) > 0
+        && pass.facts.ready.get(name) == Some(&false)
+        && let Some(unserved) = pass.facts.unserved.as_ref().and_then(|reading| reading.number().ok())
+        && unserved.get() > 0.0
+    {
+        return Some(Bad::Absent(unserved.get()));
+    }
     if pass.weight(index) == 0 || !is_judged(pass, history.backends.get(name)) {
         return None;
     }
     let served = told.served(name).ok()?;
     let enough = requests_in(served.requests, pass.action.traffic.window) >= f64::from(ejection.least_requests);
-    (enough && served.part() > ejection.errors_above.get()).then_some(served)
+    (enough && served.part() > ejection.errors_above.get()).then_some(Bad::Fails(served))
 }
 
 fn is_away(memory: Option<&BackendHistory>) -> bool {
@@ -271,9 +292,13 @@ fn panic(pass: &Pass<'_>, ejection: &Ejection, bad: usize, out: usize) -> Option
     })
 }
 
-fn line(pass: &Pass<'_>, index: usize, Served { requests, errors }: Served) -> String {
-    let part = Served { requests, errors }.part();
+fn line(pass: &Pass<'_>, index: usize, bad: Bad) -> String {
     let name = pass.name(index);
+    let Served { requests, errors } = match bad {
+        Bad::Fails(served) => served,
+        Bad::Absent(unserved) => return format!("{name}: no ready endpoint; {unserved:.1} rps reach no backend"),
+    };
+    let part = Served { requests, errors }.part();
     format!("{name}: {errors:.1} failed of {requests:.1} rps = {part:.3}")
 }
 

@@ -41,7 +41,10 @@ pub struct RouteFacts {
     pub requests: Reading,
     /// Failed requests per second by backend, as the proxy tells.
     pub errors: Reading,
-    /// Whether a backend has a ready endpoint; one that is missing is not known. Only asked for backends that are out.
+    /// Requests per second that reach no backend, as the proxy tells; `None` where it does not.
+    pub unserved: Option<Reading>,
+    /// Whether a backend has a ready endpoint; one that is missing is not known. Only asked for backends that are
+    /// out, and for all while requests reach nobody.
     pub ready: BTreeMap<String, bool>,
     /// What is remembered.
     pub history: WeightHistory,
@@ -97,6 +100,8 @@ pub enum Move {
     Ejection,
     /// A backend comes back slowly.
     Return,
+    /// Somebody put the weights back to their base, and the last verified ones are written again.
+    Reapply,
 }
 
 /// The weights that an action wants.

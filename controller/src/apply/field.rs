@@ -1,0 +1,119 @@
+//! The fields that a Change can move, as its record holds them.
+
+use super::journal::{JournalError, verdict_of};
+use flyball_core::{
+    policy::{Replicas, Weight, Weights},
+    transaction::{Places, Value, Verdict},
+};
+use flyball_crds::{BackendWeight, Change, ChangeStatus};
+use kube::ResourceExt;
+use std::fmt;
+
+/// What a Change moves, as its record holds it.
+pub struct Moved<V> {
+    /// The value before.
+    pub before: V,
+    /// The value after.
+    pub after: V,
+    /// Where a roll-back goes, once it was decided.
+    pub rollback_to: Option<V>,
+}
+
+/// A field's value that a Change can record.
+pub trait Field: Value + fmt::Display {
+    /// Reads what a Change moves.
+    fn moved(change: &Change) -> Result<Moved<Self>, JournalError>;
+    /// Writes down where a roll-back goes.
+    fn record_way_back(to: &Self, status: &mut ChangeStatus);
+}
+
+impl Field for Replicas {
+    fn moved(change: &Change) -> Result<Moved<Self>, JournalError> {
+        let number = |field, value: i64| {
+            Self::new(value).ok_or_else(|| JournalError::Damaged {
+                name: change.name_any(),
+                field,
+                value,
+            })
+        };
+        let rollback_to = change.status.as_ref().and_then(|status| status.rollback_to);
+        Ok(Moved {
+            before: number("spec.before", change.spec.before.into())?,
+            after: number("spec.after", change.spec.after.into())?,
+            rollback_to: rollback_to
+                .map(|value| number("status.rollbackTo", value.into()))
+                .transpose()?,
+        })
+    }
+
+    fn record_way_back(to: &Self, status: &mut ChangeStatus) {
+        status.rollback_to = i32::try_from(to.get()).ok();
+    }
+}
+
+/// Weights go back to the same everywhere, unless a change that was written in some places only is taken back.
+impl Field for Places<Weights> {
+    fn moved(change: &Change) -> Result<Moved<Self>, JournalError> {
+        let weights = |field, written: &[BackendWeight]| {
+            weights_of(written).map_err(|value| JournalError::Damaged {
+                name: change.name_any(),
+                field,
+                value,
+            })
+        };
+        let Some(moved) = &change.spec.weights else {
+            return Err(JournalError::Incomplete {
+                name: change.name_any(),
+                field: "spec.weights",
+            });
+        };
+        let after = weights("spec.weights.after", &moved.after)?;
+        let before = moved
+            .lists
+            .iter()
+            .map(|list| weights("spec.weights.lists[].before", &list.before))
+            .collect::<Result<Vec<_>, _>>()?;
+        let status = change.status.as_ref();
+        let torn = status
+            .and_then(|status| status.verdict.as_ref())
+            .is_some_and(|verdict| verdict_of(&verdict.result) == Some(Verdict::Torn));
+        let rollback_to = match status.map(|status| status.rollback_weights.as_slice()) {
+            _ if torn => Some(Self(before.clone())),
+            None | Some([]) => None,
+            Some(written) => {
+                let to = weights("status.rollbackWeights", written)?;
+                Some(Self(vec![to; before.len()]))
+            }
+        };
+        Ok(Moved {
+            after: Self(vec![after; before.len()]),
+            before: Self(before),
+            rollback_to,
+        })
+    }
+
+    fn record_way_back(to: &Self, status: &mut ChangeStatus) {
+        status.rollback_weights = to.0.first().map(recorded_weights).unwrap_or_default();
+    }
+}
+
+/// Weights as a record holds them; `Err` has the number that is none.
+pub fn weights_of(written: &[BackendWeight]) -> Result<Weights, i64> {
+    let weight = |entry: &BackendWeight| {
+        let weight = i64::from(entry.weight);
+        let weight = Weight::new(weight).ok_or(weight)?;
+        Ok((entry.backend.clone(), weight))
+    };
+    Ok(Weights::new(
+        written.iter().map(weight).collect::<Result<Vec<_>, i64>>()?,
+    ))
+}
+
+/// How weights are recorded.
+pub fn recorded_weights(weights: &Weights) -> Vec<BackendWeight> {
+    let recorded = weights.iter().map(|(backend, weight)| BackendWeight {
+        backend: backend.to_owned(),
+        weight: i32::try_from(weight.get()).unwrap_or(i32::MAX),
+    });
+    recorded.collect()
+}

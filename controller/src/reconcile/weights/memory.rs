@@ -1,0 +1,258 @@
+//! What a policy remembers of weights, and how it survives a restart.
+
+use crate::{
+    apply::{recorded_weights, weights_of},
+    clock::{from_micro_time, micro_time},
+    reconcile::memory::is_applied,
+};
+use flyball_core::{
+    decide::{BackendHistory, WeightHistory},
+    policy::Weights,
+    time::{Span, Timestamp},
+};
+use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, OutStatus, Phase, WeightsStatus, YieldStatus};
+use std::collections::BTreeMap;
+
+/// Reapplied weights are counted over this time.
+const HOUR: Span = Span::from_secs(3600);
+
+/// The memory of the action that moves weights.
+#[derive(Clone, Debug, Default)]
+pub struct WeightsMemory {
+    /// What the decisions rest on.
+    pub history: WeightHistory,
+    /// The last weights that we wrote, or found at adoption.
+    pub written: Option<Weights>,
+    /// When weights were written again after a reset, within the last hour.
+    pub reapplied: Vec<Timestamp>,
+    /// Weights that did not have their effect, and until when they are not tried again.
+    pub latch: Option<(Weights, Timestamp)>,
+    /// To whom the weights were left.
+    pub yielded: Option<YieldStatus>,
+    /// How many records without a write were made.
+    pub recorded: i64,
+    /// The last decision that differed from the one before.
+    pub decision: Option<DecisionStatus>,
+    /// The weights that it wanted.
+    pub wanted: Option<Weights>,
+    /// Whether the Changes were looked at for what a crash kept from the status.
+    pub caught_up: bool,
+}
+
+impl WeightsMemory {
+    /// Nothing is remembered of an action that is first seen at `now`.
+    pub fn new(now: Timestamp) -> Self {
+        Self {
+            history: WeightHistory {
+                observed_since: now,
+                ..WeightHistory::default()
+            },
+            ..Self::default()
+        }
+    }
+
+    /// What a status holds of an action; `None` where that is about replicas.
+    pub fn restored(status: &ActionStatus, now: Timestamp) -> Option<Self> {
+        let stored = status.weights.as_ref()?;
+        let weights = |written: &[crds::BackendWeight]| weights_of(written).ok().filter(|_| !written.is_empty());
+        let time = |at: &Option<_>| at.as_ref().map(from_micro_time);
+        let backends = stored.out.iter().map(|out| {
+            let history = BackendHistory {
+                out_since: time(&out.out_since),
+                returning_since: time(&out.returning_since),
+                ejections: u32::try_from(out.ejections).unwrap_or(0),
+                ..BackendHistory::default()
+            };
+            (out.backend.clone(), history)
+        });
+        let until = time(&stored.ineffective_until);
+        Some(Self {
+            history: WeightHistory {
+                observed_since: now,
+                moved_at: time(&stored.moved_at),
+                verified: weights(&stored.verified),
+                backends: backends.collect(),
+            },
+            written: weights(&stored.written),
+            reapplied: stored.reapplied.iter().map(from_micro_time).collect(),
+            latch: weights(&stored.ineffective).zip(until),
+            yielded: status.yielded.clone(),
+            recorded: status.recorded,
+            decision: status.last_decision.clone(),
+            wanted: None,
+            caught_up: false,
+        })
+    }
+
+    /// What must survive a restart.
+    pub fn stored(&self, name: &str) -> ActionStatus {
+        let out = |history: &BackendHistory| {
+            history.out_since.is_some() || history.returning_since.is_some() || history.ejections > 0
+        };
+        let all = |weights: &Option<Weights>| weights.as_ref().map(recorded_weights).unwrap_or_default();
+        ActionStatus {
+            name: name.to_owned(),
+            weights: Some(WeightsStatus {
+                verified: all(&self.history.verified),
+                written: all(&self.written),
+                moved_at: self.history.moved_at.map(micro_time),
+                out: self
+                    .history
+                    .backends
+                    .iter()
+                    .filter(|(_, history)| out(history))
+                    .map(|(backend, history)| OutStatus {
+                        backend: backend.clone(),
+                        out_since: history.out_since.map(micro_time),
+                        returning_since: history.returning_since.map(micro_time),
+                        ejections: i32::try_from(history.ejections).unwrap_or(i32::MAX),
+                    })
+                    .collect(),
+                ineffective: self
+                    .latch
+                    .as_ref()
+                    .map(|(weights, _)| recorded_weights(weights))
+                    .unwrap_or_default(),
+                ineffective_until: self.latch.as_ref().map(|(_, until)| micro_time(*until)),
+                reapplied: self.reapplied.iter().copied().map(micro_time).collect(),
+            }),
+            recorded: self.recorded,
+            yielded: self.yielded.clone(),
+            last_decision: self.decision.clone(),
+            ..ActionStatus::default()
+        }
+    }
+
+    /// The routes are other objects than those that were remembered.
+    pub fn forget(&mut self, now: Timestamp) {
+        let recorded = self.recorded;
+        *self = Self {
+            recorded,
+            ..Self::new(now)
+        };
+    }
+
+    /// Nothing was decided in this pass: smoothed values and the blackout begin anew.
+    pub fn unobserved(&mut self, now: Timestamp) {
+        self.history.observed_since = now;
+        for backend in self.history.backends.values_mut() {
+            backend.capacity = None;
+            backend.bad_since = None;
+        }
+    }
+
+    /// These weights were found while nothing of ours is under way, and are taken as they are.
+    pub fn adopt(&mut self, found: &Weights) {
+        self.history.verified = Some(found.clone());
+        self.written = Some(found.clone());
+    }
+
+    /// Weights of ours were accepted.
+    pub fn moved(&mut self, to: &Weights, at: Timestamp) {
+        self.written = Some(to.clone());
+        self.history.moved_at = self.history.moved_at.max(Some(at));
+    }
+
+    /// What the newest Change that was written tells, if a crash kept it from the status.
+    pub fn catch_up(&mut self, changes: &[std::sync::Arc<Change>]) {
+        if std::mem::replace(&mut self.caught_up, true) {
+            return;
+        }
+        let Some(change) = changes.iter().rev().find(|change| is_applied(change)) else {
+            return;
+        };
+        let (Some(moved), Some(status)) = (&change.spec.weights, &change.status) else {
+            return;
+        };
+        let back = status.phase == Phase::RolledBack;
+        let at = if back { &status.closed_at } else { &status.applied_at };
+        let Some(at) = at.as_ref().map(from_micro_time) else {
+            return;
+        };
+        if self.history.moved_at.is_some_and(|known| known >= at) {
+            return;
+        }
+        let (Ok(after), Ok(verified)) = (weights_of(&moved.after), weights_of(&moved.verified)) else {
+            return;
+        };
+        let wrote = match weights_of(&status.rollback_weights) {
+            Ok(to) if back => to,
+            _ => after.clone(),
+        };
+        self.moved(&wrote, at);
+        self.history.verified = Some(if status.phase == Phase::Committed {
+            after
+        } else {
+            verified
+        });
+    }
+
+    /// How many times weights were written again within the last hour.
+    pub fn reapplied_lately(&mut self, now: Timestamp) -> usize {
+        self.reapplied.retain(|at| now.since(*at) < HOUR);
+        self.reapplied.len()
+    }
+}
+
+/// Restores what a policy's status holds of weights.
+pub fn restored(actions: &[ActionStatus], now: Timestamp) -> BTreeMap<String, WeightsMemory> {
+    let restored = actions
+        .iter()
+        .filter_map(|action| Some((action.name.clone(), WeightsMemory::restored(action, now)?)));
+    restored.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flyball_core::policy::Weight;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_millis(second * 1000)
+    }
+
+    fn weights(a: i64, b: i64) -> Weights {
+        let weight = |weight| Weight::new(weight).expect("a weight");
+        Weights::new([("a".to_owned(), weight(a)), ("b".to_owned(), weight(b))])
+    }
+
+    #[test]
+    fn what_must_survive_a_restart_does() {
+        let mut memory = WeightsMemory::new(at(5));
+        memory.adopt(&weights(50, 50));
+        memory.moved(&weights(25, 75), at(60));
+        memory.reapplied.push(at(50));
+        memory.latch = Some((weights(1, 99), at(900)));
+        memory.recorded = 3;
+        memory.history.backends.insert(
+            "a".to_owned(),
+            BackendHistory {
+                capacity: Some(12.0),
+                out_since: Some(at(58)),
+                ejections: 2,
+                ..BackendHistory::default()
+            },
+        );
+        let stored = serde_json::to_value(memory.stored("shift")).expect("JSON");
+        let status: ActionStatus = serde_json::from_value(stored).expect("a status");
+        let restored = WeightsMemory::restored(&status, at(100)).expect("weights");
+        assert_eq!(restored.written, Some(weights(25, 75)));
+        assert_eq!(restored.history.verified, Some(weights(50, 50)));
+        assert_eq!(restored.history.moved_at, Some(at(60)));
+        assert_eq!(restored.history.observed_since, at(100), "it has seen nothing yet");
+        assert_eq!(restored.latch, memory.latch);
+        assert_eq!(restored.reapplied, memory.reapplied);
+        assert_eq!(restored.recorded, 3);
+        let a = &restored.history.backends["a"];
+        assert_eq!((a.out_since, a.ejections, a.capacity), (Some(at(58)), 2, None));
+    }
+
+    #[test]
+    fn reapplied_weights_are_counted_over_an_hour() {
+        let mut memory = WeightsMemory::new(at(0));
+        memory.reapplied = vec![at(0), at(1800), at(3599)];
+        assert_eq!(memory.reapplied_lately(at(3599)), 3);
+        assert_eq!(memory.reapplied_lately(at(3600)), 2);
+        assert_eq!(memory.reapplied_lately(at(7200)), 0);
+    }
+}

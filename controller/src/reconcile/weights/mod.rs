@@ -1,0 +1,478 @@
+//! One pass of a policy that moves weights: the routes, what is open, whose the weights are, then decide, check
+//! and begin.
+
+mod approval;
+pub(crate) mod carry;
+pub mod memory;
+mod propose;
+
+use super::{Pass, memory::Memory, summary::Summary};
+use crate::{
+    apply::{Place, RouteHands},
+    clock::{from_micro_time, micro_time},
+    observe::TrafficReadings,
+    observe::routes::{
+        find::{self, Route, RouteProblem},
+        locate,
+    },
+};
+use carry::CarriedWeights;
+use flyball_core::{
+    check::{DryRun, OpenWeights, RouteWorld, WeightsApproval},
+    decide::RouteFacts,
+    policy::{Mode, OnInconclusive, OnReset, Query, Traffic, WeightLaw, Weights, WeightsAction},
+    signal::Reading,
+    time::Span,
+    transaction::{Abort, Phase},
+};
+use flyball_crds::{Change, ChangeField, Reason, YieldStatus};
+use kube::{Api, ResourceExt, api::DynamicObject};
+use memory::WeightsMemory;
+use propose::ProposedWeights;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// A pass of a policy that moves weights.
+pub(super) struct WeightsPass<'p, 'a> {
+    pub pass: &'p Pass<'a>,
+    pub action: &'p WeightsAction,
+    /// What the proxy tells, as it is asked in the policy's namespace.
+    pub traffic: Traffic,
+    /// The lists, or why they can't be moved.
+    pub routes: Result<Vec<Route>, RouteProblem>,
+}
+
+/// Runs the pass.
+pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory, action: &WeightsAction) -> Summary {
+    let it = WeightsPass {
+        pass,
+        action,
+        traffic: action.traffic.within(&pass.namespace),
+        routes: find::find(&pass.ctx.cluster, &pass.namespace, &action.routes, &action.backends),
+    };
+    let now = pass.seen.now;
+    let mut own = memory
+        .weights
+        .remove(&action.name)
+        .unwrap_or_else(|| WeightsMemory::new(now));
+    if let Ok([first, ..]) = it.routes.as_deref() {
+        let uid = first.uid();
+        let other = memory.target.as_ref().is_some_and(|known| *known != uid);
+        memory.target = Some(uid);
+        if other {
+            own.forget(now);
+        }
+    }
+    let outcome = it.run(&mut own, memory).await;
+    let trouble = memory.held.clone().or_else(|| it.trouble(&own));
+    memory.weights.insert(action.name.clone(), own);
+    summary(&it, outcome, trouble)
+}
+
+/// What came of a pass.
+struct Done {
+    carried: Option<CarriedWeights>,
+    proposed: Option<ProposedWeights>,
+    blocked: Option<String>,
+}
+
+impl WeightsPass<'_, '_> {
+    async fn run(&self, memory: &mut WeightsMemory, policy: &Memory) -> Done {
+        let mut done = Done {
+            carried: None,
+            proposed: None,
+            blocked: None,
+        };
+        let pass = self.pass;
+        let changes = self.changes();
+        memory.catch_up(&changes);
+        let own = changes.iter().rev().find(|change| crate::observe::is_open(change));
+        if let Some(change) = own {
+            match carry::carry(self, memory, change).await {
+                Ok(carried) => done.carried = Some(carried),
+                Err(damage) => {
+                    memory.unobserved(pass.seen.now);
+                    done.blocked = Some(format!("{damage}; delete the Change to go on"));
+                    return done;
+                }
+            }
+        }
+        if pass.policy.mode == Mode::Observe || policy.held.is_some() {
+            approval::withdraw(self, None).await;
+            memory.unobserved(pass.seen.now);
+            return done;
+        }
+        let open = done.carried.as_ref().is_some_and(CarriedWeights::is_open);
+        if !open && done.carried.is_none() {
+            self.settle_ownership(memory);
+        }
+        done.proposed = propose::propose(self, &policy.rules, memory, done.carried.as_ref()).await;
+        done
+    }
+
+    /// The Changes of this policy that move weights, oldest first; records are none.
+    fn changes(&self) -> Vec<Arc<Change>> {
+        let uid = self.pass.object.uid().unwrap_or_default();
+        let mut own = self.pass.ctx.cluster.changes.state();
+        own.retain(|change| {
+            change.spec.policy.uid == uid && change.spec.sequence > 0 && change.spec.field == ChangeField::Weights
+        });
+        own.sort_by_key(|change| change.spec.sequence);
+        own
+    }
+
+    /// The weights as they are found, if all lists have the same.
+    pub(super) fn current(&self) -> Option<Weights> {
+        let routes = self.routes.as_ref().ok()?;
+        let first = routes.first()?.located.weights();
+        routes
+            .iter()
+            .all(|route| route.located.weights() == first)
+            .then_some(first)
+    }
+
+    /// Whose the weights are, while nothing of ours is under way: what we find for the first time is adopted, and
+    /// what somebody else wrote is theirs, as long as the policy says. What was put back to the base is written
+    /// again only where the policy says so; that is proposed as any other change.
+    fn settle_ownership(&self, memory: &mut WeightsMemory) {
+        let now = self.pass.seen.now;
+        let generation = self.pass.object.metadata.generation.unwrap_or_default();
+        let standing = memory.yielded.as_ref().map(|yielded| {
+            let lasts = yielded.until.as_ref().is_some_and(|until| from_micro_time(until) > now);
+            lasts && yielded.generation == generation
+        });
+        if standing == Some(true) {
+            return;
+        }
+        let Some(current) = self.current() else { return };
+        if standing == Some(false) || memory.written.is_none() {
+            memory.yielded = None;
+            memory.adopt(&current);
+            return;
+        }
+        if memory.written.as_ref() == Some(&current) {
+            return;
+        }
+        let reset = current == self.action.base();
+        let again = match self.action.on_reset {
+            OnReset::Reapply { per_hour } if reset => memory.reapplied_lately(now) < per_hour as usize,
+            _ => false,
+        };
+        if !again {
+            memory.yielded = Some(YieldStatus {
+                manager: self.manager(),
+                until: Some(micro_time(now + self.pass.policy.yield_for)),
+                generation,
+            });
+        }
+    }
+
+    /// Who wrote the lists last.
+    fn manager(&self) -> String {
+        let routes = self.routes.as_ref().map(Vec::as_slice).unwrap_or_default();
+        routes
+            .iter()
+            .find_map(Route::manager)
+            .unwrap_or_else(|| "somebody else".to_owned())
+    }
+
+    /// What the decision rests on.
+    pub(super) async fn facts(&self, memory: &WeightsMemory) -> RouteFacts {
+        let routes = self.routes.as_ref().map(Vec::as_slice).unwrap_or_default();
+        let first = routes.first().map(|route| &route.located);
+        let TrafficReadings {
+            requests,
+            errors,
+            unserved,
+        } = self.pass.seen.traffic.clone().unwrap_or_else(|| {
+            let unread = || Reading::failed(self.pass.seen.now, "it was not read");
+            TrafficReadings {
+                requests: unread(),
+                errors: unread(),
+                unserved: None,
+            }
+        });
+        let mut others: Vec<String> = routes.iter().flat_map(|route| route.located.others()).collect();
+        others.dedup();
+        let mut facts = RouteFacts {
+            current: first.map(|located| located.weights()).unwrap_or_default(),
+            unmanaged: routes.iter().map(|route| route.located.unmanaged()).max().unwrap_or(0),
+            others,
+            fixed_total: routes.iter().find_map(|route| route.located.fixed_total()),
+            requests,
+            errors,
+            unserved,
+            ready: BTreeMap::new(),
+            history: memory.history.clone(),
+        };
+        for backend in self.asked_for_endpoints(&facts) {
+            let client = &self.pass.ctx.clients.read;
+            if let Some(ready) = find::has_ready_endpoint(client, &self.pass.namespace, &backend).await {
+                facts.ready.insert(backend, ready);
+            }
+        }
+        facts
+    }
+
+    /// The backends of which it matters now whether they have endpoints: those without traffic that might get
+    /// some. In a quiet minute there are none.
+    fn asked_for_endpoints(&self, facts: &RouteFacts) -> Vec<String> {
+        let out = |name: &str| {
+            let known = facts.history.backends.get(name);
+            known.is_some_and(|known| known.out_since.is_some())
+        };
+        let names = self.action.backends.iter().map(|backend| backend.name.as_str());
+        let unserved = facts.unserved.as_ref().and_then(|reading| reading.number().ok());
+        if unserved.is_some_and(|rate| rate.get() > 0.0) {
+            return names.map(ToOwned::to_owned).collect();
+        }
+        let WeightLaw::Failover(law) = &self.action.law else {
+            return names.filter(|name| out(name)).map(ToOwned::to_owned).collect();
+        };
+        let value = |reading: &Reading, name: &str| {
+            let of = |sample: &&flyball_core::signal::Sample| {
+                sample.labels.get("backend").is_some_and(|found| found == name)
+            };
+            reading.samples().iter().find(of).map(|sample| sample.value)
+        };
+        let serving = |name: &str| facts.current.of(name).get() > 0;
+        let active = names.clone().find(|name| serving(name));
+        let bad = active.is_some_and(|name| {
+            let failed = value(&facts.errors, name).unwrap_or(0.0);
+            value(&facts.requests, name).is_none_or(|asked| asked <= 0.0 || failed / asked > law.bad_above.get())
+        });
+        let before_active = names.clone().take_while(|name| Some(*name) != active);
+        if bad {
+            names.map(ToOwned::to_owned).collect()
+        } else {
+            before_active.map(ToOwned::to_owned).collect()
+        }
+    }
+
+    /// The reading of the traffic of a Change, which this pass has asked already unless the policy was edited.
+    pub(super) async fn traffic_of(&self, frozen: &Traffic) -> Reading {
+        if let Some(traffic) = &self.pass.seen.traffic
+            && frozen.requests.text == self.traffic.requests.text
+        {
+            return traffic.requests.clone();
+        }
+        let source = &self.pass.object.spec.source_ref.name;
+        self.reading(source, &frozen.requests, frozen.max_age).await
+    }
+
+    /// A reading, asked unless this pass has it.
+    pub(super) async fn reading(&self, source: &str, query: &Query, max_age: Span) -> Reading {
+        let pass = self.pass;
+        let same_source = source == pass.object.spec.source_ref.name;
+        if let Some(reading) = pass.asked(query, max_age).filter(|_| same_source) {
+            return reading.clone();
+        }
+        match pass.ctx.sources.get(&pass.ctx.cluster, source, &pass.namespace) {
+            Ok(source) => source.read(query, max_age, pass.seen.now).await,
+            Err(problem) => Reading::failed(pass.seen.now, problem.to_string()),
+        }
+    }
+
+    /// What a verification without an answer leads to.
+    pub(super) fn on_inconclusive(&self, change: &Change) -> OnInconclusive {
+        let written = change
+            .spec
+            .verification
+            .as_ref()
+            .map(|verification| verification.on_inconclusive);
+        match written {
+            Some(flyball_crds::OnInconclusive::RollBack) => OnInconclusive::RollBack,
+            _ => OnInconclusive::Hold,
+        }
+    }
+
+    /// Asks the API server what it would say.
+    pub(super) async fn dry_run(&self, to: &Weights) -> DryRun {
+        match &self.routes {
+            Ok(routes) => self.hands(routes, 0).dry_run(to).await,
+            Err(problem) => DryRun::Skipped(problem.to_string()),
+        }
+    }
+
+    /// Hands on these routes, for transaction `sequence`.
+    pub(super) fn hands(&self, routes: &[Route], sequence: u64) -> RouteHands<'_> {
+        let places = routes.iter().map(|route| Place {
+            list: route.list.clone(),
+            resource: route.resource.clone(),
+            object: route.object.as_ref().clone(),
+        });
+        RouteHands::new(
+            &self.pass.ctx.clients.write,
+            &self.pass.namespace,
+            &self.action.backends,
+            sequence,
+            places.collect(),
+            self.pass.authority,
+        )
+    }
+
+    /// The routes as the API server holds them now.
+    pub(super) async fn read_again(&self) -> Option<Vec<Route>> {
+        let mut read = Vec::new();
+        for route in self.routes.as_ref().ok()? {
+            let client = self.pass.ctx.clients.read.clone();
+            let api: Api<DynamicObject> = Api::namespaced_with(client, &self.pass.namespace, &route.resource);
+            let object = api.get(&route.list.name).await.ok()?;
+            let located = locate(&object, &route.list, &self.action.backends).ok()?;
+            read.push(Route {
+                object: Arc::new(object),
+                located,
+                ..route.clone()
+            });
+        }
+        Some(read)
+    }
+
+    /// An older policy that moves a list of one of these routes.
+    fn rival(&self) -> Option<String> {
+        let policy = self.pass.object;
+        let mine = |kind: &str, name: &str| {
+            self.action
+                .routes
+                .iter()
+                .any(|list| list.kind == kind && list.name == name)
+        };
+        let others = self.pass.ctx.cluster.policies.state();
+        let rival = others.iter().find(|other| {
+            let lever = other.spec.actions.iter().find_map(|action| action.weights.as_ref());
+            other.namespace() == policy.namespace()
+                && crate::observe::owners::comes_before(other, policy)
+                && lever.is_some_and(|lever| {
+                    let target = &other.spec.target_ref;
+                    mine(&target.kind, &target.name) || lever.also.iter().any(|route| mine(&route.kind, &route.name))
+                })
+        })?;
+        Some(format!(
+            "FeedbackPolicy {}/{} moves a list of the same route and comes first; remove one of the two",
+            self.pass.namespace,
+            rival.name_any()
+        ))
+    }
+
+    /// Whose the weights are, if they are not ours.
+    fn owner(&self, memory: &WeightsMemory) -> Option<(Reason, String)> {
+        if let Some(rival) = self.rival() {
+            return Some((Reason::Conflict, rival));
+        }
+        let yielded = memory.yielded.as_ref()?;
+        let until = yielded
+            .until
+            .as_ref()
+            .filter(|until| from_micro_time(until) > self.pass.seen.now)?;
+        let reset = self.current().is_some_and(|current| current == self.action.base());
+        let who = &yielded.manager;
+        let left = format!("left alone until {} or an edit of the policy", until.0);
+        Some(match self.action.on_reset {
+            OnReset::Reapply { per_hour } if reset => (
+                Reason::Contended,
+                format!(
+                    "{who} put the weights back to their base more than {per_hour} times within an hour; {left}; let it ignore the weights"
+                ),
+            ),
+            _ if reset => (
+                Reason::OwnershipConflict,
+                format!(
+                    "{who} put the weights back to their base, and onReset is Stop; {left}; let it ignore the weights, or set onReset: Reapply"
+                ),
+            ),
+            _ => (Reason::OwnershipConflict, format!("{who} wrote the weights; {left}")),
+        })
+    }
+
+    /// Why the policy as a whole is not ready, if it is not.
+    fn trouble(&self, memory: &WeightsMemory) -> Option<(Reason, String)> {
+        if let Err(problem) = &self.pass.seen.source {
+            return Some((problem.reason(), problem.to_string()));
+        }
+        if let Err(problem) = &self.routes {
+            return Some((problem.reason(), problem.to_string()));
+        }
+        self.owner(memory)
+    }
+}
+
+/// What the checks need to know. `to` are the weights that are wanted.
+pub(super) fn world(it: &WeightsPass<'_, '_>, memory: &WeightsMemory, open: OpenWeights, to: &Weights) -> RouteWorld {
+    let trouble = it.routes.as_ref().err().map(ToString::to_string);
+    let differ = it.routes.is_ok() && it.current().is_none() && matches!(open, OpenWeights::None);
+    RouteWorld {
+        trouble: trouble.or_else(|| {
+            differ.then(|| "the lists of the routes have different weights; write the same into all of them".to_owned())
+        }),
+        owner: it.owner(memory).map(|(_, why)| why),
+        paused: it.pass.paused(),
+        open,
+        approval: match it.action.approval && it.pass.policy.mode == Mode::Enforce {
+            true => approval::of(it, to),
+            false => WeightsApproval::NotNeeded,
+        },
+        latch: memory.latch.clone(),
+    }
+}
+
+fn summary(it: &WeightsPass<'_, '_>, done: Done, trouble: Option<(Reason, String)>) -> Summary {
+    let pass = it.pass;
+    let ready = match trouble {
+        Some((reason, message)) => (false, reason, message),
+        None if pass.policy.suspended => (
+            true,
+            Reason::Suspended,
+            "the policy is suspended: nothing is written".to_owned(),
+        ),
+        None => (
+            true,
+            Reason::Evaluating,
+            format!("evaluated every {}", pass.policy.interval),
+        ),
+    };
+    if let Some(why) = done.blocked {
+        let progressing = (true, Reason::Invalid, why.clone());
+        return Summary::new(ready, progressing, "Blocked by a damaged Change".to_owned(), why, None);
+    }
+    let begun = match &done.proposed {
+        Some(ProposedWeights::Begun(begun)) => Some(begun.as_ref()),
+        _ => done.carried.as_ref(),
+    };
+    if let Some(carried) = begun.filter(|carried| carried.is_open()) {
+        let (reason, verb) = match carried.tx.journal.phase {
+            Phase::Applying => (Reason::Applying, "Applying"),
+            Phase::RollingBack => (Reason::RollingBack, "Rolling back"),
+            Phase::Verifying | Phase::Closed(_) => (Reason::Verifying, "Verifying"),
+        };
+        let doing = format!("{verb} {}", carried.change.spec.shift);
+        let name = carried.change.name_any();
+        let so_far = carried
+            .waiting
+            .as_ref()
+            .map_or_else(String::new, |why| format!(": {why}"));
+        let progressing = (true, reason, format!("{doing} by Change {name}{so_far}"));
+        return Summary::new(
+            ready,
+            progressing,
+            doing,
+            carried.change.spec.reason.clone(),
+            Some(name),
+        );
+    }
+    let idle = (false, Reason::Idle, "no change is under way".to_owned());
+    let (doing, why) = match done.proposed {
+        None => ("Observing".to_owned(), ready.2.clone()),
+        Some(proposed) => proposed.said(),
+    };
+    Summary::new(ready, idle, doing, why, None)
+}
+
+/// Cuts short what is open of a policy that does not move weights any more.
+pub(super) async fn abandon(pass: &Pass<'_>) {
+    let uid = pass.object.uid().unwrap_or_default();
+    let open = pass.ctx.cluster.changes.state().into_iter().filter(|change| {
+        change.spec.policy.uid == uid && change.spec.field == ChangeField::Weights && crate::observe::is_open(change)
+    });
+    for change in open {
+        carry::abort(pass.ctx, &change, Abort::NotEnforced, pass.authority).await;
+    }
+}

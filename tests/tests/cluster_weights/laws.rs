@@ -1,0 +1,185 @@
+//! What the laws do, and what the traffic says to it.
+
+use super::{BASE, SHIFTED, bed_with_routes, moved, named, world};
+use flyball_crds::{Phase, WeightMove};
+use flyball_tests::world::{Answer, message_of, routes};
+use serde_json::{Value, json};
+
+/// The object but for what each write moves.
+fn rest(mut object: Value) -> Value {
+    let weights = object
+        .pointer_mut("/spec/rules/1/backendRefs")
+        .and_then(Value::as_array_mut);
+    for backend in weights.into_iter().flatten() {
+        backend["weight"] = Value::Null;
+    }
+    object
+}
+
+/// The alert whose label names `b`.
+fn slow_b(value: f64) -> Answer {
+    Answer::Backends(vec![("b".to_owned(), value)])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_firing_rule_moves_weight_away_and_its_end_brings_it_back() {
+    let Some(bed) = bed_with_routes().await else { return };
+    let (world, _split) = world(&bed, "step").await;
+    let api = world.any("gateway.networking.k8s.io/v1", "HTTPRoute");
+    let before = api.get("web").await.unwrap();
+    world.apply(&routes::step_policy("web", &world.namespace)).await;
+    let controller = world.controller("one");
+    world
+        .policy("web", "it is evaluated", |policy| {
+            policy.status.as_ref()?.doing.starts_with("Steady").then_some(())
+        })
+        .await;
+
+    world.prometheus.set("slow", slow_b(0.9));
+    let away = world.closed(1).await;
+    assert_eq!(
+        away.status.as_ref().unwrap().phase,
+        Phase::Committed,
+        "{}",
+        message_of(&away)
+    );
+    assert_eq!(moved(&away), (named(&BASE), named(&SHIFTED)));
+    assert_eq!(away.spec.shift, "a 500 -> 600, b 250 -> 100, c 250 -> 300");
+    assert!(
+        message_of(&away).contains("the traffic follows"),
+        "{}",
+        message_of(&away)
+    );
+    assert!(
+        away.spec
+            .evidence
+            .alerts
+            .iter()
+            .any(|alert| alert.labels["backend"] == "b")
+    );
+    world.weighs("web", &SHIFTED).await;
+    let after = api.get("web").await.unwrap();
+    assert_eq!(
+        rest(after.data.clone()),
+        rest(before.data.clone()),
+        "nothing else was touched"
+    );
+    let stamp = after.metadata.annotations.clone().unwrap_or_default();
+    assert_eq!(
+        stamp.get("flyball.dev/stamp").map(String::as_str),
+        Some("sequence=1,attempt=0")
+    );
+
+    world.prometheus.set("slow", slow_b(0.1));
+    let back = world.closed(2).await;
+    assert_eq!(
+        back.status.as_ref().unwrap().phase,
+        Phase::Committed,
+        "{}",
+        message_of(&back)
+    );
+    assert_eq!(moved(&back), (named(&SHIFTED), named(&BASE)));
+    world.weighs("web", &BASE).await;
+    drop(controller);
+    // One stamp and one write of the route for each Change.
+    assert_eq!(
+        world.proxy.accepted("PATCH httproutes"),
+        4,
+        "{:?}",
+        world.proxy.counts()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn capacity_is_followed_in_bounded_steps() {
+    let Some(bed) = bed_with_routes().await else { return };
+    let (world, _split) = world(&bed, "capacity").await;
+    // What a backend is busy with follows its traffic; b can do half of what its share says.
+    let busy =
+        |a: f64, b: f64, c: f64| Answer::Backends(vec![("a".to_owned(), a), ("b".to_owned(), b), ("c".to_owned(), c)]);
+    world.prometheus.set("busy", busy(0.5, 0.5, 0.25));
+    let law = json!({"capacity": {"utilisation": "utilisation"}});
+    world.apply(&routes::policy("web", &world.namespace, &law)).await;
+    let _controller = world.controller("one");
+
+    let first = world.closed(1).await;
+    assert_eq!(
+        first.status.as_ref().unwrap().phase,
+        Phase::Committed,
+        "{}",
+        message_of(&first)
+    );
+    // Capacities 100, 50 and 100: c is given more, by at most a fifth at a time.
+    let (before, after) = moved(&first);
+    assert_eq!(before, named(&BASE));
+    assert!(after["c"] > 250 && after["c"] <= 300, "{after:?}");
+    assert!(after["b"] < 250 && after["b"] >= 200, "{after:?}");
+    assert_eq!(after.values().sum::<i64>(), 1000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backend_that_fails_is_taken_out_at_once_even_while_a_change_is_verified() {
+    let Some(bed) = bed_with_routes().await else { return };
+    let (world, split) = world(&bed, "eject").await;
+    let mut policy = routes::step_policy("web", &world.namespace);
+    // Nothing of the first Change is judged before the backend fails.
+    policy["spec"]["actions"][0]["weights"]["share"] = json!({"settle": "5m", "within": "10m"});
+    world.apply(&policy).await;
+    let _controller = world.controller("one");
+    world.prometheus.set("slow", slow_b(0.9));
+    world.phase(1, Phase::Verifying).await;
+
+    split.breaks("c", 1.0);
+    let out = world.phase(2, Phase::Verifying).await;
+    let first = world.closed(1).await;
+    assert_eq!(
+        first.status.as_ref().unwrap().phase,
+        Phase::Superseded,
+        "{}",
+        message_of(&first)
+    );
+    assert_eq!(out.spec.supersedes, first.metadata.name);
+    assert_eq!(out.spec.weights.as_ref().unwrap().why, WeightMove::Ejection);
+    let (before, after) = moved(&out);
+    assert_eq!((before, after["c"]), (named(&SHIFTED), 0));
+    assert!(world.weights("web").await["c"] == 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weights_that_the_traffic_does_not_follow_are_taken_back() {
+    let Some(bed) = bed_with_routes().await else { return };
+    let (world, split) = world(&bed, "unrealised").await;
+    world.apply(&routes::step_policy("web", &world.namespace)).await;
+    let _controller = world.controller("one");
+    split.sticks(true);
+    world.prometheus.set("slow", slow_b(0.9));
+    let change = world.closed(1).await;
+    let status = change.status.as_ref().unwrap();
+    assert_eq!(status.phase, Phase::RolledBack, "{}", status.message);
+    assert_eq!(status.verdict.as_ref().unwrap().result, "Unrealised");
+    world.weighs("web", &BASE).await;
+    // It is not tried again while nothing else is wanted.
+    world
+        .policy("web", "the same weights are refused", |policy| {
+            let status = policy.status.as_ref()?;
+            (status.doing.starts_with("Refused") && status.why.contains("did not have their effect")).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weights_without_their_effect_are_taken_back() {
+    let Some(bed) = bed_with_routes().await else { return };
+    let (world, split) = world(&bed, "no-effect").await;
+    // A tenth of all requests of a fails, whatever its share.
+    split.breaks("a", 0.1);
+    world.apply(&routes::step_policy("web", &world.namespace)).await;
+    let _controller = world.controller("one");
+    world.prometheus.set("slow", slow_b(0.9));
+    let change = world.closed(1).await;
+    let status = change.status.as_ref().unwrap();
+    assert_eq!(status.phase, Phase::RolledBack, "{}", status.message);
+    assert_eq!(status.verdict.as_ref().unwrap().result, "Ineffective");
+    assert!(status.realised_at.is_some(), "the traffic had followed");
+    world.weighs("web", &BASE).await;
+}
