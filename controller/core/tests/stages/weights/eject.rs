@@ -224,6 +224,34 @@ fn while_too_many_look_bad_nothing_moves() {
 }
 
 #[test]
+fn a_backend_without_endpoints_is_out_while_requests_reach_nobody() {
+    // Its requests are in no backend's count.
+    let absent = |ready: Option<bool>, unserved: Option<(Quality, f64)>| {
+        let mut facts = serving(&BY_CAPACITY, [(0.0, 0.0), (40.0, 0.0), (20.0, 0.0)]);
+        facts.ready.extend(ready.map(|ready| ("a".to_owned(), ready)));
+        facts.unserved = unserved.map(|(quality, value)| told(quality, NOW, &[("", value)]));
+        facts
+    };
+    let blind = Observed::default();
+    let parts = [
+        "a has no ready endpoint, and 40.0 requests a second reach no backend: out for 30s",
+        "a: no ready endpoint; 40.0 rps reach no backend",
+    ];
+    let of =
+        |ready, unserved, expect, parts: &[&str]| check(&action(), &blind, &absent(ready, unserved), expect, parts);
+    let fresh = |value: f64| Some((Quality::Fresh, value));
+    let history = of(Some(false), fresh(40.0), "ejection a 0, b 667, c 333", &parts);
+    assert_eq!(history.backends["a"].ejections, 1);
+    // Each of the two alone is none.
+    of(Some(false), fresh(0.0), "-", &[]);
+    of(Some(false), None, "-", &[]);
+    of(Some(true), fresh(40.0), "-", &[]);
+    of(None, fresh(40.0), "-", &[]);
+    of(Some(false), Some((Quality::Stale, 40.0)), "-", &[]);
+    of(Some(false), Some((Quality::Partial, 40.0)), "-", &[]);
+}
+
+#[test]
 fn the_sum_that_one_can_not_have() {
     let mut facts = serving(
         &[("a", 1_000_000), ("b", 1_000_000), ("c", 0)],

@@ -46,6 +46,16 @@ fn quality() -> impl Strategy<Value = Quality> {
     ]
 }
 
+/// A number, of this quality.
+fn one(quality: Quality, value: f64) -> Reading {
+    let series: &[(&str, f64)] = if quality == Quality::Missing {
+        &[]
+    } else {
+        &[("", value)]
+    };
+    told(quality, NOW, series)
+}
+
 fn any_reading(factor: f64) -> impl Strategy<Value = Reading> {
     (quality(), values()).prop_map(move |(quality, values)| reading(quality, &values, factor))
 }
@@ -96,23 +106,26 @@ fn history() -> impl Strategy<Value = WeightHistory> {
 fn facts() -> impl Strategy<Value = RouteFacts> {
     let weight = || prop_oneof![2 => 1..1000i64, 1 => Just(0), 1 => 1..10i64, 1 => 1..=i64::from(Weight::MAX)];
     let total = prop_oneof![3 => Just((None, 0)), 1 => Just((Some(100), 0)), 2 => Just((None, 7))];
+    let unserved = option::of((quality(), 0.0..2.0f64).prop_map(|(quality, value)| one(quality, value)));
     let ready = vec(option::of(any::<bool>()), 3);
     (
         vec(weight(), 3),
         total,
         any_reading(50.0),
         any_reading(30.0),
+        unserved,
         ready,
         history(),
     )
         .prop_map(
-            |(current, (fixed_total, unmanaged), requests, errors, ready, history)| RouteFacts {
+            |(current, (fixed_total, unmanaged), requests, errors, unserved, ready, history)| RouteFacts {
                 current: of(&current),
                 unmanaged,
                 others: Vec::new(),
                 fixed_total,
                 requests,
                 errors,
+                unserved,
                 ready: NAMES
                     .into_iter()
                     .zip(ready)
@@ -273,7 +286,11 @@ proptest! {
         if let Some(proposal) = decided(&action, &observed, &facts) {
             match proposal.why {
                 Move::Law => prop_assert!(law),
-                Move::Ejection => prop_assert!(traffic),
+                Move::Ejection => {
+                    let absent = facts.unserved.as_ref().is_some_and(Reading::is_fresh);
+                    prop_assert!(traffic || absent);
+                }
+                Move::Reapply => prop_assert!(false, "no pass of a law proposes it"),
                 Move::Return => prop_assert!(law && traffic, "{}", proposal.reason),
             }
         }

@@ -94,6 +94,7 @@ pub fn traffic(window: u64) -> Traffic {
     Traffic {
         requests: query("requests"),
         errors: query("errors"),
+        unserved: None,
         window: secs(window),
         max_age: secs(60),
     }
@@ -174,6 +175,7 @@ pub fn route(current: &[(&str, i64)]) -> RouteFacts {
         fixed_total: None,
         requests: fresh(&[("a", 100.0), ("b", 100.0), ("c", 50.0)]),
         errors: fresh(&[("a", 0.0), ("b", 0.0), ("c", 0.0)]),
+        unserved: None,
         ready: BTreeMap::new(),
         history: WeightHistory {
             observed_since: at(0),
@@ -232,6 +234,7 @@ pub fn check(
                 Move::Law => "",
                 Move::Ejection => "ejection ",
                 Move::Return => "return ",
+                Move::Reapply => "reapply ",
             };
             assert_eq!(proposal.from, facts.current);
             format!("{kind}{}", proposal.to)

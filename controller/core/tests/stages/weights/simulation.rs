@@ -190,6 +190,7 @@ impl Capacity {
             fixed_total: None,
             requests: Reading::failed(at(0), ""),
             errors: Reading::failed(at(0), ""),
+            unserved: None,
             ready: BTreeMap::new(),
             history: WeightHistory::default(),
         };
