@@ -12,6 +12,7 @@ use crate::{
     clock::{from_micro_time, micro_time},
     observe::TrafficReadings,
     observe::routes::{
+        Located,
         find::{self, Route, RouteProblem},
         locate,
     },
@@ -20,7 +21,7 @@ use carry::CarriedWeights;
 use flyball_core::{
     check::{DryRun, OpenWeights, RouteWorld, WeightsApproval},
     decide::RouteFacts,
-    policy::{Mode, OnInconclusive, OnReset, Query, Traffic, WeightLaw, Weights, WeightsAction},
+    policy::{Mode, OnReset, Query, Traffic, WeightLaw, Weights, WeightsAction},
     signal::Reading,
     time::Span,
     transaction::{Abort, Phase},
@@ -62,7 +63,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory, action: &WeightsAc
             own.forget(now);
         }
     }
-    let outcome = it.run(&mut own, memory).await;
+    let outcome = Box::pin(it.run(&mut own, memory)).await;
     let trouble = memory.held.clone().or_else(|| it.trouble(&own));
     memory.weights.insert(action.name.clone(), own);
     summary(&it, outcome, trouble)
@@ -117,7 +118,7 @@ impl WeightsPass<'_, '_> {
         if !open && done.carried.is_none() {
             self.settle_ownership(memory);
         }
-        done.proposed = propose::propose(self, &policy.rules, memory, done.carried.as_ref()).await;
+        done.proposed = Box::pin(propose::propose(self, &policy.rules, memory, done.carried.as_ref())).await;
         done
     }
 
@@ -206,7 +207,7 @@ impl WeightsPass<'_, '_> {
         let mut others: Vec<String> = routes.iter().flat_map(|route| route.located.others()).collect();
         others.dedup();
         let mut facts = RouteFacts {
-            current: first.map(|located| located.weights()).unwrap_or_default(),
+            current: first.map(Located::weights).unwrap_or_default(),
             unmanaged: routes.iter().map(|route| route.located.unmanaged()).max().unwrap_or(0),
             others,
             fixed_total: routes.iter().find_map(|route| route.located.fixed_total()),
@@ -281,19 +282,6 @@ impl WeightsPass<'_, '_> {
         match pass.ctx.sources.get(&pass.ctx.cluster, source, &pass.namespace) {
             Ok(source) => source.read(query, max_age, pass.seen.now).await,
             Err(problem) => Reading::failed(pass.seen.now, problem.to_string()),
-        }
-    }
-
-    /// What a verification without an answer leads to.
-    pub(super) fn on_inconclusive(&self, change: &Change) -> OnInconclusive {
-        let written = change
-            .spec
-            .verification
-            .as_ref()
-            .map(|verification| verification.on_inconclusive);
-        match written {
-            Some(flyball_crds::OnInconclusive::RollBack) => OnInconclusive::RollBack,
-            _ => OnInconclusive::Hold,
         }
     }
 
@@ -418,9 +406,10 @@ pub(super) fn world(it: &WeightsPass<'_, '_>, memory: &WeightsMemory, open: Open
         owner: it.owner(memory).map(|(_, why)| why),
         paused: it.pass.paused(),
         open,
-        approval: match it.action.approval && it.pass.policy.mode == Mode::Enforce {
-            true => approval::of(it, to),
-            false => WeightsApproval::NotNeeded,
+        approval: if it.action.approval && it.pass.policy.mode == Mode::Enforce {
+            approval::of(it, to)
+        } else {
+            WeightsApproval::NotNeeded
         },
         latch: memory.latch.clone(),
     }
