@@ -14,6 +14,7 @@ use super::{
 use crate::{
     cli::{
         fetch::{Connection, ReadError},
+        moves,
         screen::{plain, when},
     },
     clock::from_micro_time,
@@ -222,11 +223,10 @@ pub fn open(changes: &[&Change], now: Timestamp) -> Vec<Finding> {
         let begun = from_micro_time(&change.spec.proposed_at);
         let due = applied.unwrap_or(begun) + within.filter(|_| applied.is_some()).unwrap_or(Span::ZERO);
         let said = format!(
-            "{} is {:?}: {} -> {}",
+            "{} is {:?}: {}",
             change.name_any(),
             status.phase,
-            change.spec.before,
-            change.spec.after
+            moves::of_change(change)
         );
         if now > due + LATE {
             let said = format!("{said}; it should have been closed {}", when(due, now));
