@@ -95,6 +95,7 @@ fn the_controllers_rights_are_these() {
         "ClusterRole apps/statefulsets/scale: get update",
         "ClusterRole apps/statefulsets: get list watch patch",
         "ClusterRole autoscaling/horizontalpodautoscalers: list watch",
+        "ClusterRole discovery.k8s.io/endpointslices: list",
         "ClusterRole events.k8s.io/events: create",
         "ClusterRole flyball.dev/changes/status: update",
         "ClusterRole flyball.dev/changes: get list watch create delete",
@@ -102,10 +103,17 @@ fn the_controllers_rights_are_these() {
         "ClusterRole flyball.dev/feedbackpolicies: get list watch",
         "ClusterRole flyball.dev/metricsources/status: update patch",
         "ClusterRole flyball.dev/metricsources: get list watch",
+        "ClusterRole gateway.networking.k8s.io/grpcroutes: get list watch patch",
+        "ClusterRole gateway.networking.k8s.io/httproutes: get list watch patch",
         "ClusterRole keda.sh/scaledobjects: list watch",
         "ClusterRole metrics.k8s.io/pods: list",
         "ClusterRole monitoring.coreos.com/prometheusrules: get list watch",
+        "ClusterRole networking.istio.io/virtualservices: get list watch patch",
+        "ClusterRole networking.k8s.io/ingresses: get list watch patch",
+        "ClusterRole policy.linkerd.io/httproutes: get list watch patch",
         "ClusterRole policy/poddisruptionbudgets: list",
+        "ClusterRole projectcontour.io/httpproxies: get list watch patch",
+        "ClusterRole traefik.io/traefikservices: get list watch patch",
         "Role /configmaps: get list watch of flyball-freeze",
         "Role /secrets: get list watch",
         "Role coordination.k8s.io/leases: create",
@@ -405,7 +413,7 @@ fn the_examples_are_right() {
     let report = String::from_utf8(report).unwrap();
     assert_eq!(
         (summary.policies, summary.sources, summary.errors),
-        (8, 6, 0),
+        (12, 6, 0),
         "{report}"
     );
     // Only the documentation's own rule, which has no matchers, is warned of.
