@@ -35,6 +35,8 @@ pub struct WeightsMemory {
     pub decision: Option<DecisionStatus>,
     /// The weights that it wanted.
     pub wanted: Option<Weights>,
+    /// What the last pass wanted, before any check; for the metrics alone.
+    pub desired: Option<Weights>,
     /// Whether the Changes were looked at for what a crash kept from the status.
     pub caught_up: bool,
 }
@@ -80,6 +82,7 @@ impl WeightsMemory {
             recorded: status.recorded,
             decision: status.last_decision.clone(),
             wanted: None,
+            desired: None,
             caught_up: false,
         })
     }
@@ -134,6 +137,7 @@ impl WeightsMemory {
 
     /// Nothing was decided in this pass: smoothed values and the blackout begin anew.
     pub fn unobserved(&mut self, now: Timestamp) {
+        self.desired = None;
         self.history.observed_since = now;
         for backend in self.history.backends.values_mut() {
             backend.capacity = None;

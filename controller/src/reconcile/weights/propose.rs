@@ -105,7 +105,14 @@ pub(super) async fn propose(
         Some(current) => RouteFacts { current, ..facts },
         None => facts,
     };
-    let Some(proposal) = wanted(it, rules, memory, &facts) else {
+    let proposal = wanted(it, rules, memory, &facts);
+    memory.desired = Some(
+        proposal
+            .as_ref()
+            .map_or(&facts.current, |proposal| &proposal.to)
+            .clone(),
+    );
+    let Some(proposal) = proposal else {
         approval::withdraw(it, None).await;
         let reason = memory.decision.as_ref().map(|decision| decision.reason.clone());
         return Some(ProposedWeights::Steady {
