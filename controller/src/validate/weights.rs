@@ -131,6 +131,15 @@ fn routes(path: &str, target: &TargetRef, lever: &WeightsLever, errors: &mut Err
                 ),
             );
         }
+        if index > 0 && !super::is_subdomain(&route.name) {
+            errors.add(
+                format!("{own}.name"),
+                format!(
+                    "{} is not the name of an object; write lower-case letters, digits, dashes and dots",
+                    shorten(&route.name)
+                ),
+            );
+        }
         if !seen.insert((route.kind.clone(), route.name.clone())) {
             errors.add(
                 own.clone(),

@@ -166,6 +166,16 @@ pub struct Ejection {
     pub panic_above: Finite,
 }
 
+impl Ejection {
+    /// How long a backend stays out at least, the `times`th time in a row: the base, doubled with each time, up to
+    /// the longest. Envoy multiplies its base by the count instead.
+    pub fn stays_out(&self, times: u32) -> Span {
+        let factor = 1_u64.checked_shl(times.saturating_sub(1)).unwrap_or(u64::MAX);
+        let span = self.base.as_millis().saturating_mul(factor);
+        Span::from_millis(span.min(self.longest.as_millis()))
+    }
+}
+
 /// Within what the weights move.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WeightLimits {

@@ -10,6 +10,7 @@ use super::{Pass, memory::Memory, summary::Summary};
 use crate::{
     apply::{Place, RouteHands},
     clock::{from_micro_time, micro_time},
+    metrics::Shares,
     observe::TrafficReadings,
     observe::routes::{
         Located,
@@ -64,9 +65,46 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory, action: &WeightsAc
         }
     }
     let outcome = Box::pin(it.run(&mut own, memory)).await;
+    count(&it, &own, &outcome);
     let trouble = memory.held.clone().or_else(|| it.trouble(&own));
     memory.weights.insert(action.name.clone(), own);
     summary(&it, outcome, trouble)
+}
+
+/// Tells the metrics of the weights.
+fn count(it: &WeightsPass<'_, '_>, memory: &WeightsMemory, done: &Done) {
+    let (metrics, action) = (&it.pass.ctx.recorder.metrics, &it.action.name);
+    let policy = crate::record::name(&it.pass.namespace, &it.pass.name);
+    let begun = match &done.proposed {
+        Some(ProposedWeights::Begun(begun)) => Some(begun.as_ref()),
+        _ => None,
+    };
+    if let Some(moved) = begun.and_then(|begun| begun.change.spec.weights.as_ref()) {
+        metrics.weights_moved(policy, action, moved.why);
+    }
+    let out = memory.history.backends.values();
+    metrics.backends_out(
+        policy,
+        action,
+        out.filter(|backend| backend.out_since.is_some()).count(),
+    );
+    // Right after a pass wrote the routes, what the watch shows of them is old.
+    let written = begun
+        .or(done.carried.as_ref())
+        .and_then(|carried| carried.tx.target.as_ref());
+    let written = written.and_then(|target| target.value.0.first().cloned());
+    let Some(current) = written.or_else(|| it.current()) else {
+        return metrics.weights(policy, action, &[]);
+    };
+    let (base, desired) = (it.action.base(), memory.desired.as_ref().unwrap_or(&current));
+    let share = |weights: &Weights, backend: &str| weights.share(backend).unwrap_or(0.0);
+    let shares = it.action.backends.iter().map(|backend| Shares {
+        backend: &backend.name,
+        desired: share(desired, &backend.name),
+        current: share(&current, &backend.name),
+        base: share(&base, &backend.name),
+    });
+    metrics.weights(policy, action, &shares.collect::<Vec<_>>());
 }
 
 /// What came of a pass.
