@@ -4,8 +4,8 @@
 use flyball_model::{Faults, Protocol, Without};
 use stateright::{Checker, HasDiscoveries, Model};
 
-fn check(without: Without, faults: Faults) -> Vec<&'static str> {
-    let checker = Protocol { faults, without }
+fn check<const N: usize>(without: Without, faults: Faults) -> Vec<&'static str> {
+    let checker = Protocol::<N>::new(faults, without)
         .checker()
         .threads(2)
         .finish_when(HasDiscoveries::AnyFailures)
@@ -33,7 +33,7 @@ fn check(without: Without, faults: Faults) -> Vec<&'static str> {
         .map(|(name, _)| name)
         .collect();
     println!(
-        "{without:?}, {faults:?}: {} states, depth {}",
+        "{N} objects, {without:?}, {faults:?}: {} states, depth {}",
         checker.unique_state_count(),
         checker.max_depth()
     );
@@ -71,25 +71,25 @@ const HANDED_OVER: Faults = Faults {
 
 #[test]
 fn the_whole_protocol_holds_under_many_faults() {
-    assert_eq!(check(Without::Nothing, MANY), Vec::<&str>::new());
+    assert_eq!(check::<1>(Without::Nothing, MANY), Vec::<&str>::new());
 }
 
 #[test]
 fn it_holds_when_target_and_journal_are_read_at_different_times() {
-    assert_eq!(check(Without::Nothing, FEW), Vec::<&str>::new());
+    assert_eq!(check::<1>(Without::Nothing, FEW), Vec::<&str>::new());
 }
 
 #[test]
 fn it_holds_when_the_field_is_handed_over_at_any_time() {
-    assert_eq!(check(Without::Nothing, HANDED_OVER), Vec::<&str>::new());
+    assert_eq!(check::<1>(Without::Nothing, HANDED_OVER), Vec::<&str>::new());
 }
 
 #[test]
 fn without_preconditions_it_breaks() {
-    assert!(!check(Without::Precondition, FEW).is_empty());
+    assert!(!check::<1>(Without::Precondition, FEW).is_empty());
 }
 
 #[test]
 fn with_preconditions_but_no_fence_it_still_breaks() {
-    assert!(!check(Without::Fence, FEW).is_empty());
+    assert!(!check::<1>(Without::Fence, FEW).is_empty());
 }
