@@ -9,12 +9,13 @@
 
 mod compact;
 mod laws;
+mod search;
 mod world;
 
 pub use compact::Value;
 use compact::{Stage, Values, Version};
 use flyball_core::transaction::{Event, Verdict};
-use stateright::{Model, Property};
+pub use search::{Report, Violation};
 use std::{
     collections::HashMap,
     sync::{PoisonError, RwLock},
@@ -131,14 +132,8 @@ pub enum Action {
     Wait,
 }
 
-impl<const N: usize> Model for Protocol<N> {
-    type State = World<N>;
-    type Action = Action;
-
-    fn init_states(&self) -> Vec<World<N>> {
-        vec![World::start()]
-    }
-
+impl<const N: usize> Protocol<N> {
+    /// What can happen next.
     fn actions(&self, world: &World<N>, actions: &mut Vec<Action>) {
         let may_delay = world.delayed() < self.faults.delayed;
         for (i, controller) in world.controllers.iter().enumerate() {
@@ -189,6 +184,7 @@ impl<const N: usize> Model for Protocol<N> {
         }
     }
 
+    /// The world after an action; `None`: nothing would change.
     fn next_state(&self, last: &World<N>, action: Action) -> Option<World<N>> {
         let mut world = last.clone();
         let without = self.without;
@@ -271,19 +267,10 @@ impl<const N: usize> Model for Protocol<N> {
         Some(world)
     }
 
-    fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always("no law is broken", |_, world: &World<N>| world.broken.is_none()),
-            Property::always("once faults stop, five passes close the journal", |model: &Self, world: &World<N>| {
-                model.recovers(world)
-            }),
-            Property::sometimes("a change is committed", |_, world: &World<N>| {
-                world.journal.stage == Stage::Committed
-            }),
-            Property::sometimes("a change is rolled back", |_, world: &World<N>| {
-                world.journal.stage == Stage::RolledBack
-            }),
-        ]
+    /// The law that is broken in this state, if one is.
+    fn broken_law(&self, world: &World<N>) -> Option<&'static str> {
+        let stuck = || (!self.recovers(world)).then_some("faults are at an end, and five passes do not close the journal (law 5)");
+        world.broken.or_else(stuck)
     }
 }
 
