@@ -5,6 +5,7 @@ use flyball_core::{
     time::Timestamp,
     transaction::{self, Abort, Cause, Journal, Outcome, Phase, Places, Stamp, Target, Tx, Verdict},
 };
+use std::hash::{Hash, Hasher};
 
 /// When the decision was made.
 pub(super) const PROPOSED: Timestamp = Timestamp::from_millis(0);
@@ -80,17 +81,36 @@ pub(super) enum Version {
 }
 
 /// An object in the API server. Of its stamp only the attempt matters: there is one transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Object {
     pub value: Value,
     pub stamp: Option<u8>,
 }
 
+impl Object {
+    /// All of it in a number: there are fewer than fifteen attempts at a time.
+    fn packed(self) -> u8 {
+        (self.value as u8) << 4 | self.stamp.map_or(0, |attempt| attempt + 1)
+    }
+}
+
+impl Hash for Object {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8(self.packed());
+    }
+}
+
 /// An object as somebody read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Known {
     pub object: Object,
     pub version: Version,
+}
+
+impl Hash for Known {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8((self.version as u8) << 7 | self.object.packed());
+    }
 }
 
 pub(super) const fn stamp(attempt: u8) -> Stamp {
@@ -162,12 +182,21 @@ impl Stage {
 }
 
 /// A journal: what the step function reads of one, and whether the verification said yes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Record<const N: usize> {
     pub stage: Stage,
     pub attempt: u8,
     pub rollback_to: Option<Values<N>>,
     pub achieved: bool,
+}
+
+impl<const N: usize> Hash for Record<N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u8((self.stage as u8) << 4 | u8::from(self.achieved) << 1 | u8::from(self.rollback_to.is_some()));
+        state.write_u8(self.attempt);
+        let to = self.rollback_to.iter().flat_map(|to| to.0);
+        to.for_each(|value| state.write_u8(value as u8));
+    }
 }
 
 impl<const N: usize> Record<N> {
@@ -199,7 +228,7 @@ impl<const N: usize> Record<N> {
 }
 
 /// A pass of a controller: its transaction, and the objects as its hands know them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Pass<const N: usize> {
     pub journal: Record<N>,
     /// The journal's version that it read.
@@ -209,6 +238,19 @@ pub(super) struct Pass<const N: usize> {
     pub hands_over: bool,
     pub known: [Known; N],
     pub recording: Option<Record<N>>,
+}
+
+impl<const N: usize> Hash for Pass<N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let flags = [self.owned, self.aborts, self.hands_over, self.recording.is_some()];
+        let flags = flags.iter().fold(self.version as u8, |all, flag| all << 1 | u8::from(*flag));
+        state.write_u8(flags);
+        self.journal.hash(state);
+        self.known.iter().for_each(|known| known.hash(state));
+        if let Some(recording) = &self.recording {
+            recording.hash(state);
+        }
+    }
 }
 
 impl<const N: usize> Pass<N> {

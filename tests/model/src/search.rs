@@ -47,9 +47,10 @@ impl<const N: usize> Protocol<N> {
     pub fn search(&self) -> Report {
         let start = World::start();
         let found = Found::default();
-        found.is_new(fingerprint(&start), None);
+        let first = fingerprint(&start);
+        found.is_new(first, first);
         let mut depth = 0;
-        let mut level = vec![start];
+        let mut level = vec![(start, first)];
         loop {
             let next = self.after(&level, &found);
             if next.is_empty() || found.stop.load(Ordering::Relaxed) {
@@ -72,7 +73,7 @@ impl<const N: usize> Protocol<N> {
     }
 
     /// The new states one action after these.
-    fn after(&self, level: &[World<N>], found: &Found) -> Vec<World<N>> {
+    fn after(&self, level: &[(World<N>, u64)], found: &Found) -> Vec<(World<N>, u64)> {
         let taken = AtomicUsize::new(0);
         let work = || {
             let (mut next, mut actions) = (Vec::new(), Vec::new());
@@ -81,17 +82,16 @@ impl<const N: usize> Protocol<N> {
                 let Some(chunk) = level.get(from..level.len().min(from + CHUNK)).filter(|chunk| !chunk.is_empty()) else {
                     break;
                 };
-                for world in chunk {
-                    let before = fingerprint(world);
+                for (world, before) in chunk {
                     self.actions(world, &mut actions);
                     for action in actions.drain(..) {
                         let Some(world) = self.next_state(world, action) else {
                             continue;
                         };
                         let this = fingerprint(&world);
-                        if found.is_new(this, Some(before)) {
+                        if found.is_new(this, *before) {
                             found.look_at(&world, self.broken_law(&world), this);
-                            next.push(world);
+                            next.push((world, this));
                         }
                     }
                 }
@@ -139,9 +139,9 @@ impl<const N: usize> Protocol<N> {
     }
 }
 
-type Shard = HashMap<u64, Option<u64>, BuildHasherDefault<Itself>>;
+type Shard = HashMap<u64, u64, BuildHasherDefault<Itself>>;
 
-/// The states found so far, each by its fingerprint with that of the one before it.
+/// The states found so far, each by its fingerprint with that of the one before it (its own for the first).
 struct Found {
     shards: Vec<Mutex<Shard>>,
     violation: Mutex<Option<(&'static str, u64)>>,
@@ -168,7 +168,7 @@ impl Found {
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_new(&self, state: u64, parent: Option<u64>) -> bool {
+    fn is_new(&self, state: u64, parent: u64) -> bool {
         let mut shard = self.shard(state);
         let before = shard.len();
         shard.entry(state).or_insert(parent);
@@ -176,7 +176,7 @@ impl Found {
     }
 
     fn parent(&self, state: u64) -> Option<u64> {
-        self.shard(state).get(&state).copied().flatten()
+        self.shard(state).get(&state).copied().filter(|parent| *parent != state)
     }
 
     fn states(&self) -> usize {
@@ -220,6 +220,7 @@ struct Bytes {
 const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909];
 
 impl Bytes {
+    #[inline]
     fn push(&mut self, byte: u64) {
         self.word = self.word << 8 | byte & 0xff;
         self.bytes += 1;
@@ -231,6 +232,7 @@ impl Bytes {
 }
 
 /// Both halves of the product, so that every bit of a factor reaches every bit of the result.
+#[inline]
 fn folded(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ ((product >> 64) as u64)
@@ -241,15 +243,18 @@ impl Hasher for Bytes {
         bytes.iter().for_each(|byte| self.push((*byte).into()));
     }
 
+    #[inline]
     fn write_u8(&mut self, number: u8) {
         self.push(number.into());
     }
 
+    #[inline]
     fn write_usize(&mut self, number: usize) {
         self.push(number as u64);
     }
 
     /// What the discriminants of enums come as.
+    #[inline]
     fn write_isize(&mut self, number: isize) {
         self.push(number as u64);
     }

@@ -8,7 +8,10 @@ use flyball_core::{
     time::Timestamp,
     transaction::{Effect, Event, VALID_FOR, step},
 };
-use std::fmt;
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+};
 
 /// A request that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,7 +63,7 @@ pub(super) struct Message<const N: usize> {
 }
 
 /// A controller process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Controller<const N: usize> {
     /// It believes to lead. Only a crash teaches it otherwise: no lease is a fence.
     pub leads: bool,
@@ -72,6 +75,18 @@ pub(super) struct Controller<const N: usize> {
     pub waiting: bool,
     /// It has to judge the effect.
     pub judging: bool,
+}
+
+impl<const N: usize> Hash for Controller<N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let flags = [self.leads, self.waiting, self.judging, self.pass.is_some()];
+        let flags = flags.into_iter().chain(self.glance.iter().map(Option::is_some));
+        state.write_u8(flags.fold(0, |all, flag| all << 1 | u8::from(flag)));
+        self.glance.iter().flatten().for_each(|known| known.hash(state));
+        if let Some(pass) = &self.pass {
+            pass.hash(state);
+        }
+    }
 }
 
 impl<const N: usize> Controller<N> {
