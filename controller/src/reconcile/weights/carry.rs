@@ -488,6 +488,7 @@ pub(super) fn remember(
         && let Some(after) = journal.after.0.first()
     {
         memory.moved(after, at);
+        memory.taken_out(change);
     }
     match journal.phase {
         Phase::Closed(Outcome::Committed) => {

@@ -10,7 +10,7 @@ use flyball_core::{
     policy::Weights,
     time::{Span, Timestamp},
 };
-use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, OutStatus, Phase, WeightsStatus, YieldStatus};
+use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, OutStatus, Phase, WeightMove, WeightsStatus, YieldStatus};
 use std::collections::BTreeMap;
 
 /// Reapplied weights are counted over this time.
@@ -153,6 +153,25 @@ impl WeightsMemory {
         self.history.moved_at = self.history.moved_at.max(Some(at));
     }
 
+    /// A Change that takes backends out was written. Who decided it knows them as out already; a controller that only
+    /// finishes it does not, and would take their weight for somebody's and give it back.
+    pub fn taken_out(&mut self, change: &Change) {
+        let Some(moved) = &change.spec.weights else { return };
+        if moved.why != WeightMove::Ejection {
+            return;
+        }
+        let before = moved.lists.first().map(|list| list.before.as_slice()).unwrap_or_default();
+        let had = |backend: &str| before.iter().any(|entry| entry.backend == backend && entry.weight > 0);
+        for entry in moved.after.iter().filter(|entry| entry.weight == 0 && had(&entry.backend)) {
+            let known = self.history.backends.entry(entry.backend.clone()).or_default();
+            if known.out_since.is_none() {
+                known.out_since = Some(from_micro_time(&change.spec.proposed_at));
+                known.returning_since = None;
+                known.ejections = known.ejections.saturating_add(1);
+            }
+        }
+    }
+
     /// What the newest Change that was written tells, if a crash kept it from the status.
     pub fn catch_up(&mut self, changes: &[std::sync::Arc<Change>]) {
         if std::mem::replace(&mut self.caught_up, true) {
@@ -180,6 +199,9 @@ impl WeightsMemory {
             _ => after.clone(),
         };
         self.moved(&wrote, at);
+        if !back {
+            self.taken_out(change);
+        }
         self.history.verified = Some(if status.phase == Phase::Committed {
             after
         } else {
