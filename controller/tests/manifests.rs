@@ -95,6 +95,7 @@ fn the_controllers_rights_are_these() {
         "ClusterRole apps/statefulsets/scale: get update",
         "ClusterRole apps/statefulsets: get list watch patch",
         "ClusterRole autoscaling/horizontalpodautoscalers: list watch",
+        "ClusterRole discovery.k8s.io/endpointslices: list",
         "ClusterRole events.k8s.io/events: create",
         "ClusterRole flyball.dev/changes/status: update",
         "ClusterRole flyball.dev/changes: get list watch create delete",
@@ -102,6 +103,8 @@ fn the_controllers_rights_are_these() {
         "ClusterRole flyball.dev/feedbackpolicies: get list watch",
         "ClusterRole flyball.dev/metricsources/status: update patch",
         "ClusterRole flyball.dev/metricsources: get list watch",
+        "ClusterRole gateway.networking.k8s.io/grpcroutes: get list watch patch",
+        "ClusterRole gateway.networking.k8s.io/httproutes: get list watch patch",
         "ClusterRole keda.sh/scaledobjects: list watch",
         "ClusterRole metrics.k8s.io/pods: list",
         "ClusterRole monitoring.coreos.com/prometheusrules: get list watch",
@@ -304,6 +307,36 @@ fn the_admission_policy_means_this_account_this_stamp_and_these_kinds() {
             assert_eq!(subject["namespace"], account["metadata"]["namespace"]);
         }
     }
+}
+
+#[test]
+fn the_admission_policy_of_routes_means_this_account_this_stamp_and_the_kinds_that_may_be_patched() {
+    let writes = object("admission.yaml", "ValidatingAdmissionPolicy");
+    let policy = object("routes.yaml", "ValidatingAdmissionPolicy");
+    assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+    for pointer in ["/matchConditions", "/variables/0"] {
+        assert_eq!(
+            policy["spec"].pointer(pointer),
+            writes["spec"].pointer(pointer),
+            "{pointer}"
+        );
+    }
+    let held = strings(&policy["spec"]["matchConstraints"]["resourceRules"][0]["resources"]);
+    let role = object("rbac.yaml", "ClusterRole");
+    let patched = role["rules"].as_array().unwrap().iter().filter(|rule| {
+        strings(&rule["apiGroups"]) == ["gateway.networking.k8s.io"] && strings(&rule["verbs"]).contains(&"patch")
+    });
+    for resource in patched.flat_map(|rule| strings(&rule["resources"])) {
+        assert!(
+            held.contains(&resource),
+            "{resource} may be patched, and nothing holds that to weights"
+        );
+    }
+    let binding = object("routes.yaml", "ValidatingAdmissionPolicyBinding");
+    assert_eq!(
+        binding["spec"],
+        json!({"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]})
+    );
 }
 
 #[test]

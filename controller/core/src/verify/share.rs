@@ -215,7 +215,9 @@ fn counted(
             tolerance: tolerance(intended, requests),
         }
     };
-    let worst = rates.iter().map(off).max_by(|a, b| a.part().total_cmp(&b.part()));
+    // Of two backends one has too much by what the other lacks: then the first is named.
+    let further = |most: Off, off: Off| if off.part() > most.part() + 1e-9 { off } else { most };
+    let worst = rates.iter().map(off).reduce(further);
     let worst = worst.ok_or_else(|| "no backend is managed".to_owned())?;
     Ok(Counted { requests, worst })
 }
