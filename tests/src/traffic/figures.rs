@@ -47,7 +47,11 @@ fn table(head: &[&str], rows: Vec<Vec<String>>) -> Table {
     table.set_header(head);
     for row in rows {
         let cells = row.into_iter().enumerate().map(|(column, text)| {
-            let alignment = if column == 0 { CellAlignment::Left } else { CellAlignment::Right };
+            let alignment = if column == 0 {
+                CellAlignment::Left
+            } else {
+                CellAlignment::Right
+            };
             Cell::new(text).set_alignment(alignment)
         });
         table.add_row(cells);
@@ -60,8 +64,16 @@ pub fn print(title: &str, episodes: &[Episode]) {
     let row = |episode: &Episode| {
         let (offered, lost) = episode.lost();
         let status = |change: &Change| change.status.clone().unwrap_or_default();
-        let applied = episode.changes.first().and_then(|change| status(change).applied_at).map(|at| at.0);
-        let realised = episode.changes.first().and_then(|change| status(change).realised_at).map(|at| at.0);
+        let applied = episode
+            .changes
+            .first()
+            .and_then(|change| status(change).applied_at)
+            .map(|at| at.0);
+        let realised = episode
+            .changes
+            .first()
+            .and_then(|change| status(change).realised_at)
+            .map(|at| at.0);
         vec![
             episode.what.clone(),
             between(Some(episode.mark.at), episode.visible),
@@ -79,7 +91,10 @@ pub fn print(title: &str, episodes: &[Episode]) {
         "from visible to the last loss",
         "requests lost",
     ];
-    println!("\n{title}, in seconds:\n{}", table(&head, episodes.iter().map(row).collect()));
+    println!(
+        "\n{title}, in seconds:\n{}",
+        table(&head, episodes.iter().map(row).collect())
+    );
     let mut moves = Vec::new();
     for episode in episodes {
         for change in &episode.changes {
@@ -96,6 +111,16 @@ pub fn print(title: &str, episodes: &[Episode]) {
             ]);
         }
     }
-    let head = ["Change", "why", "written after", "realised after", "closed after", "phase"];
-    println!("\nEach Change, in seconds since what happened and since its write:\n{}\n", table(&head, moves));
+    let head = [
+        "Change",
+        "why",
+        "written after",
+        "realised after",
+        "closed after",
+        "phase",
+    ];
+    println!(
+        "\nEach Change, in seconds since what happened and since its write:\n{}\n",
+        table(&head, moves)
+    );
 }

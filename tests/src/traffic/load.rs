@@ -54,7 +54,9 @@ impl Load {
     pub fn seconds(&self) -> Vec<Second> {
         let text = fs::read_to_string(&self.report).unwrap_or_default();
         // What it says on standard error, and its last line, are no seconds.
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        text.lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect()
     }
 
     /// Ends it, and returns the whole report.

@@ -59,9 +59,10 @@ impl Traffic {
             .await;
         let at_once = (self.sent("c").await, self.unserved().await);
         self.until("nothing fails", async || {
-            let closed = self.world.changes().await.iter().any(|change| {
-                change.spec.sequence == out.spec.sequence && !crate::world::phase_of(change).is_open()
-            });
+            let closed =
+                self.world.changes().await.iter().any(|change| {
+                    change.spec.sequence == out.spec.sequence && !crate::world::phase_of(change).is_open()
+                });
             (closed && self.failing().await == Some(0.0)).then_some(())
         })
         .await;
@@ -122,7 +123,9 @@ pub fn is_ejection(change: &Change) -> bool {
 pub fn share_after(change: &Change, backend: &str) -> f64 {
     let moved = change.spec.weights.as_ref();
     let after = moved.map(|moved| moved.after.as_slice()).unwrap_or_default();
-    let weights = after.iter().map(|entry| (entry.backend.clone(), i64::from(entry.weight)));
+    let weights = after
+        .iter()
+        .map(|entry| (entry.backend.clone(), i64::from(entry.weight)));
     part(&weights.collect(), backend)
 }
 
