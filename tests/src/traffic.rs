@@ -135,8 +135,8 @@ impl Traffic {
     async fn settled(&self) {
         self.until("all backends serve", async || {
             let served = self.gateway.served(&self.world.namespace, ROUTE).await;
-            let serves = |name: &str| served.contains_key(&(name.to_owned(), 200));
-            (BACKENDS.iter().all(|(name, ..)| serves(name)) && self.failing().await == Some(0.0)).then_some(())
+            let answers = |name: &str| served.contains_key(&(name.to_owned(), 200));
+            (BACKENDS.iter().all(|(name, ..)| answers(name)) && self.failing().await == Some(0.0)).then_some(())
         })
         .await;
     }

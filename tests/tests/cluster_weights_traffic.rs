@@ -44,9 +44,7 @@ async fn a_backend_that_slows_one_that_dies_and_one_that_comes_back() {
     };
     traffic.world.apply(&traffic.by_capacity()).await;
     let _controller = traffic.world.controller("one");
-    traffic
-        .until("the policy is steady", async || traffic.is_steady().await.then_some(()))
-        .await;
+    traffic.steady().await;
 
     let slow = traffic.slows().await;
     let first = slow.changes.first().expect("a Change");
@@ -137,9 +135,7 @@ async fn an_alert_that_names_a_backend_moves_weight_away_until_it_resolves() {
     };
     traffic.world.apply(&traffic.by_alert(0.05)).await;
     let _controller = traffic.world.controller("one");
-    traffic
-        .until("the policy is steady", async || traffic.is_steady().await.then_some(()))
-        .await;
+    traffic.steady().await;
 
     // 20 ms become 67 ms, and what it is sent is still less than it can do.
     traffic.speed("b", 0.3).await;
@@ -169,9 +165,7 @@ async fn a_controller_killed_in_the_middle_of_an_ejection_is_finished_by_the_nex
     // Nothing is slow, so nothing but the ejection moves.
     world.apply(&traffic.by_alert(10.0)).await;
     let first = world.controller("one");
-    traffic
-        .until("the policy is steady", async || traffic.is_steady().await.then_some(()))
-        .await;
+    traffic.steady().await;
     // The first write of the route is the stamp, the second the weights.
     world.proxy.plan("PATCH httproutes", 2, Fault::KillBefore);
     traffic.scale("c", 0).await;

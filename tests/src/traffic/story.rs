@@ -1,8 +1,42 @@
 //! What happens to backends, one after the other, and what becomes of the weights and of the requests.
 
-use super::{Mark, Traffic, figures::Episode, part};
-use flyball_crds::{Change, Phase};
+use super::{Mark, OFFERED, Pace, Traffic, figures, figures::Episode, part};
+use crate::{bed::bed, world::phase_of};
+use flyball_crds::{Change, Phase, WeightMove};
 use jiff::Timestamp;
+use std::process::ExitCode;
+
+/// Tells the story with a scrape each 15 s and windows of a minute, and prints what was measured. 77: there is no test
+/// bed.
+pub async fn bench() -> ExitCode {
+    let Some(bed) = bed().await else {
+        return ExitCode::from(77);
+    };
+    let Some(traffic) = Traffic::start(&bed, "bench", Pace::USUAL, OFFERED).await else {
+        return ExitCode::from(77);
+    };
+    traffic.world.apply(&traffic.by_capacity()).await;
+    let _controller = traffic.world.controller("bench");
+    traffic.steady().await;
+    // So that every range is full.
+    tokio::time::sleep(std::time::Duration::from_secs(traffic.pace.window)).await;
+    let quiet = traffic.world.proxy.counts();
+    tokio::time::sleep(std::time::Duration::from_secs(traffic.pace.window)).await;
+    let listed =
+        |counts: &std::collections::BTreeMap<String, usize>| counts.get("LIST endpointslices").copied().unwrap_or(0);
+    let asked = listed(&traffic.world.proxy.counts()) - listed(&quiet);
+    println!(
+        "lists of endpoints in {} s without trouble: {asked}",
+        traffic.pace.window
+    );
+    let (dead, _) = traffic.dies().await;
+    figures::print("A backend dies", std::slice::from_ref(&dead));
+    let back = traffic.returns().await;
+    let slow = traffic.slows().await;
+    let title = "A scrape each 15 s, windows of 1 m and a pass each 15 s";
+    figures::print(title, &[dead, back, slow]);
+    ExitCode::SUCCESS
+}
 
 /// The share of `a` by capacity, once it is half as fast: 100 of 100, 200 and 100.
 pub const SLOW_SHARE: f64 = 0.25;
@@ -19,6 +53,12 @@ pub struct Dead {
 }
 
 impl Traffic {
+    /// Waits until the policy has nothing to do.
+    pub async fn steady(&self) {
+        self.until("the policy is steady", async || self.is_steady().await.then_some(()))
+            .await;
+    }
+
     /// `a` slows to half its speed; until the weights have followed and nothing fails.
     pub async fn slows(&self) -> Episode {
         let mark = self.mark().await;
@@ -59,10 +99,12 @@ impl Traffic {
             .await;
         let at_once = (self.sent("c").await, self.unserved().await);
         self.until("nothing fails", async || {
-            let closed =
-                self.world.changes().await.iter().any(|change| {
-                    change.spec.sequence == out.spec.sequence && !crate::world::phase_of(change).is_open()
-                });
+            let closed = self
+                .world
+                .changes()
+                .await
+                .iter()
+                .any(|change| change.spec.sequence == out.spec.sequence && !phase_of(change).is_open());
             (closed && self.failing().await == Some(0.0)).then_some(())
         })
         .await;
@@ -116,7 +158,7 @@ pub fn is_ejection(change: &Change) -> bool {
         .spec
         .weights
         .as_ref()
-        .is_some_and(|moved| moved.why == flyball_crds::WeightMove::Ejection)
+        .is_some_and(|moved| moved.why == WeightMove::Ejection)
 }
 
 /// The share that a Change gives a backend.
