@@ -17,7 +17,7 @@ use serde_json::json;
 use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 /// How many worlds run side by side. Each mostly waits.
-const SIDE_BY_SIDE: usize = 4;
+const SIDE_BY_SIDE: usize = 8;
 
 /// A change from beginning to end, and the requests in which it can be disturbed.
 #[derive(Clone, Copy)]
@@ -244,7 +244,7 @@ async fn run_weights(bed: Bed, followed: bool, fault: Option<(&'static str, usiz
     world.closed(1).await;
     let asked = world.prometheus.asked();
     eventually("further passes", async || {
-        (world.prometheus.asked() > asked + 40).then_some(())
+        (world.prometheus.asked() > asked + 24).then_some(())
     })
     .await;
     drop(controller);

@@ -25,7 +25,7 @@ use flyball_core::{
 };
 use flyball_crds::{
     Change, ChangeShare, ChangeWeights, Duration, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION,
-    Verdict as RecordedVerdict, WeightedRoute, YieldStatus,
+    Verdict as RecordedVerdict, WeightedRoute,
 };
 use kube::ResourceExt;
 use tracing::{error, info};
@@ -490,6 +490,7 @@ pub(super) fn remember(
         memory.moved(after, at);
         memory.taken_out(change);
     }
+    memory.learned = Some((change.spec.sequence, !journal.is_open()));
     match journal.phase {
         Phase::Closed(Outcome::Committed) => {
             memory.history.verified = journal.after.0.first().cloned();
@@ -506,14 +507,8 @@ pub(super) fn remember(
         Phase::Closed(Outcome::Superseded(Cause::Foreign)) => {
             let status = change.status.as_ref();
             let message = status.map(|status| status.message.clone()).unwrap_or_default();
-            let manager = message
-                .split_once(" wrote the field")
-                .map_or("somebody else", |(who, _)| who);
-            memory.yielded = Some(YieldStatus {
-                manager: manager.to_owned(),
-                until: Some(micro_time(now + it.pass.policy.yield_for)),
-                generation: it.pass.object.metadata.generation.unwrap_or_default(),
-            });
+            let generation = it.pass.object.metadata.generation.unwrap_or_default();
+            memory.yield_to(&message, now + it.pass.policy.yield_for, generation);
         }
         _ => {}
     }

@@ -11,7 +11,7 @@ use flyball_core::{
     time::{Span, Timestamp},
 };
 use flyball_crds::{
-    self as crds, ActionStatus, Change, DecisionStatus, OutStatus, Phase, WeightMove, WeightsStatus, YieldStatus,
+    self as crds, ActionStatus, Cause, Change, DecisionStatus, OutStatus, Phase, WeightMove, WeightsStatus, YieldStatus,
 };
 use std::collections::BTreeMap;
 
@@ -37,8 +37,19 @@ pub struct WeightsMemory {
     pub decision: Option<DecisionStatus>,
     /// The weights that it wanted.
     pub wanted: Option<Weights>,
-    /// Whether the Changes were looked at for what a crash kept from the status.
-    pub caught_up: bool,
+    /// The sequence of the Change that was learned from last, and whether it had ended then.
+    pub learned: Option<(i64, bool)>,
+}
+
+/// What else decides what is learned from a Change.
+pub struct Around {
+    pub now: Timestamp,
+    /// The policy's generation.
+    pub generation: i64,
+    /// How long the field is left to somebody else.
+    pub yield_for: Span,
+    /// How long weights without their effect are not tried again.
+    pub latch: Span,
 }
 
 impl WeightsMemory {
@@ -82,7 +93,7 @@ impl WeightsMemory {
             recorded: status.recorded,
             decision: status.last_decision.clone(),
             wanted: None,
-            caught_up: false,
+            learned: None,
         })
     }
 
@@ -182,40 +193,67 @@ impl WeightsMemory {
         }
     }
 
-    /// What the newest Change that was written tells, if a crash kept it from the status.
-    pub fn catch_up(&mut self, changes: &[std::sync::Arc<Change>]) {
-        if std::mem::replace(&mut self.caught_up, true) {
-            return;
-        }
+    /// What the newest Change that was written tells, once for each: that it was written, and how it ended. A
+    /// crash, or an answer that was lost, may have kept both from us.
+    pub fn catch_up(&mut self, changes: &[std::sync::Arc<Change>], around: &Around) {
         let Some(change) = changes.iter().rev().find(|change| is_applied(change)) else {
             return;
         };
         let (Some(moved), Some(status)) = (&change.spec.weights, &change.status) else {
             return;
         };
-        let back = status.phase == Phase::RolledBack;
-        let at = if back { &status.closed_at } else { &status.applied_at };
-        let Some(at) = at.as_ref().map(from_micro_time) else {
-            return;
-        };
-        if self.history.moved_at.is_some_and(|known| known >= at) {
+        let ended = !status.phase.is_open();
+        if self.learned == Some((change.spec.sequence, ended)) {
             return;
         }
+        self.learned = Some((change.spec.sequence, ended));
         let (Ok(after), Ok(verified)) = (weights_of(&moved.after), weights_of(&moved.verified)) else {
             return;
         };
-        let wrote = match weights_of(&status.rollback_weights) {
-            Ok(to) if back => to,
-            _ => after.clone(),
-        };
-        self.moved(&wrote, at);
-        if !back {
-            self.taken_out(change);
+        let applied = status.applied_at.as_ref().map(from_micro_time);
+        let closed = status.closed_at.as_ref().map(from_micro_time);
+        let known = self.history.moved_at.filter(|_| self.written.is_some());
+        if let Some(at) = applied.filter(|at| known.is_none_or(|known| known < *at)) {
+            self.moved(&after, at);
+            self.history.verified = Some(verified.clone());
+            if status.phase != Phase::RolledBack {
+                self.taken_out(change);
+            }
         }
-        self.history.verified = Some(if status.phase == Phase::Committed {
-            after
-        } else {
-            verified
+        // What was adopted since then is what counts.
+        if self.written.as_ref() != Some(&after) {
+            return;
+        }
+        let verdict = status.verdict.as_ref().map(|verdict| verdict.result.as_str());
+        let in_vain = matches!(verdict, Some("Ineffective" | "Unrealised"));
+        let latch = closed.filter(|_| in_vain).map(|at| (after.clone(), at + around.latch));
+        match (status.phase, closed) {
+            (Phase::Committed, _) => self.history.verified = Some(after),
+            (Phase::RolledBack, Some(at)) => {
+                let back = weights_of(&status.rollback_weights).unwrap_or(verified);
+                self.moved(&back, at);
+                self.latch = latch.or_else(|| self.latch.take());
+            }
+            (Phase::Ineffective, _) => self.latch = latch.or_else(|| self.latch.take()),
+            (Phase::Superseded, Some(at)) if status.cause == Some(Cause::ForeignWrite) => {
+                let same = around.generation == change.spec.policy.generation;
+                if same && self.yielded.is_none() && around.now < at + around.yield_for {
+                    self.yield_to(&status.message, at + around.yield_for, around.generation);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody else wrote the weights while a Change of ours held them, as its message says.
+    pub fn yield_to(&mut self, message: &str, until: Timestamp, generation: i64) {
+        let manager = message
+            .split_once(" wrote the field")
+            .map_or("somebody else", |(who, _)| who);
+        self.yielded = Some(YieldStatus {
+            manager: manager.to_owned(),
+            until: Some(micro_time(until)),
+            generation,
         });
     }
 
@@ -310,7 +348,13 @@ mod tests {
         let memory = |why: &str, known: BackendHistory| {
             let mut memory = WeightsMemory::new(at(60));
             memory.history.backends.insert("b".to_owned(), known);
-            memory.catch_up(&[std::sync::Arc::new(change(why))]);
+            let around = Around {
+                now: at(60),
+                generation: 1,
+                yield_for: Span::from_secs(60),
+                latch: Span::from_secs(60),
+            };
+            memory.catch_up(&[std::sync::Arc::new(change(why))], &around);
             assert_eq!(memory.written, Some(weights(100, 0)));
             memory.history.backends["b"].clone()
         };

@@ -27,7 +27,7 @@ use flyball_core::{
 };
 use flyball_crds::{Change, ChangeField, Reason, YieldStatus};
 use kube::{Api, ResourceExt, api::DynamicObject};
-use memory::WeightsMemory;
+use memory::{Around, WeightsMemory};
 use propose::ProposedWeights;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -84,7 +84,19 @@ impl WeightsPass<'_, '_> {
         };
         let pass = self.pass;
         let changes = self.changes();
-        memory.catch_up(&changes);
+        memory.catch_up(
+            &changes,
+            &Around {
+                now: pass.seen.now,
+                generation: pass.object.metadata.generation.unwrap_or_default(),
+                yield_for: pass.policy.yield_for,
+                latch: self
+                    .action
+                    .verification
+                    .as_ref()
+                    .map_or(Span::ZERO, |verification| verification.latch),
+            },
+        );
         let own = changes.iter().rev().find(|change| crate::observe::is_open(change));
         if let Some(change) = own {
             match carry::carry(self, memory, change).await {
