@@ -498,6 +498,7 @@ pub(super) fn remember(
         && let Some(after) = journal.after.0.first()
     {
         memory.moved(after, at);
+        memory.taken_out(change);
     }
     memory.learned = Some((change.spec.sequence, !journal.is_open()));
     match journal.phase {

@@ -11,7 +11,7 @@ use flyball_core::{
     time::{Span, Timestamp},
 };
 use flyball_crds::{
-    self as crds, ActionStatus, Cause, Change, DecisionStatus, OutStatus, Phase, WeightsStatus, YieldStatus,
+    self as crds, ActionStatus, Cause, Change, DecisionStatus, OutStatus, Phase, WeightMove, WeightsStatus, YieldStatus,
 };
 use std::collections::BTreeMap;
 
@@ -170,6 +170,33 @@ impl WeightsMemory {
         self.history.moved_at = self.history.moved_at.max(Some(at));
     }
 
+    /// A Change that takes backends out was written. Who decided it knows them as out already; a controller that only
+    /// finishes it does not, and would take their weight for somebody's and give it back.
+    pub fn taken_out(&mut self, change: &Change) {
+        let Some(moved) = &change.spec.weights else { return };
+        if moved.why != WeightMove::Ejection {
+            return;
+        }
+        let before = moved
+            .lists
+            .first()
+            .map(|list| list.before.as_slice())
+            .unwrap_or_default();
+        let had = |backend: &str| before.iter().any(|entry| entry.backend == backend && entry.weight > 0);
+        for entry in moved
+            .after
+            .iter()
+            .filter(|entry| entry.weight == 0 && had(&entry.backend))
+        {
+            let known = self.history.backends.entry(entry.backend.clone()).or_default();
+            if known.out_since.is_none() {
+                known.out_since = Some(from_micro_time(&change.spec.proposed_at));
+                known.returning_since = None;
+                known.ejections = known.ejections.saturating_add(1);
+            }
+        }
+    }
+
     /// What the newest Change that was written tells, once for each: that it was written, and how it ended. A
     /// crash, or an answer that was lost, may have kept both from us.
     pub fn catch_up(&mut self, changes: &[std::sync::Arc<Change>], around: &Around) {
@@ -193,6 +220,9 @@ impl WeightsMemory {
         if let Some(at) = applied.filter(|at| known.is_none_or(|known| known < *at)) {
             self.moved(&after, at);
             self.history.verified = Some(verified.clone());
+            if status.phase != Phase::RolledBack {
+                self.taken_out(change);
+            }
         }
         // What was adopted since then is what counts.
         if self.written.as_ref() != Some(&after) {
@@ -289,6 +319,71 @@ mod tests {
         assert_eq!(restored.recorded, 3);
         let a = &restored.history.backends["a"];
         assert_eq!((a.out_since, a.ejections, a.capacity), (Some(at(58)), 2, None));
+    }
+
+    /// A Change from 50 and 50 to 100 and none.
+    fn change(why: &str) -> Change {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "flyball.dev/v1alpha1", "kind": "Change", "metadata": {"name": "web-1"},
+            "spec": {
+                "policy": {"name": "p", "uid": "u", "generation": 1}, "action": "shift", "mode": "Enforce",
+                "target": {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "name": "web", "uid": "u"},
+                "field": "weights", "direction": "Up", "sequence": 1, "before": 0, "after": 0, "verified": 0,
+                "weights": {
+                    "why": why,
+                    "lists": [{
+                        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "name": "web",
+                        "uid": "u", "resourceVersion": "7",
+                        "before": [{"backend": "a", "weight": 50}, {"backend": "b", "weight": 50}],
+                    }],
+                    "after": [{"backend": "a", "weight": 100}, {"backend": "b", "weight": 0}],
+                    "verified": [{"backend": "a", "weight": 50}, {"backend": "b", "weight": 50}],
+                    "share": {"requests": "r", "window": "1m", "maxAge": "1m", "settle": "1m", "within": "2m"},
+                },
+                "proposedAt": micro_time(at(40)), "reason": "b has no ready endpoint", "evidence": {},
+            },
+            "status": {"phase": "Verifying", "appliedAt": micro_time(at(41))},
+        }))
+        .expect("a Change")
+    }
+
+    #[test]
+    fn what_a_controller_that_is_gone_took_out_is_known_as_out() {
+        let memory = |why: &str, known: BackendHistory| {
+            let mut memory = WeightsMemory::new(at(60));
+            memory.history.backends.insert("b".to_owned(), known);
+            let around = Around {
+                now: at(60),
+                generation: 1,
+                yield_for: Span::from_secs(60),
+                latch: Span::from_secs(60),
+            };
+            memory.catch_up(&[std::sync::Arc::new(change(why))], &around);
+            assert_eq!(memory.written, Some(weights(100, 0)));
+            memory.history.backends["b"].clone()
+        };
+        let out = memory("Ejection", BackendHistory::default());
+        assert_eq!((out.out_since, out.ejections), (Some(at(40)), 1));
+        // It had just begun to come back.
+        let returning = BackendHistory {
+            returning_since: Some(at(30)),
+            ejections: 2,
+            ..BackendHistory::default()
+        };
+        let out = memory("Ejection", returning);
+        assert_eq!(
+            (out.out_since, out.returning_since, out.ejections),
+            (Some(at(40)), None, 3)
+        );
+        // The status had it already.
+        let known = BackendHistory {
+            out_since: Some(at(39)),
+            ejections: 2,
+            ..BackendHistory::default()
+        };
+        let out = memory("Ejection", known);
+        assert_eq!((out.out_since, out.ejections), (Some(at(39)), 2));
+        assert_eq!(memory("Law", BackendHistory::default()), BackendHistory::default());
     }
 
     #[test]

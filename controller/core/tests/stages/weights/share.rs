@@ -161,6 +161,39 @@ fn too_few_requests_can_not_tell() {
 }
 
 #[test]
+fn one_that_appears_or_vanishes_is_told_however_few_its_requests() {
+    // c begins to come back with 2 of 1000, which no tolerance tells from none: it is never under 0.005.
+    let (without, with) = (
+        weights(&[("a", 500), ("b", 500), ("c", 0)]),
+        weights(&[("a", 499), ("b", 499), ("c", 2)]),
+    );
+    let of = |before: &Weights, after: &Weights, c: f64| {
+        let all = 3000.0 - c;
+        let rates = [("a", all / 120.0), ("b", all / 120.0), ("c", c / 60.0)];
+        let said = |now| show(&judged(before, after, &told(Quality::Fresh, now, &rates), now));
+        (said(90), said(300))
+    };
+    let (first, _) = of(&without, &with, 6.0);
+    assert!(first.starts_with("realised"), "{first}");
+    assert_eq!(
+        of(&without, &with, 0.0),
+        ("wait 300".to_owned(), "inconclusive".to_owned())
+    );
+    // More than was meant for it, by more than may be: 0.5 / 3000 + 0.005 is 15.5 of them.
+    let (first, last) = of(&without, &with, 30.0);
+    assert_eq!(first, "wait 300");
+    assert!(last.starts_with("not c 0.0020 0.0100"), "{last}");
+    // Taken out again: of 3000 requests it would have had 6, and none may be chance; of 4000, 8.
+    assert_eq!(
+        of(&with, &without, 0.0),
+        ("wait 300".to_owned(), "inconclusive".to_owned())
+    );
+    let rates = [("a", 2000.0 / 60.0), ("b", 2000.0 / 60.0)];
+    let judgement = judged(&with, &without, &told(Quality::Fresh, 90, &rates), 90);
+    assert!(show(&judgement).starts_with("realised"), "{judgement:?}");
+}
+
+#[test]
 fn without_fresh_data_nothing_is_proven() {
     let (before, intended) = (weights(&[("a", 50), ("b", 50)]), weights(&[("a", 90), ("b", 10)]));
     let check = |reading: &dyn Fn(i64) -> Reading, part: &str| {
