@@ -327,6 +327,7 @@ fn law(path: &str, written: &Action, lever: &WeightsLever, names: &Names, errors
             let points = errors.within(format!("{path}.points"), step.points, 1, 100);
             let after = errors.span(format!("{path}.after"), step.after.as_ref(), FIVE_MINUTES);
             Some(WeightLaw::Step(WeightStep {
+                ignores_silenced: step.silenced == Some(crds::Silenced::Ignore),
                 points: points?,
                 label: step.label.clone().unwrap_or_else(|| "backend".to_owned()),
                 after: after?,

@@ -243,7 +243,9 @@ pub(super) struct Pass<const N: usize> {
 impl<const N: usize> Hash for Pass<N> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let flags = [self.owned, self.aborts, self.hands_over, self.recording.is_some()];
-        let flags = flags.iter().fold(self.version as u8, |all, flag| all << 1 | u8::from(*flag));
+        let flags = flags
+            .iter()
+            .fold(self.version as u8, |all, flag| all << 1 | u8::from(*flag));
         state.write_u8(flags);
         self.journal.hash(state);
         self.known.iter().for_each(|known| known.hash(state));

@@ -269,7 +269,9 @@ impl<const N: usize> Protocol<N> {
 
     /// The law that is broken in this state, if one is.
     fn broken_law(&self, world: &World<N>) -> Option<&'static str> {
-        let stuck = || (!self.recovers(world)).then_some("faults are at an end, and five passes do not close the journal (law 5)");
+        let stuck = || {
+            (!self.recovers(world)).then_some("faults are at an end, and five passes do not close the journal (law 5)")
+        };
         world.broken.or_else(stuck)
     }
 }

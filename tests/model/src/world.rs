@@ -214,7 +214,11 @@ impl<const N: usize> World<N> {
         };
         self.fresh = false;
         self.controllers[i].pass = Some(pass);
-        self.feed(i, Event::Seen(Some(joined(&known, without.reads_first_stamp_only()))), without);
+        self.feed(
+            i,
+            Event::Seen(Some(joined(&known, without.reads_first_stamp_only()))),
+            without,
+        );
     }
 
     /// Gives an event to a controller and sends what it answers, as the controller's hands do: one request, to
@@ -249,16 +253,14 @@ impl<const N: usize> World<N> {
                         at: at[place],
                     })
             }
-            Effect::Write { value, at } => {
-                (0..N)
-                    .find(|place| differs(*place, &value))
-                    .map(|place| Request::Write {
-                        place,
-                        value: value.0[place],
-                        attempt: pass.journal.attempt,
-                        at: at[place],
-                    })
-            }
+            Effect::Write { value, at } => (0..N)
+                .find(|place| differs(*place, &value))
+                .map(|place| Request::Write {
+                    place,
+                    value: value.0[place],
+                    attempt: pass.journal.attempt,
+                    at: at[place],
+                }),
             Effect::Record(journal) => Some(Request::Record {
                 journal: Record::of(&journal),
                 at: pass.version,
@@ -316,12 +318,7 @@ impl<const N: usize> World<N> {
     }
 
     /// The sender's hands keep the object as the server returned it, and know the others as they were last seen.
-    fn accepted(
-        &mut self,
-        place: usize,
-        sender: Option<usize>,
-        without: Without,
-    ) -> Event<Values<N>, [Version; N]> {
+    fn accepted(&mut self, place: usize, sender: Option<usize>, without: Without) -> Event<Values<N>, [Version; N]> {
         let seen = self.seen(place);
         let pass = sender.and_then(|i| self.controllers[i].pass.as_mut());
         pass.map_or(Event::Lost, |pass| {
@@ -420,7 +417,10 @@ impl<const N: usize> World<N> {
 
     fn each_attempt(&mut self, visit: &mut impl FnMut(&mut u8)) {
         visit(&mut self.journal.attempt);
-        self.objects.iter_mut().filter_map(|object| object.stamp.as_mut()).for_each(&mut *visit);
+        self.objects
+            .iter_mut()
+            .filter_map(|object| object.stamp.as_mut())
+            .for_each(&mut *visit);
         for message in &mut self.messages {
             match &mut message.request {
                 Request::Stamp { attempt, .. } | Request::Write { attempt, .. } => visit(attempt),
@@ -429,14 +429,18 @@ impl<const N: usize> World<N> {
         }
         for controller in &mut self.controllers {
             let glanced = controller.glance.iter_mut().flatten();
-            glanced.filter_map(|known| known.object.stamp.as_mut()).for_each(&mut *visit);
+            glanced
+                .filter_map(|known| known.object.stamp.as_mut())
+                .for_each(&mut *visit);
             if let Some(pass) = &mut controller.pass {
                 visit(&mut pass.journal.attempt);
                 if let Some(recording) = &mut pass.recording {
                     visit(&mut recording.attempt);
                 }
                 let known = pass.known.iter_mut();
-                known.filter_map(|known| known.object.stamp.as_mut()).for_each(&mut *visit);
+                known
+                    .filter_map(|known| known.object.stamp.as_mut())
+                    .for_each(&mut *visit);
             }
         }
     }

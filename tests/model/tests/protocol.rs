@@ -85,6 +85,20 @@ fn with_preconditions_but_no_fence_it_still_breaks() {
 
 #[test]
 fn two_quiet() {
-    let quiet = Faults { crashes: 0, flips: 0, edits: 0, delayed: 0, refusals: 0, status_writes: false, skew: false, hand_over: false };
-    holds::<2>(Faults { flips: 1, delayed: 1, crashes: 1, ..quiet });
+    let quiet = Faults {
+        crashes: 0,
+        flips: 0,
+        edits: 0,
+        delayed: 0,
+        refusals: 0,
+        status_writes: false,
+        skew: false,
+        hand_over: false,
+    };
+    holds::<2>(Faults {
+        flips: 1,
+        delayed: 1,
+        crashes: 1,
+        ..quiet
+    });
 }

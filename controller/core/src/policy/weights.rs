@@ -119,6 +119,8 @@ pub struct WeightStep {
     pub label: String,
     /// How long the rule must have been inactive, with fresh data, before the weight goes back.
     pub after: Span,
+    /// Whether an alert that is silenced moves nothing. Whoever decides leaves those out of the rules' states.
+    pub ignores_silenced: bool,
 }
 
 /// An order of backends, that of the action's list. The first that serves well takes everything.

@@ -22,6 +22,7 @@ use carry::CarriedWeights;
 use flyball_core::{
     check::{DryRun, OpenWeights, RouteWorld, WeightsApproval},
     decide::RouteFacts,
+    evaluate::RuleState,
     policy::{Mode, OnReset, Query, Traffic, WeightLaw, Weights, WeightsAction},
     signal::Reading,
     time::Span,
@@ -31,7 +32,9 @@ use flyball_crds::{Change, ChangeField, Reason, YieldStatus};
 use kube::{Api, ResourceExt, api::DynamicObject};
 use memory::{Around, WeightsMemory};
 use propose::ProposedWeights;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use tracing::warn;
 
 /// A pass of a policy that moves weights.
 pub(super) struct WeightsPass<'p, 'a> {
@@ -224,6 +227,35 @@ impl WeightsPass<'_, '_> {
             .iter()
             .find_map(Route::manager)
             .unwrap_or_else(|| "somebody else".to_owned())
+    }
+
+    /// The rules' states as the action hears them: without the alerts that are silenced, where those move nothing.
+    /// Silences that can't be read silence nothing.
+    pub(super) async fn heard<'m>(
+        &self,
+        rules: &'m BTreeMap<String, RuleState>,
+    ) -> Cow<'m, BTreeMap<String, RuleState>> {
+        let ignores = matches!(&self.action.law, WeightLaw::Step(law) if law.ignores_silenced);
+        let mut own = self.action.when.iter().filter_map(|name| rules.get(name));
+        if !ignores || own.all(|rule| rule.alerts.is_empty()) {
+            return Cow::Borrowed(rules);
+        }
+        let Ok(source) = &self.pass.seen.source else {
+            return Cow::Borrowed(rules);
+        };
+        let silences = match source.silences(self.pass.seen.now).await {
+            Ok(silences) => silences,
+            Err(error) => {
+                warn!(policy = self.pass.name, %error, "silenced alerts count");
+                return Cow::Borrowed(rules);
+            }
+        };
+        let mut heard = rules.clone();
+        for rule in heard.values_mut() {
+            rule.alerts
+                .retain(|alert| !silences.iter().any(|silence| silence.silences(&alert.labels)));
+        }
+        Cow::Owned(heard)
     }
 
     /// What the decision rests on.

@@ -105,7 +105,8 @@ pub(super) async fn propose(
         Some(current) => RouteFacts { current, ..facts },
         None => facts,
     };
-    let proposal = wanted(it, rules, memory, &facts);
+    let heard = it.heard(rules).await;
+    let proposal = wanted(it, &heard, memory, &facts);
     memory.desired = Some(
         proposal
             .as_ref()
