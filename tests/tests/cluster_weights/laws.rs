@@ -183,3 +183,52 @@ async fn weights_without_their_effect_are_taken_back() {
     assert!(status.realised_at.is_some(), "the traffic had followed");
     world.weighs("web", &BASE).await;
 }
+
+/// An Alertmanager that says this to whoever asks for its silences.
+async fn alertmanager(silences: std::sync::Arc<std::sync::Mutex<Value>>) -> String {
+    let answer = move || {
+        let said = silences.lock().unwrap().clone();
+        std::future::ready(axum::Json(said))
+    };
+    let router = axum::Router::new().route("/api/v2/silences", axum::routing::get(answer));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silenced_alert_moves_nothing_where_the_policy_says_so() {
+    let Some(bed) = bed_with_routes().await else { return };
+    let (world, _split) = world(&bed, "silenced").await;
+    let silence = json!([{
+        "id": "1", "status": {"state": "active"}, "createdBy": "on-call", "comment": "known",
+        "startsAt": "2020-01-01T00:00:00Z", "endsAt": "2999-01-01T00:00:00Z",
+        "matchers": [{"name": "backend", "value": "b", "isRegex": false, "isEqual": true}],
+    }]);
+    let silences = std::sync::Arc::new(std::sync::Mutex::new(silence));
+    let url = alertmanager(std::sync::Arc::clone(&silences)).await;
+    let spec = json!({"url": world.prometheus.url, "timeout": "2s", "alertmanager": {"url": url}});
+    world.source(&world.namespace, spec).await;
+    let mut policy = routes::step_policy("web", &world.namespace);
+    policy["spec"]["actions"][0]["weights"]["step"]["silenced"] = json!("Ignore");
+    world.apply(&policy).await;
+    let _controller = world.controller("one");
+    world.prometheus.set("slow", slow_b(0.9));
+    world
+        .policy("web", "the alert fires and moves nothing", |policy| {
+            let status = policy.status.as_ref()?;
+            (status.alerts == "Slow firing" && status.doing.starts_with("Steady")).then_some(())
+        })
+        .await;
+    let asked = world.prometheus.asked();
+    flyball_tests::bed::eventually("further passes", async || {
+        (world.prometheus.asked() > asked + 20).then_some(())
+    })
+    .await;
+    assert!(world.changes().await.is_empty(), "a silenced alert moves nothing");
+
+    *silences.lock().unwrap() = json!([]);
+    let change = world.closed(1).await;
+    assert_eq!(moved(&change).1, named(&SHIFTED));
+}
