@@ -93,7 +93,12 @@ pub fn judge(subject: &str, expression: &Expression<'_>, reading: &Reading) -> F
             Ok(value) => Finding::ok(subject, number(value.get())),
             Err(error) => Finding::message(Mark::Fail, subject, &error.to_string()),
         },
-        (Quality::Fresh, Use::Each(label)) if reading.samples().iter().any(|sample| !sample.labels.contains_key(label)) => {
+        (Quality::Fresh, Use::Each(label))
+            if reading
+                .samples()
+                .iter()
+                .any(|sample| !sample.labels.contains_key(label)) =>
+        {
             Finding::new(
                 Mark::Fail,
                 subject,

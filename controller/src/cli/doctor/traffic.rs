@@ -65,7 +65,12 @@ pub fn judge(
                 findings.push(asked(action, weights, &rates));
                 findings.extend(enough(action, &rates));
             }
-            Err(why) => findings.push(Finding::new(Mark::Fail, subject, why, "aggregate with sum by (backend) (...)")),
+            Err(why) => findings.push(Finding::new(
+                Mark::Fail,
+                subject,
+                why,
+                "aggregate with sum by (backend) (...)",
+            )),
         },
         Quality::Missing => findings.push(Finding::new(
             Mark::Warn,
@@ -114,7 +119,11 @@ fn asked(action: &WeightsAction, weights: Option<&Weights>, rates: &BTreeMap<&st
     let each: Vec<String> = names()
         .map(|name| format!("{} {}/s", plain(name), number(rate(name))))
         .collect();
-    let strangers: Vec<&str> = rates.keys().copied().filter(|name| names().all(|known| known != *name)).collect();
+    let strangers: Vec<&str> = rates
+        .keys()
+        .copied()
+        .filter(|name| names().all(|known| known != *name))
+        .collect();
     let idle: Vec<&str> = names()
         .filter(|name| rate(name) <= 0.0 && weights.is_some_and(|weights| weights.of(name).get() > 0))
         .collect();
@@ -139,10 +148,18 @@ fn asked(action: &WeightsAction, weights: Option<&Weights>, rates: &BTreeMap<&st
 #[allow(clippy::cast_precision_loss)] // Milliseconds of at most a year.
 fn enough(action: &WeightsAction, rates: &BTreeMap<&str, f64>) -> Option<Finding> {
     let window = action.traffic.window;
-    let all: f64 = action.backends.iter().filter_map(|backend| rates.get(backend.name.as_str())).sum();
+    let all: f64 = action
+        .backends
+        .iter()
+        .filter_map(|backend| rates.get(backend.name.as_str()))
+        .sum();
     let requests = all * (window.as_millis() as f64 / 1000.0);
     // The move that is to be seen: of the largest base share, where a share is known worst when it is a half.
-    let most = action.backends.iter().filter_map(|backend| action.base().share(&backend.name)).fold(0.0, f64::max);
+    let most = action
+        .backends
+        .iter()
+        .filter_map(|backend| action.base().share(&backend.name))
+        .fold(0.0, f64::max);
     let moved = match &action.law {
         WeightLaw::Capacity(_) | WeightLaw::Aimd(_) => most * action.limits.most_step.get(),
         WeightLaw::Step(law) => f64::from(law.points) / 100.0,
@@ -170,7 +187,12 @@ fn failing(action: &WeightsAction, traffic: &Traffic) -> Finding {
     let (requests, errors) = match (by_backend(&traffic.requests), by_backend(&traffic.errors)) {
         (Ok(requests), Ok(errors)) => (requests, errors),
         (_, Err(why)) => {
-            return Finding::new(Mark::Fail, "traffic.errors", why, "aggregate with sum by (backend) (...)");
+            return Finding::new(
+                Mark::Fail,
+                "traffic.errors",
+                why,
+                "aggregate with sum by (backend) (...)",
+            );
         }
         (Err(_), Ok(errors)) => (BTreeMap::new(), errors),
     };
@@ -181,7 +203,11 @@ fn failing(action: &WeightsAction, traffic: &Traffic) -> Finding {
     };
     let each = action.backends.iter().filter_map(|backend| {
         let percent = part(&backend.name)? * 100.0;
-        Some(format!("{} {} %", plain(&backend.name), number((percent * 10.0).round() / 10.0)))
+        Some(format!(
+            "{} {} %",
+            plain(&backend.name),
+            number((percent * 10.0).round() / 10.0)
+        ))
     });
     let each: Vec<String> = each.collect();
     Finding::ok("traffic.errors", format!("fail now: {}", each.join(", ")))

@@ -29,7 +29,10 @@ enum Tool {
 
 /// By the managers of any of its fields, and by the marks on it.
 fn tools(object: &DynamicObject) -> Vec<Tool> {
-    let managers = object.managed_fields().iter().filter_map(|entry| entry.manager.as_deref());
+    let managers = object
+        .managed_fields()
+        .iter()
+        .filter_map(|entry| entry.manager.as_deref());
     let managed = |prefixes: &[&str]| {
         let mut managers = managers.clone();
         managers.any(|manager| prefixes.iter().any(|prefix| manager.starts_with(prefix)))
@@ -93,7 +96,12 @@ fn jq(row: &Row) -> String {
     match &row.form {
         Form::List(form) => {
             let rules = form.rules.as_ref().map(|rules| format!(".{}[]", rules.path.join(".")));
-            format!("{}.{}[].{}", rules.unwrap_or_default(), form.list.join("."), form.weight)
+            format!(
+                "{}.{}[].{}",
+                rules.unwrap_or_default(),
+                form.list.join("."),
+                form.weight
+            )
         }
         Form::CanaryAnnotations => format!(".metadata.annotations[\"{CANARY_WEIGHT}\"]"),
     }
@@ -105,7 +113,9 @@ fn pointers(located: &Located) -> Vec<String> {
         return vec![format!("/metadata/annotations/{}", CANARY_WEIGHT.replace('/', "~1"))];
     };
     let rule = form.rules.as_ref().zip(located.rule);
-    let rule = rule.map_or_else(String::new, |(rules, index)| format!("/{}/{index}", rules.path.join("/")));
+    let rule = rule.map_or_else(String::new, |(rules, index)| {
+        format!("/{}/{index}", rules.path.join("/"))
+    });
     let entries = located.entries.iter().filter(|entry| entry.managed);
     entries
         .map(|entry| format!("{rule}/{}/{}/{}", form.list.join("/"), entry.index, form.weight))
@@ -207,7 +217,9 @@ fn helm_release(object: &DynamicObject, located: &Located, on_reset: OnReset) ->
     if says(object, "helm.toolkit.fluxcd.io/driftDetection", &["disabled"]) {
         return Finding::ok(
             "GitOps",
-            format!("Flux corrects no drift of {name}, by its annotation; an upgrade of the release writes it all the same"),
+            format!(
+                "Flux corrects no drift of {name}, by its annotation; an upgrade of the release writes it all the same"
+            ),
         );
     }
     let mut lines = vec![

@@ -3,7 +3,10 @@
 use super::gitops;
 use crate::{
     cli::{
-        doctor::{finding::{Finding, Mark}, world::Read},
+        doctor::{
+            finding::{Finding, Mark},
+            world::Read,
+        },
         fetch::ReadError,
         screen::plain,
     },
@@ -92,7 +95,11 @@ pub fn problem_of(list: &RouteList, problem: &RouteProblem) -> Finding {
         RouteProblem::Kind { .. } => Finding::new(
             Mark::Fail,
             "route",
-            format!("the API server does not serve {} {}", plain(&list.api_version), plain(&list.kind)),
+            format!(
+                "the API server does not serve {} {}",
+                plain(&list.api_version),
+                plain(&list.kind)
+            ),
             "install its definition; the controller looks for it every minute",
         ),
         RouteProblem::Paused(_) => Finding::message(Mark::Warn, "route", &problem.to_string()),

@@ -46,7 +46,9 @@ pub(super) async fn read(client: &Client, policies: &[FeedbackPolicy]) -> Routes
         let of_kind = objects
             .iter()
             .filter(|((_, version, name, _), _)| *version == kind.api_version && *name == kind.kind);
-        let read = of_kind.filter_map(|(_, object)| object.as_ref().ok()?.clone()).collect();
+        let read = of_kind
+            .filter_map(|(_, object)| object.as_ref().ok()?.clone())
+            .collect();
         let store = resource.map(|resource| Targets {
             store: dynamic_store(&resource, read),
             resource,
@@ -63,7 +65,9 @@ pub(super) async fn read(client: &Client, policies: &[FeedbackPolicy]) -> Routes
 fn wanted(policies: &[FeedbackPolicy]) -> BTreeSet<Key> {
     let mut wanted = BTreeSet::new();
     for policy in policies {
-        let Ok(valid) = validate::policy(&policy.spec) else { continue };
+        let Ok(valid) = validate::policy(&policy.spec) else {
+            continue;
+        };
         let namespace = policy.namespace().unwrap_or_default();
         let lists = valid.weights.iter().flat_map(|action| &action.routes);
         // Another name would be another path.
