@@ -18,7 +18,7 @@ CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
 # Real servers for the tests of the protocol; VictoriaMetrics takes about a minute to build.
 VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
 
-.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-decision bench-pods clean tools
+.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-decision bench-pods clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -58,19 +58,24 @@ define on_the_bed
 	[ $$code = 0 ] || exit $$code; \
 	if [ $$was_up = no ]; then trap '$(TESTBED) down --dir $(TESTBED_DIR)' EXIT; fi; \
 	prometheus="$$(cd tests/testbed && go run ./fetch --dir $(TESTBED_DIR))"; \
-	export FLYBALL_PROMETHEUS="$$prometheus"; \
+	export FLYBALL_PROMETHEUS="$$prometheus" FLYBALL_DEMO=$(DEMO_PROGRAM); \
 	export FLYBALL_BIN=$(2) FLYBALL_TESTBED=$(TESTBED) FLYBALL_TESTBED_DIR=$(TESTBED_DIR) \
 		FLYBALL_TESTBED_KUBECONFIG=$(TESTBED_DIR)/kubeconfig KUBECONFIG=$(TESTBED_DIR)/kubeconfig; \
 	$(3)
 endef
 
-test-cluster: build testbed-build $(DEMO_IMAGE) ## Run the tests on the real cluster
+test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) ## Run the tests on the real cluster
 	$(call on_the_bed,the tests on the real cluster,$(BIN),$(CARGO) test --locked --no-fail-fast -p flyball-tests $(CLUSTER_TESTS))
 
 bench-loop: testbed-build $(DEMO_IMAGE) ## Measure the loop beside the HorizontalPodAutoscaler, on the real cluster
 	$(CARGO) build --locked --release -p flyball-controller
 	$(CARGO) build --locked -p flyball-tests --bin bench-loop
 	$(call on_the_bed,the benchmark on the real cluster,$(CURDIR)/target/release/flyball,$(CURDIR)/target/debug/bench-loop)
+
+bench-weights: testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) ## Measure what requests are lost while backends slow, die and come back (about 30 minutes)
+	$(CARGO) build --locked --release -p flyball-controller
+	$(CARGO) build --locked -p flyball-tests --bin bench-weights
+	$(call on_the_bed,the benchmark on the real cluster,$(CURDIR)/target/release/flyball,$(CURDIR)/target/debug/bench-weights)
 
 tools: $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny ## Install the linters into .tools
 

@@ -4,6 +4,8 @@
 TESTBED_DIR ?= $(CURDIR)/.testbed
 TESTBED     := $(TESTBED_DIR)/bin/testbed
 DEMO_IMAGE  := $(TESTBED_DIR)/images/demo.tar
+# The same program for this machine: the load through the gateway, which listens on loopback.
+DEMO_PROGRAM := $(TESTBED_DIR)/bin/demo
 KUBERNETES  := 1.36.3
 
 TESTBED_SOURCES := $(shell find tests/testbed -name '*_test.go' -prune -o -type f \( -name '*.go' -o -path '*/templates/*' \) -print) \
@@ -45,3 +47,7 @@ demo-image: testbed-linux $(DEMO_IMAGE) ## Build the demo image, and import it i
 
 $(DEMO_IMAGE): $(DEMO_SOURCES) | $(TESTBED)
 	$(TESTBED) image --go-package tests/demo --name flyball.dev/demo:dev --out $@
+
+$(DEMO_PROGRAM): $(DEMO_SOURCES)
+	@mkdir -p $(@D)
+	cd tests/demo && go build -buildvcs=false -ldflags "-s -w" -o $@ .

@@ -323,6 +323,36 @@ fn the_admission_policy_means_this_account_this_stamp_and_these_kinds() {
 }
 
 #[test]
+fn the_admission_policy_of_routes_means_this_account_this_stamp_and_the_kinds_that_may_be_patched() {
+    let writes = object("admission.yaml", "ValidatingAdmissionPolicy");
+    let policy = object("routes.yaml", "ValidatingAdmissionPolicy");
+    assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+    for pointer in ["/matchConditions", "/variables/0"] {
+        assert_eq!(
+            policy["spec"].pointer(pointer),
+            writes["spec"].pointer(pointer),
+            "{pointer}"
+        );
+    }
+    let held = strings(&policy["spec"]["matchConstraints"]["resourceRules"][0]["resources"]);
+    let role = object("rbac.yaml", "ClusterRole");
+    let patched = role["rules"].as_array().unwrap().iter().filter(|rule| {
+        strings(&rule["apiGroups"]) == ["gateway.networking.k8s.io"] && strings(&rule["verbs"]).contains(&"patch")
+    });
+    for resource in patched.flat_map(|rule| strings(&rule["resources"])) {
+        assert!(
+            held.contains(&resource),
+            "{resource} may be patched, and nothing holds that to weights"
+        );
+    }
+    let binding = object("routes.yaml", "ValidatingAdmissionPolicyBinding");
+    assert_eq!(
+        binding["spec"],
+        json!({"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]})
+    );
+}
+
+#[test]
 fn the_pod_has_no_more_than_it_needs() {
     let spec = &object("deployment.yaml", "Deployment")["spec"]["template"]["spec"];
     assert_eq!(spec["securityContext"]["runAsNonRoot"], json!(true));

@@ -34,6 +34,8 @@ pub struct Bed {
     pub testbed: Option<PathBuf>,
     /// A Prometheus that a scenario may start and stop, if there is one. Under `CI=true` there is.
     pub prometheus: Option<PathBuf>,
+    /// The demo program, which sends load from this machine, if there is one. Under `CI=true` there is.
+    pub demo: Option<PathBuf>,
 }
 
 /// The bed, with the definitions installed. `None`: there is none, and the test has to pass without
@@ -62,6 +64,11 @@ pub async fn bed() -> Option<Bed> {
         prometheus.is_some() || env::var("CI").as_deref() != Ok("true"),
         "no FLYBALL_PROMETHEUS (make test-cluster): a skipped test is a failure in CI"
     );
+    let demo = env::var_os("FLYBALL_DEMO").map(PathBuf::from);
+    assert!(
+        demo.is_some() || env::var("CI").as_deref() != Ok("true"),
+        "no FLYBALL_DEMO (make test-cluster): a skipped test is a failure in CI"
+    );
     Some(Bed {
         config,
         client,
@@ -69,6 +76,7 @@ pub async fn bed() -> Option<Bed> {
         flyball: flyball(),
         testbed,
         prometheus,
+        demo,
     })
 }
 
@@ -112,7 +120,12 @@ async fn install(client: &Client) {
 /// Asks again and again until there is an answer. Gives up, with `what` in the message, after
 /// [`PATIENCE`].
 pub async fn eventually<T>(what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
+    eventually_within(PATIENCE, what, ask).await
+}
+
+/// The same with another patience.
+pub async fn eventually_within<T>(patience: Duration, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+    let end = Instant::now() + patience;
     loop {
         if let Some(answer) = ask().await {
             return answer;

@@ -7,4 +7,5 @@ pub mod gateway;
 pub mod hpa;
 pub mod laws;
 pub mod proxy;
+pub mod traffic;
 pub mod world;

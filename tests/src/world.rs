@@ -27,7 +27,11 @@ use kube::{
     api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf, thread};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    thread,
+};
 
 /// A scenario's world. All of it ends when it is dropped.
 pub struct World {
@@ -81,6 +85,11 @@ impl World {
         world.prometheus.value("demand", 100.0);
         world.prometheus.value("latency", 0.2);
         world
+    }
+
+    /// Where its logs are. It goes with the world.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// A lease that a leader gave back: the first controller takes it at once, where it would wait for a

@@ -17,6 +17,8 @@ mod process;
 mod replicas;
 #[path = "admission/rights.rs"]
 mod rights;
+#[path = "admission/routes.rs"]
+mod routes;
 #[path = "admission/server.rs"]
 mod server;
 #[path = "admission/sources.rs"]

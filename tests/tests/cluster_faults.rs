@@ -8,14 +8,16 @@
 use flyball_crds::{FeedbackPolicy, Phase};
 use flyball_tests::{
     bed::{Bed, bed, eventually},
+    gateway::Gateway,
     proxy::Fault,
-    world::{Answer, World, condition, objects, phase_of},
+    world::{Answer, World, condition, objects, phase_of, routes},
 };
 use futures::{FutureExt, StreamExt, stream};
-use std::panic::AssertUnwindSafe;
+use serde_json::json;
+use std::{collections::BTreeMap, panic::AssertUnwindSafe};
 
 /// How many worlds run side by side. Each mostly waits.
-const SIDE_BY_SIDE: usize = 4;
+const SIDE_BY_SIDE: usize = 8;
 
 /// A change from beginning to end, and the requests in which it can be disturbed.
 #[derive(Clone, Copy)]
@@ -41,6 +43,29 @@ const COMMITTED: Story = Story {
         ("PATCH feedbackpolicies/status", 2),
     ],
 };
+
+/// Weights in two routes: each is stamped and written by itself, and both have them in the end, or neither.
+const WEIGHTS: &[(&str, usize)] = &[
+    ("TRY httproutes", 1),
+    ("TRY httproutes", 2),
+    ("POST changes", 1),
+    ("PATCH httproutes", 1),
+    ("PATCH httproutes", 2),
+    ("PATCH httproutes", 3),
+    ("PATCH httproutes", 4),
+    ("PUT changes/status", 1),
+    ("PUT changes/status", 2),
+];
+
+/// The same when they are taken back: two stamps and two writes more.
+const WEIGHTS_TAKEN_BACK: &[(&str, usize)] = &[
+    ("PUT changes/status", 2),
+    ("PATCH httproutes", 5),
+    ("PATCH httproutes", 6),
+    ("PATCH httproutes", 7),
+    ("PATCH httproutes", 8),
+    ("PUT changes/status", 3),
+];
 
 const TAKEN_BACK: Story = Story {
     name: "taken back",
@@ -179,6 +204,116 @@ async fn sweep(story: Story, faults: &'static [(&'static str, Fault)]) {
     );
 }
 
+/// How a run of weights ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Weighed {
+    routes: [BTreeMap<String, i64>; 2],
+    /// Sequence, phase and verdict of each Change.
+    changes: Vec<(i64, Phase, String)>,
+    verified: Vec<(String, i32)>,
+}
+
+/// A rule moves weight away from `b` in two routes; `followed`: the traffic follows, else it is taken back.
+async fn run_weights(bed: Bed, followed: bool, fault: Option<(&'static str, usize, Fault)>) -> Weighed {
+    const BASE: [(&str, i64); 3] = [("a", 500), ("b", 250), ("c", 250)];
+    let world = World::new(&bed, "fault-weights").await;
+    for name in ["web", "mobile"] {
+        world.create(&routes::route(name, &BASE)).await;
+    }
+    let split = routes::Split::start(&world, "web").await;
+    split.sticks(!followed);
+    let mut policy = routes::step_policy("web", &world.namespace);
+    policy["spec"]["actions"][0]["weights"]["also"] = json!([
+        {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "name": "mobile", "rule": "main"},
+    ]);
+    world.apply(&policy).await;
+    let slow = Answer::Backends(vec![("b".to_owned(), 0.9)]);
+    world.prometheus.set("slow", slow);
+    let kills = fault.as_ref().map(|(.., fault)| fault.kills());
+    if let Some((label, nth, fault)) = fault {
+        world.proxy.plan(label, nth, fault);
+    }
+    let mut controller = world.controller("one");
+    if let Some(kills) = kills {
+        eventually("the fault happens", async || world.proxy.is_done().then_some(())).await;
+        if kills {
+            eventually("the controller ends", async || (!controller.runs()).then_some(())).await;
+            controller = world.controller("one");
+        }
+    }
+    world.closed(1).await;
+    let asked = world.prometheus.asked();
+    eventually("further passes", async || {
+        (world.prometheus.asked() > asked + 24).then_some(())
+    })
+    .await;
+    drop(controller);
+    let verified = world
+        .policy("web", "its status", |policy| {
+            policy.status.as_ref()?.actions.first()?.weights.clone()
+        })
+        .await
+        .verified;
+    let changes = world.changes().await;
+    let of = |change: &flyball_crds::Change| {
+        let verdict = change.status.as_ref().and_then(|status| status.verdict.clone());
+        let verdict = verdict.map(|verdict| verdict.result).unwrap_or_default();
+        (change.spec.sequence, phase_of(change), verdict)
+    };
+    Weighed {
+        routes: [world.weights("web").await, world.weights("mobile").await],
+        changes: changes
+            .iter()
+            .filter(|change| change.spec.sequence > 0)
+            .map(of)
+            .collect(),
+        verified: verified
+            .into_iter()
+            .map(|entry| (entry.backend, entry.weight))
+            .collect(),
+    }
+}
+
+/// Runs the moving of weights undisturbed, then with each fault at each point.
+async fn sweep_weights(followed: bool, points: &'static [(&str, usize)], faults: &'static [(&'static str, Fault)]) {
+    let Some(bed) = bed().await else { return };
+    let Some(_) = Gateway::up(&bed).await else { return };
+    let reference = run_weights(bed.clone(), followed, None).await;
+    println!("{reference:?}");
+    let expected = if followed { Phase::Committed } else { Phase::RolledBack };
+    assert_eq!(
+        reference.changes.iter().map(|(_, phase, _)| *phase).collect::<Vec<_>>(),
+        [expected]
+    );
+    let runs = points
+        .iter()
+        .flat_map(|point| faults.iter().map(move |fault| (*point, fault)));
+    let differing: Vec<String> = stream::iter(runs)
+        .map(|((label, nth), (what, fault))| {
+            let (bed, reference) = (bed.clone(), &reference);
+            async move {
+                let run = AssertUnwindSafe(run_weights(bed, followed, Some((label, nth, fault.clone()))));
+                match run.catch_unwind().await {
+                    Ok(end) if end == *reference => None,
+                    Ok(end) => Some(format!("{what} at {label} {nth}: {end:?}")),
+                    Err(panic) => Some(format!(
+                        "{what} at {label} {nth}: {}",
+                        panic.downcast_ref::<String>().map_or("a panic", |it| it)
+                    )),
+                }
+            }
+        })
+        .buffer_unordered(SIDE_BY_SIDE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    assert!(
+        differing.is_empty(),
+        "runs that ended differently from {reference:?}:\n  {}",
+        differing.join("\n  ")
+    );
+}
+
 const KILLS: &[(&str, Fault)] = &[
     ("killed before", Fault::KillBefore),
     ("killed unheard", Fault::KillUnheard),
@@ -212,4 +347,24 @@ async fn answered_badly_at_any_request_of_a_committed_change() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answered_badly_at_any_request_of_a_change_taken_back() {
     sweep(TAKEN_BACK, ANSWERS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_request_of_weights_in_two_routes() {
+    sweep_weights(true, WEIGHTS, KILLS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_request_of_weights_that_are_taken_back() {
+    sweep_weights(false, WEIGHTS_TAKEN_BACK, KILLS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answered_badly_at_any_write_of_weights_in_two_routes() {
+    const FEW: &[(&str, Fault)] = &[
+        ("409", Fault::Status(409, None)),
+        ("503", Fault::Status(503, None)),
+        ("a lost answer", Fault::DropReply),
+    ];
+    sweep_weights(true, WEIGHTS, FEW).await;
 }

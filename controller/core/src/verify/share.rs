@@ -12,6 +12,8 @@ use crate::{
 /// The quantile of the normal distribution for which a share that is as intended lies within the tolerance but
 /// for one time in a thousand, two-sided.
 const Z: f64 = 3.29;
+/// The number of requests of which one in a thousand times none is seen: e^-6.9 = 0.001.
+const SURELY_SEEN: f64 = 6.9;
 /// What a share may be off whatever the number of requests: rates are extrapolated from scrapes.
 const LEAST_TOLERANCE: f64 = 0.005;
 
@@ -79,6 +81,9 @@ pub enum ShareJudgement {
 /// - [`ShareJudgement::Realised`] as soon as all shares are within their tolerance.
 /// - With too few requests to tell the shares from those before, or without fresh data: wait, and at the
 ///   deadline [`ShareJudgement::Inconclusive`].
+/// - However few they are: a backend that had no share and has requests now tells that the new weights count, and
+///   so does one that lost its share and had none of at least 6.9 requests. Else the first hundredth of a return
+///   could never be verified.
 /// - A managed backend without a series had no requests, if others have one.
 pub fn judge_share(
     deadline: &ShareDeadline,
@@ -156,6 +161,17 @@ pub fn tolerance(p: f64, requests: f64) -> f64 {
     (Z * (p * (1.0 - p) / requests).sqrt()).max(0.5 / requests + LEAST_TOLERANCE)
 }
 
+/// Whether a backend appeared or vanished, which no tolerance hides: a list of weights is taken over as a whole.
+fn tells_apart(rates: &[(&str, f64)], change: &ShareChange<'_>, requests: f64) -> bool {
+    rates.iter().any(|(backend, rate)| {
+        let share = |weights: &Weights| weights.share(backend).unwrap_or(0.0);
+        let (before, intended) = (share(change.before), share(change.intended));
+        let appeared = before <= 0.0 && intended > 0.0 && *rate > 0.0;
+        let vanished = intended <= 0.0 && before * requests >= SURELY_SEEN && *rate <= 0.0;
+        appeared || vanished
+    })
+}
+
 /// The worst share, or why there is none to be judged.
 #[allow(clippy::cast_precision_loss)] // Milliseconds of at most a year.
 fn counted(
@@ -182,7 +198,7 @@ fn counted(
         .max_by(|a, b| moved(a).total_cmp(&moved(b)));
     if let Some(backend) = most.filter(|backend| moved(backend) > 0.0) {
         let tolerance = tolerance(intended(backend), requests);
-        if moved(backend) <= tolerance {
+        if moved(backend) <= tolerance && !tells_apart(&rates, change, requests) {
             return Err(format!(
                 "only {requests:.0} requests in {}: the share of {backend} was to move by {:.3} and may be off by {tolerance:.3}; widen within or the window, or move by more at a time",
                 traffic.window,
@@ -199,7 +215,9 @@ fn counted(
             tolerance: tolerance(intended, requests),
         }
     };
-    let worst = rates.iter().map(off).max_by(|a, b| a.part().total_cmp(&b.part()));
+    // Of two backends one has too much by what the other lacks: then the first is named.
+    let further = |most: Off, off: Off| if off.part() > most.part() + 1e-9 { off } else { most };
+    let worst = rates.iter().map(off).reduce(further);
     let worst = worst.ok_or_else(|| "no backend is managed".to_owned())?;
     Ok(Counted { requests, worst })
 }

@@ -16,3 +16,4 @@ mod options;
 mod template;
 mod undo;
 mod verify;
+mod weights;

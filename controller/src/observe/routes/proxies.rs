@@ -1,5 +1,5 @@
-//! What the proxies tell of each backend: PromQL for requests per second, and for those of them that failed, with the
-//! label `backend`.
+//! What the proxies tell of each backend: PromQL for requests per second, and for those of them that failed, with
+//! the label `backend`.
 //!
 //! Each query selects the series of the action's own backends and no others, by whole names: a Service `shop`
 //! is not `shop-canary`. Where a label can't be taken apart without a doubt, nothing is selected: a backend
@@ -21,49 +21,56 @@ use std::{
 
 /// A proxy whose metrics are known.
 ///
-/// All but Linkerd count what reaches a Service, or a Service by way of a route, over all rules that have it; the metrics of
-/// Istio, ingress-nginx, `HAProxy` and of Envoy do not even name the route. Where the same Service also serves
-/// something else through the same proxy, its share is not that of the list: write queries of one's own then.
+/// Traefik's and Linkerd's metrics name the route. The others tell what reached a Service, by whatever way: where
+/// the same Service also serves something else through the same proxy, its part is not its share of the list,
+/// and one's own queries are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Proxy {
-    /// Traefik with services' labels (`metrics.prometheus.addServicesLabels`). `traefik_service_requests_total{code,service}`.
+    /// Traefik with services' labels: `traefik_service_requests_total{code,service}`.
     ///
-    /// Routes of Gateway API: the service is `httproute-<namespace>-<route>-gw-<gateway's
-    /// namespace>-<gateway>-ep-<entrypoint>-<rule's index>-<hash>-svc-<namespace>-<service>-<index>@kubernetesgateway`, seen on 3.7.15. The rule's name is
-    /// not in it, so of a rule that is known by name all rules of the route are counted that have the backend.
-    /// Backends in another namespace are not found. A route whose name goes on with `-gw-` behind that of
-    /// another in its namespace can't be told from it. A backend without ready endpoints has no service: its
-    /// share fails at the router and is counted for no backend.
+    /// For a route of Gateway API the service is, seen on 3.7.15, `httproute-<namespace>-<route>-gw-<gateway's
+    /// namespace>-<gateway>-ep-<entrypoint>-<rule's index>-<hash>-svc-<namespace>-<service>-<index>@kubernetesgateway`.
+    /// The rule's name is not in it: of a rule that is known by name, all rules of the route count that have the
+    /// backend. Backends in another namespace than the route are not found. A route whose name goes on with
+    /// `-gw-` behind that of another can't be told from it. A backend without ready endpoints is no service: its
+    /// share fails at the router and counts for no backend.
     ///
-    /// `TraefikService`: the service is `<namespace>-<service>-<port>@kubernetescrd`, whoever routes to it, with the
-    /// port as a number; one that is written by its name, or not at all, is not found, nor are the names of
+    /// For a `TraefikService` it is `<namespace>-<service>-<port>@kubernetescrd`, whoever routes to it, with the port
+    /// as a number. One that is written by its name, or not at all, is not found, nor are the names of
     /// `providers.kubernetesCRD.safeNaming`.
     Traefik,
-    /// Gateways built on Envoy. `envoy_cluster_upstream_rq_xx{envoy_cluster_name,envoy_response_code_class}`.
+    /// Gateways built on Envoy: `envoy_cluster_upstream_rq_xx{envoy_cluster_name,envoy_response_code_class}`.
     ///
-    /// Envoy counts by cluster, and Envoy Gateway (read at 1.9.1) makes one cluster of a whole rule
-    /// (`httproute/<namespace>/<route>/rule/<index>`) with the backends as weighted localities in it; at times one for each
-    /// backend, by its index (`.../backend/<index>`). Neither tells a Service's name, and no query could. With `mergeBackends` in
-    /// its `EnvoyProxy` there is a cluster for each (`service/<namespace>/<service>/<port>`), which is what is asked
-    /// for; `clusterStatName` must not rename it. Contour (read at 1.33.8) names them
-    /// `<namespace>_<service>_<port>`. Other gateways need queries of one's own.
+    /// Envoy counts by cluster. Envoy Gateway (read at 1.9.1) makes one of a whole rule,
+    /// `httproute/<namespace>/<route>/rule/<index>`, with the backends as weighted localities in it, and at times
+    /// one for each backend, `.../backend/<index>`. Neither tells a Service's name, so by default nothing is
+    /// found there. With `mergeBackends` in its `EnvoyProxy` each backend has a cluster of its own,
+    /// `service/<namespace>/<service>/<port>`: that is asked for, and must not be renamed by `clusterStatName`.
+    /// Contour (read at 1.33.8) names them `<namespace>_<service>_<port>`. Other gateways need one's own queries.
     Envoy,
-    /// Istio. `istio_requests_total{reporter="source"}`, by `destination_service_name` in the routes' namespace, or by
-    /// `destination_service` for a host with dots; a subset is taken for the value of `destination_version`, that is of
-    /// the pods' label `version`, and not found where it selects by another. Waypoints of the ambient mode report as
-    /// `waypoint` and are not counted. A failed gRPC request is not 5xx here: its code is 200.
+    /// Istio: `istio_requests_total{reporter="source"}`, by `destination_service_name` in the routes' namespace, or by
+    /// `destination_service` for a host with dots.
+    ///
+    /// A subset is taken for the value of `destination_version`, the pods' label `version`; one that selects by
+    /// another label is not found. Waypoints of the ambient mode report as `waypoint` and are not counted. A gRPC
+    /// request that failed has the code 200 and counts as none that failed.
     Istio,
-    /// Linkerd. `outbound_http_route_backend_response_statuses_total` and `outbound_grpc_route_...` by `route_name` and
-    /// `backend_name`, over all rules of the route: neither their names nor their places are labels. What ended without a status
-    /// (an empty `http_status` or `grpc_status`) counts as failed, and of gRPC the codes that stand for 5xx.
+    /// Linkerd: `outbound_http_route_backend_response_statuses_total` and `outbound_grpc_route_...`, by `route_name`
+    /// and `backend_name`.
+    ///
+    /// They tell neither the name nor the place of a rule: all rules of the route count. What ended without a
+    /// status counts as failed, and of gRPC the codes that stand for 5xx.
     Linkerd,
-    /// ingress-nginx. `nginx_ingress_controller_requests{service,canary}`: requests to the canary have the main Service in
-    /// `service` and the canary's upstream, `<namespace>-<service>-<port>`, in `canary`; a port whose name has a dash is not
-    /// found. Needs `--enable-metrics`, and hosts that are not filtered from the metrics.
+    /// ingress-nginx: `nginx_ingress_controller_requests{service,canary,status}`.
+    ///
+    /// A request to a canary has the main Service in `service`, and in `canary` the canary's upstream,
+    /// `<namespace>-<service>-<port>`. A port whose name has a dash is not found.
     IngressNginx,
-    /// `HAProxy`'s own exporter. `haproxy_backend_http_responses_total{proxy,code}` with backends
-    /// `<namespace>_svc_<service>_<port>` (HAProxy's ingress controller, read at 3.2) or `<namespace>_<service>_<port>`. A controller
-    /// that makes one backend of a whole rule, with the weights at its servers, tells no Service's name.
+    /// HAProxy's own exporter: `haproxy_backend_http_responses_total{proxy,code}`.
+    ///
+    /// The backends are `<namespace>_svc_<service>_<port>`, as its vendor's ingress controller names them, or
+    /// `<namespace>_<service>_<port>`. A controller that makes one backend of a whole rule, with the weights at its
+    /// servers, tells no Service's name there, and nothing is found.
     Haproxy,
 }
 
@@ -158,9 +165,9 @@ pub fn unserved(proxy: Proxy, namespace: &str, routes: &[RouteList], window: Spa
         let labels = promql::quote(&format!("(?:{routes})-[0-9a-f]{{20}}{behind}@kubernetesgateway"));
         format!("sum(rate({metric}{{{label}=~{labels}}}[{window}]))")
     };
-    let routed = rate("traefik_router_requests_total", "router", "");
+    let answered = rate("traefik_router_requests_total", "router", "");
     let served = rate("traefik_service_requests_total", "service", "-svc-.+");
-    Some(format!("clamp_min({routed} - ({served} or vector(0)), 0)"))
+    Some(format!("clamp_min({answered} - ({served} or vector(0)), 0)"))
 }
 
 /// Answers nothing: there is no backend, or no route, of which anything could be told.

@@ -10,7 +10,9 @@ use flyball_core::{
     policy::Weights,
     time::{Span, Timestamp},
 };
-use flyball_crds::{self as crds, ActionStatus, Change, DecisionStatus, OutStatus, Phase, WeightsStatus, YieldStatus};
+use flyball_crds::{
+    self as crds, ActionStatus, Cause, Change, DecisionStatus, OutStatus, Phase, WeightMove, WeightsStatus, YieldStatus,
+};
 use std::collections::BTreeMap;
 
 /// Reapplied weights are counted over this time.
@@ -37,8 +39,19 @@ pub struct WeightsMemory {
     pub wanted: Option<Weights>,
     /// What the last pass wanted, before any check; for the metrics alone.
     pub desired: Option<Weights>,
-    /// Whether the Changes were looked at for what a crash kept from the status.
-    pub caught_up: bool,
+    /// The sequence of the Change that was learned from last, and whether it had ended then.
+    pub learned: Option<(i64, bool)>,
+}
+
+/// What else decides what is learned from a Change.
+pub struct Around {
+    pub now: Timestamp,
+    /// The policy's generation.
+    pub generation: i64,
+    /// How long the field is left to somebody else.
+    pub yield_for: Span,
+    /// How long weights without their effect are not tried again.
+    pub latch: Span,
 }
 
 impl WeightsMemory {
@@ -83,7 +96,7 @@ impl WeightsMemory {
             decision: status.last_decision.clone(),
             wanted: None,
             desired: None,
-            caught_up: false,
+            learned: None,
         })
     }
 
@@ -157,37 +170,94 @@ impl WeightsMemory {
         self.history.moved_at = self.history.moved_at.max(Some(at));
     }
 
-    /// What the newest Change that was written tells, if a crash kept it from the status.
-    pub fn catch_up(&mut self, changes: &[std::sync::Arc<Change>]) {
-        if std::mem::replace(&mut self.caught_up, true) {
+    /// A Change that takes backends out was written. Who decided it knows them as out already; a controller that only
+    /// finishes it does not, and would take their weight for somebody's and give it back.
+    pub fn taken_out(&mut self, change: &Change) {
+        let Some(moved) = &change.spec.weights else { return };
+        if moved.why != WeightMove::Ejection {
             return;
         }
+        let before = moved
+            .lists
+            .first()
+            .map(|list| list.before.as_slice())
+            .unwrap_or_default();
+        let had = |backend: &str| before.iter().any(|entry| entry.backend == backend && entry.weight > 0);
+        for entry in moved
+            .after
+            .iter()
+            .filter(|entry| entry.weight == 0 && had(&entry.backend))
+        {
+            let known = self.history.backends.entry(entry.backend.clone()).or_default();
+            if known.out_since.is_none() {
+                known.out_since = Some(from_micro_time(&change.spec.proposed_at));
+                known.returning_since = None;
+                known.ejections = known.ejections.saturating_add(1);
+            }
+        }
+    }
+
+    /// What the newest Change that was written tells, once for each: that it was written, and how it ended. A
+    /// crash, or an answer that was lost, may have kept both from us.
+    pub fn catch_up(&mut self, changes: &[std::sync::Arc<Change>], around: &Around) {
         let Some(change) = changes.iter().rev().find(|change| is_applied(change)) else {
             return;
         };
         let (Some(moved), Some(status)) = (&change.spec.weights, &change.status) else {
             return;
         };
-        let back = status.phase == Phase::RolledBack;
-        let at = if back { &status.closed_at } else { &status.applied_at };
-        let Some(at) = at.as_ref().map(from_micro_time) else {
-            return;
-        };
-        if self.history.moved_at.is_some_and(|known| known >= at) {
+        let ended = !status.phase.is_open();
+        if self.learned == Some((change.spec.sequence, ended)) {
             return;
         }
+        self.learned = Some((change.spec.sequence, ended));
         let (Ok(after), Ok(verified)) = (weights_of(&moved.after), weights_of(&moved.verified)) else {
             return;
         };
-        let wrote = match weights_of(&status.rollback_weights) {
-            Ok(to) if back => to,
-            _ => after.clone(),
-        };
-        self.moved(&wrote, at);
-        self.history.verified = Some(if status.phase == Phase::Committed {
-            after
-        } else {
-            verified
+        let applied = status.applied_at.as_ref().map(from_micro_time);
+        let closed = status.closed_at.as_ref().map(from_micro_time);
+        let known = self.history.moved_at.filter(|_| self.written.is_some());
+        if let Some(at) = applied.filter(|at| known.is_none_or(|known| known < *at)) {
+            self.moved(&after, at);
+            self.history.verified = Some(verified.clone());
+            if status.phase != Phase::RolledBack {
+                self.taken_out(change);
+            }
+        }
+        // What was adopted since then is what counts.
+        if self.written.as_ref() != Some(&after) {
+            return;
+        }
+        let verdict = status.verdict.as_ref().map(|verdict| verdict.result.as_str());
+        let in_vain = matches!(verdict, Some("Ineffective" | "Unrealised"));
+        let latch = closed.filter(|_| in_vain).map(|at| (after.clone(), at + around.latch));
+        match (status.phase, closed) {
+            (Phase::Committed, _) => self.history.verified = Some(after),
+            (Phase::RolledBack, Some(at)) => {
+                let back = weights_of(&status.rollback_weights).unwrap_or(verified);
+                self.moved(&back, at);
+                self.latch = latch.or_else(|| self.latch.take());
+            }
+            (Phase::Ineffective, _) => self.latch = latch.or_else(|| self.latch.take()),
+            (Phase::Superseded, Some(at)) if status.cause == Some(Cause::ForeignWrite) => {
+                let same = around.generation == change.spec.policy.generation;
+                if same && self.yielded.is_none() && around.now < at + around.yield_for {
+                    self.yield_to(&status.message, at + around.yield_for, around.generation);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody else wrote the weights while a Change of ours held them, as its message says.
+    pub fn yield_to(&mut self, message: &str, until: Timestamp, generation: i64) {
+        let manager = message
+            .split_once(" wrote the field")
+            .map_or("somebody else", |(who, _)| who);
+        self.yielded = Some(YieldStatus {
+            manager: manager.to_owned(),
+            until: Some(micro_time(until)),
+            generation,
         });
     }
 
@@ -249,6 +319,71 @@ mod tests {
         assert_eq!(restored.recorded, 3);
         let a = &restored.history.backends["a"];
         assert_eq!((a.out_since, a.ejections, a.capacity), (Some(at(58)), 2, None));
+    }
+
+    /// A Change from 50 and 50 to 100 and none.
+    fn change(why: &str) -> Change {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "flyball.dev/v1alpha1", "kind": "Change", "metadata": {"name": "web-1"},
+            "spec": {
+                "policy": {"name": "p", "uid": "u", "generation": 1}, "action": "shift", "mode": "Enforce",
+                "target": {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "name": "web", "uid": "u"},
+                "field": "weights", "direction": "Up", "sequence": 1, "before": 0, "after": 0, "verified": 0,
+                "weights": {
+                    "why": why,
+                    "lists": [{
+                        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "name": "web",
+                        "uid": "u", "resourceVersion": "7",
+                        "before": [{"backend": "a", "weight": 50}, {"backend": "b", "weight": 50}],
+                    }],
+                    "after": [{"backend": "a", "weight": 100}, {"backend": "b", "weight": 0}],
+                    "verified": [{"backend": "a", "weight": 50}, {"backend": "b", "weight": 50}],
+                    "share": {"requests": "r", "window": "1m", "maxAge": "1m", "settle": "1m", "within": "2m"},
+                },
+                "proposedAt": micro_time(at(40)), "reason": "b has no ready endpoint", "evidence": {},
+            },
+            "status": {"phase": "Verifying", "appliedAt": micro_time(at(41))},
+        }))
+        .expect("a Change")
+    }
+
+    #[test]
+    fn what_a_controller_that_is_gone_took_out_is_known_as_out() {
+        let memory = |why: &str, known: BackendHistory| {
+            let mut memory = WeightsMemory::new(at(60));
+            memory.history.backends.insert("b".to_owned(), known);
+            let around = Around {
+                now: at(60),
+                generation: 1,
+                yield_for: Span::from_secs(60),
+                latch: Span::from_secs(60),
+            };
+            memory.catch_up(&[std::sync::Arc::new(change(why))], &around);
+            assert_eq!(memory.written, Some(weights(100, 0)));
+            memory.history.backends["b"].clone()
+        };
+        let out = memory("Ejection", BackendHistory::default());
+        assert_eq!((out.out_since, out.ejections), (Some(at(40)), 1));
+        // It had just begun to come back.
+        let returning = BackendHistory {
+            returning_since: Some(at(30)),
+            ejections: 2,
+            ..BackendHistory::default()
+        };
+        let out = memory("Ejection", returning);
+        assert_eq!(
+            (out.out_since, out.returning_since, out.ejections),
+            (Some(at(40)), None, 3)
+        );
+        // The status had it already.
+        let known = BackendHistory {
+            out_since: Some(at(39)),
+            ejections: 2,
+            ..BackendHistory::default()
+        };
+        let out = memory("Ejection", known);
+        assert_eq!((out.out_since, out.ejections), (Some(at(39)), 2));
+        assert_eq!(memory("Law", BackendHistory::default()), BackendHistory::default());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     metrics::Shares,
     observe::TrafficReadings,
     observe::routes::{
+        Located,
         find::{self, Route, RouteProblem},
         locate,
     },
@@ -21,14 +22,14 @@ use carry::CarriedWeights;
 use flyball_core::{
     check::{DryRun, OpenWeights, RouteWorld, WeightsApproval},
     decide::RouteFacts,
-    policy::{Mode, OnInconclusive, OnReset, Query, Traffic, WeightLaw, Weights, WeightsAction},
+    policy::{Mode, OnReset, Query, Traffic, WeightLaw, Weights, WeightsAction},
     signal::Reading,
     time::Span,
     transaction::{Abort, Phase},
 };
 use flyball_crds::{Change, ChangeField, Reason, YieldStatus};
 use kube::{Api, ResourceExt, api::DynamicObject};
-use memory::WeightsMemory;
+use memory::{Around, WeightsMemory};
 use propose::ProposedWeights;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -63,7 +64,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory, action: &WeightsAc
             own.forget(now);
         }
     }
-    let outcome = it.run(&mut own, memory).await;
+    let outcome = Box::pin(it.run(&mut own, memory)).await;
     count(&it, &own, &outcome);
     let trouble = memory.held.clone().or_else(|| it.trouble(&own));
     memory.weights.insert(action.name.clone(), own);
@@ -122,7 +123,19 @@ impl WeightsPass<'_, '_> {
         };
         let pass = self.pass;
         let changes = self.changes();
-        memory.catch_up(&changes);
+        memory.catch_up(
+            &changes,
+            &Around {
+                now: pass.seen.now,
+                generation: pass.object.metadata.generation.unwrap_or_default(),
+                yield_for: pass.policy.yield_for,
+                latch: self
+                    .action
+                    .verification
+                    .as_ref()
+                    .map_or(Span::ZERO, |verification| verification.latch),
+            },
+        );
         let own = changes.iter().rev().find(|change| crate::observe::is_open(change));
         if let Some(change) = own {
             match carry::carry(self, memory, change).await {
@@ -143,7 +156,7 @@ impl WeightsPass<'_, '_> {
         if !open && done.carried.is_none() {
             self.settle_ownership(memory);
         }
-        done.proposed = propose::propose(self, &policy.rules, memory, done.carried.as_ref()).await;
+        done.proposed = Box::pin(propose::propose(self, &policy.rules, memory, done.carried.as_ref())).await;
         done
     }
 
@@ -232,7 +245,7 @@ impl WeightsPass<'_, '_> {
         let mut others: Vec<String> = routes.iter().flat_map(|route| route.located.others()).collect();
         others.dedup();
         let mut facts = RouteFacts {
-            current: first.map(|located| located.weights()).unwrap_or_default(),
+            current: first.map(Located::weights).unwrap_or_default(),
             unmanaged: routes.iter().map(|route| route.located.unmanaged()).max().unwrap_or(0),
             others,
             fixed_total: routes.iter().find_map(|route| route.located.fixed_total()),
@@ -307,19 +320,6 @@ impl WeightsPass<'_, '_> {
         match pass.ctx.sources.get(&pass.ctx.cluster, source, &pass.namespace) {
             Ok(source) => source.read(query, max_age, pass.seen.now).await,
             Err(problem) => Reading::failed(pass.seen.now, problem.to_string()),
-        }
-    }
-
-    /// What a verification without an answer leads to.
-    pub(super) fn on_inconclusive(&self, change: &Change) -> OnInconclusive {
-        let written = change
-            .spec
-            .verification
-            .as_ref()
-            .map(|verification| verification.on_inconclusive);
-        match written {
-            Some(flyball_crds::OnInconclusive::RollBack) => OnInconclusive::RollBack,
-            _ => OnInconclusive::Hold,
         }
     }
 
@@ -444,9 +444,10 @@ pub(super) fn world(it: &WeightsPass<'_, '_>, memory: &WeightsMemory, open: Open
         owner: it.owner(memory).map(|(_, why)| why),
         paused: it.pass.paused(),
         open,
-        approval: match it.action.approval && it.pass.policy.mode == Mode::Enforce {
-            true => approval::of(it, to),
-            false => WeightsApproval::NotNeeded,
+        approval: if it.action.approval && it.pass.policy.mode == Mode::Enforce {
+            approval::of(it, to)
+        } else {
+            WeightsApproval::NotNeeded
         },
         latch: memory.latch.clone(),
     }

@@ -596,7 +596,7 @@ fn spec(
         after: 0,
         verified: 0,
         resource_version: first.map(|list| list.resource_version.clone()).unwrap_or_default(),
-        weights: Some(ChangeWeights {
+        weights: Some(Box::new(ChangeWeights {
             why: match proposal.why {
                 Move::Law => WeightMove::Law,
                 Move::Ejection => WeightMove::Ejection,
@@ -613,7 +613,7 @@ fn spec(
                 settle: duration(action.share.settle),
                 within: duration(action.share.within),
             },
-        }),
+        })),
         proposed_at: micro_time(pass.seen.now),
         reason: clean(&proposal.reason),
         supersedes: None,

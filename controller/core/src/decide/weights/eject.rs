@@ -330,7 +330,8 @@ pub(super) fn ramped(pass: &Pass<'_>, shares: &[f64], standings: &[Standing]) ->
     let back = |(index, share): (usize, &f64)| {
         let part = match standings.get(index) {
             Some(Standing::Due) => FIRST_PART,
-            Some(Standing::Returning(part)) => *part,
+            Some(Standing::Returning(part)) if *part > 0.0 => *part,
+            Some(Standing::Returning(_)) => return pass.share(index),
             _ => return 0.0,
         };
         (share * part).max(pass.share(index)).min(*share)

@@ -22,6 +22,8 @@ enum Look {
 pub(super) struct Marks {
     /// Those that are left.
     out: Vec<usize>,
+    /// Those that get traffic, so that they are not out.
+    serving: Vec<usize>,
     /// The one that begins to come back.
     returning: Option<usize>,
 }
@@ -72,7 +74,7 @@ pub(super) fn draft(
     let total = shape::total(pass);
     let to = shape::plain(&shares, total);
     let to = to.ok_or_else(|| held(format!("a sum of {total} is more than one backend can have")))?;
-    if shape::is_current(pass, &shares, &to) {
+    if shape::is_current(pass, &to) || shape::is_wanted(pass, &shares) {
         return Err(held(format!("{} serves", pass.name(first))));
     }
     let left: Vec<usize> = (0..pass.count())
@@ -99,6 +101,7 @@ pub(super) fn draft(
     let begins = order.is_due(first) && part < 1.0;
     let marks = Marks {
         out: left,
+        serving: (0..pass.count()).filter(|index| shares[*index] > 0.0).collect(),
         returning: begins.then_some(first),
     };
     let draft = Draft {
@@ -117,9 +120,13 @@ pub(super) fn mark(pass: &Pass<'_>, marks: &Marks, history: &mut WeightHistory) 
         let memory = history.backends.entry(pass.name(*index).to_owned()).or_default();
         memory.out_since = memory.out_since.or(Some(pass.now));
     }
+    for index in &marks.serving {
+        let memory = history.backends.entry(pass.name(*index).to_owned()).or_default();
+        memory.out_since = None;
+    }
     if let Some(index) = marks.returning {
         let memory = history.backends.entry(pass.name(index).to_owned()).or_default();
-        (memory.out_since, memory.bad_at, memory.ready_since) = (None, None, None);
+        (memory.bad_at, memory.ready_since) = (None, None);
         memory.returning_since = Some(pass.now);
     }
 }

@@ -292,7 +292,7 @@ impl Pass<'_> {
             reason,
             arithmetic: wish.arithmetic.clone(),
         })?;
-        if shape::is_current(self, &wish.shares, &to) {
+        if shape::is_current(self, &to) || (!wish.limited && shape::is_wanted(self, &wish.shares)) {
             return Err(Held {
                 reason: format!("{}; the weights are as wanted", wish.reason),
                 arithmetic: wish.arithmetic,
@@ -400,7 +400,8 @@ fn normalised(parts: &[f64]) -> Option<Vec<f64>> {
 /// 1. Weights that are all zero go to the base at once.
 /// 2. A series of a backend that nobody knows, one without the label `backend`, or two of one backend hold
 ///    everything.
-/// 3. A backend whose requests fail is taken out at once; while too many look bad nothing moves.
+/// 3. A backend whose requests fail is taken out at once; while too many look bad nothing moves. Failover
+///    has rules of its own for that.
 /// 4. The law divides the traffic among those that are not out; one that comes back gets its share slowly.
 /// 5. The shares become whole numbers within floor and step cap, or stay within the dead band.
 /// 6. All but an ejection wait for `hold` after the last change, after the first pass, and after a backend

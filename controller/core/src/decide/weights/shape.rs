@@ -58,19 +58,25 @@ pub(super) fn in_dead_band(pass: &Pass<'_>, wish: &Wish, standings: &[Standing])
 }
 
 /// Whether the weights are what there is already, so that writing them would change the resolution alone.
-pub(super) fn is_current(pass: &Pass<'_>, shares: &[f64], to: &[i64]) -> bool {
-    let total = real(total(pass));
-    let near = |index: usize, units: f64| (units - pass.share(index) * total).abs() < 1.0 - EPSILON;
-    to.iter().enumerate().all(|(index, weight)| near(index, real(*weight)))
-        || shares
-            .iter()
-            .enumerate()
-            .all(|(index, share)| near(index, share * total))
+pub(super) fn is_current(pass: &Pass<'_>, to: &[i64]) -> bool {
+    are_current(pass, &mut to.iter().map(|weight| real(*weight)))
 }
 
-/// Whether a weight is a larger share than there is.
+/// The same of shares that nothing but rounding keeps from being written.
+pub(super) fn is_wanted(pass: &Pass<'_>, shares: &[f64]) -> bool {
+    let total = real(total(pass));
+    are_current(pass, &mut shares.iter().map(|share| share * total))
+}
+
+fn are_current(pass: &Pass<'_>, units: &mut dyn Iterator<Item = f64>) -> bool {
+    let total = real(total(pass));
+    let mut units = units.enumerate();
+    units.all(|(index, units)| (units - pass.share(index) * total).abs() < 1.0 - EPSILON)
+}
+
+/// Whether a weight is a larger share than there is, by more than another resolution may make it.
 pub(super) fn gains(pass: &Pass<'_>, index: usize, weight: i64) -> bool {
-    real(weight) > pass.share(index) * real(total(pass)) + EPSILON
+    real(weight) > pass.share(index) * real(total(pass)) + 1.0 - EPSILON
 }
 
 /// The wish in whole numbers: floor and step cap hold where the law has them, one that comes back keeps to its
@@ -119,12 +125,17 @@ fn serving(pass: &Pass<'_>, index: usize, pin: Pin, total: i64, capped: bool) ->
     let floor = floor_units(pass, total);
     let is = pass.share(index) * real(total);
     let step = pass.action.limits.most_step.get();
+    // The factor of AIMD is the cap of its own decreases.
+    let down_by = match &pass.action.law {
+        WeightLaw::Aimd(law) => step.max(1.0 - law.factor.get()),
+        _ => step,
+    };
     // From nothing there is no relative step; and one unit is always allowed, or a small weight could never move.
     let cap = if pass.weight(index) == 0 || !capped {
         Range { low: 0, high: MAX }
     } else {
         Range {
-            low: ceil(is * (1.0 - step)).min(ceil(is - 1.0)),
+            low: ceil(is * (1.0 - down_by)).min(ceil(is - 1.0)),
             high: down(is * (1.0 + step)).max(down(is + 1.0)),
         }
     };
@@ -173,7 +184,7 @@ pub(super) fn plain(shares: &[f64], total: i64) -> Option<Vec<i64>> {
 }
 
 /// Whole numbers in their ranges that sum to `total`: the shares are scaled alike until they do, each held in
-/// its range, and the largest remainders are rounded up. `None` where no such numbers are.
+/// its range, and the largest remainders are rounded up, of equal ones the first. `None` where no such numbers are.
 fn apportion(shares: &[f64], ranges: &[Range], total: i64) -> Option<Vec<i64>> {
     let least: i64 = ranges.iter().map(|range| range.low).sum();
     let most: i64 = ranges.iter().map(|range| range.high).sum();

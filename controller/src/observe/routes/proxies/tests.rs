@@ -77,6 +77,17 @@ fn queries_are_these() {
 }
 
 #[test]
+fn what_reaches_no_backend_is_asked_of_traefik() {
+    let web = [http("web", RuleRef::Index(1)), crd("x")];
+    let expect = r#"clamp_min(sum(rate(traefik_router_requests_total{router=~"(?:httproute-shop-web-gw-.+-ep-.+-1)-[0-9a-f]{20}@kubernetesgateway"}[1m])) - (sum(rate(traefik_service_requests_total{service=~"(?:httproute-shop-web-gw-.+-ep-.+-1)-[0-9a-f]{20}-svc-.+@kubernetesgateway"}[1m])) or vector(0)), 0)"#;
+    assert_eq!(unserved(Proxy::Traefik, "shop", &web, MINUTE).as_deref(), Some(expect));
+    assert_eq!(unserved(Proxy::Traefik, "shop", &[crd("x")], MINUTE), None);
+    for proxy in ALL.into_iter().filter(|proxy| *proxy != Proxy::Traefik) {
+        assert_eq!(unserved(proxy, "shop", &web, MINUTE), None, "{proxy}");
+    }
+}
+
+#[test]
 fn queries_of_the_others_are_these() {
     let check = |proxy, query: &str, failed: &str| {
         let found = asked(proxy, &[], &["a", "b"]);
@@ -376,7 +387,8 @@ fn every_query_passes_the_gate() {
     let long_namespace = "n".repeat(63);
     let check = |proxy, namespace: &str, routes: &[RouteList], names: &[&str], expect: Span| {
         let (requests, errors) = queries(proxy, namespace, routes, &backends(names.iter().copied()), expect);
-        for text in [requests, errors] {
+        let unserved = unserved(proxy, namespace, routes, expect);
+        for text in [requests, errors].into_iter().chain(unserved) {
             let query = promql::query(&text);
             let range = query.as_ref().map(|query| query.longest_range);
             assert_eq!(range, Ok(expect), "{proxy}: {text}");
