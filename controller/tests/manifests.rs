@@ -4,7 +4,10 @@
 
 use flyball_controller::{
     cli::{check, doctor::rights},
-    observe::cluster::DEFAULT_KINDS,
+    observe::{
+        cluster::{DEFAULT_KINDS, ScaleKind},
+        routes::table::TABLE,
+    },
 };
 use flyball_crds::{
     APPROVED_BY_ANNOTATION, FREEZE_NAME, GROUP, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION, Request, STAMP_ANNOTATION,
@@ -137,7 +140,12 @@ fn the_doctor_asks_for_no_right_that_is_not_given() {
     let lease = object("lease.yaml", "Lease")["metadata"]["name"].clone();
     let given = ["ClusterRole", "Role"].map(|kind| object("rbac.yaml", kind)["rules"].as_array().unwrap().clone());
     let given = given.concat();
-    for right in rights::of_the_controller("flyball-system", None, &kinds, true, lease.as_str().unwrap()) {
+    let routes: Vec<ScaleKind> = TABLE.iter().map(|row| row.name().parse().unwrap()).collect();
+    let asked = [
+        rights::of_the_controller("flyball-system", None, &kinds, true, lease.as_str().unwrap()),
+        rights::of_the_controllers_routes(None, &routes),
+    ];
+    for right in asked.concat() {
         assert!(given.iter().any(|rule| gives(rule, &right)), "{right:?}");
     }
 }

@@ -153,7 +153,8 @@ impl Section {
             // What several lines have in common is said behind the last of them.
             let again = shown
                 .get(index + 1)
-                .is_some_and(|next| (&next.subject, &next.way_out) == (&finding.subject, &finding.way_out));
+                .is_some_and(|next| (&next.subject, &next.way_out) == (&finding.subject, &finding.way_out))
+                && finding.snippet.is_empty();
             if !again {
                 way_out(&mut page, style, 2 + below.len(), &plain(&finding.way_out));
             }

@@ -297,6 +297,46 @@ fn what_the_controller_looks_at_is_asked_for_where_it_looks() {
 }
 
 #[test]
+fn the_routes_that_are_moved_are_asked_for() {
+    let route = ScaleKind {
+        api_version: "gateway.networking.k8s.io/v1".to_owned(),
+        kind: "HTTPRoute".to_owned(),
+    };
+    let listed = |rights: Vec<Right>| -> Vec<String> {
+        let rights = rights.into_iter();
+        rights
+            .map(|right| format!("{} {}/{} {:?}", right.verb, right.group, right.resource, right.place))
+            .collect()
+    };
+    let routes = "gateway.networking.k8s.io/httproutes";
+    assert_eq!(
+        listed(rights::of_the_controllers_routes(
+            Some("shop"),
+            std::slice::from_ref(&route)
+        )),
+        [
+            format!("get {routes} In(\"shop\")"),
+            format!("list {routes} In(\"shop\")"),
+            format!("watch {routes} In(\"shop\")"),
+            format!("patch {routes} In(\"shop\")"),
+            "list discovery.k8s.io/endpointslices In(\"shop\")".to_owned(),
+        ]
+    );
+    assert_eq!(
+        rights::of_the_controllers_routes(None, &[]),
+        [],
+        "nothing where nothing is moved"
+    );
+    let report = listed(rights::of_the_report(
+        None,
+        "a",
+        (&[], std::slice::from_ref(&route)),
+        "flyball",
+    ));
+    assert!(report.contains(&format!("get {routes} All")), "{report:?}");
+}
+
+#[test]
 fn no_right_is_asked_for_on_any_scale() {
     let all = [
         rights::of_the_controller("a", Some("b"), &kinds(), true, "flyball"),

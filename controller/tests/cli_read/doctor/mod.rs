@@ -4,7 +4,9 @@ mod installation;
 mod policies;
 mod readings;
 mod report;
+mod routes;
 mod sources;
+mod traffic;
 
 use crate::build::merge;
 use flyball_controller::cli::fetch::ReadError;

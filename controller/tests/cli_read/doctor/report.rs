@@ -60,3 +60,28 @@ Sources
     tally.add(&well);
     assert_eq!(tally.exit_code(), 0);
 }
+
+#[test]
+fn lines_to_be_copied_stand_below_their_finding() {
+    let warn =
+        |said: &str| Finding::new(Mark::Warn, "GitOps", said, "add").with(["spec:".to_owned(), "  a: b".to_owned()]);
+    let section = Section {
+        title: "Policy".to_owned(),
+        findings: vec![warn("one"), warn("two")],
+    };
+    assert_eq!(
+        section.draw(ascii(Some(40)), false),
+        "\
+Policy
+  warn  GitOps  one
+                -> add
+          spec:
+            a: b
+  warn  GitOps  two
+                -> add
+          spec:
+            a: b
+
+"
+    );
+}
