@@ -1,6 +1,7 @@
 //! The core's types as small numbers. A state of the model is copied and hashed a hundred million times, so it
 //! holds what the protocol tells apart and nothing else; the core's own types are made for each step.
 
+use super::Without;
 use flyball_core::{
     time::Timestamp,
     transaction::{self, Abort, Cause, Journal, Outcome, Phase, Places, Stamp, Target, Tx, Verdict},
@@ -125,14 +126,17 @@ pub(super) fn attempt_of(attempt: u64) -> u8 {
     u8::try_from(attempt).unwrap_or(u8::MAX)
 }
 
-/// What the objects are to a transaction. With `first_only` the stamps of the others are not looked at.
-pub(super) fn joined<const N: usize>(known: &[Known; N], first_only: bool) -> Target<Values<N>, [Version; N]> {
-    let stamps = known.iter().map(|known| known.object.stamp.map(stamp));
-    let looked_at = if first_only { 1 } else { N };
+/// What the objects are to a transaction.
+pub(super) fn joined<const N: usize>(known: &[Known; N], without: Without) -> Target<Values<N>, [Version; N]> {
+    let mut stamps = known.iter().map(|known| known.object.stamp.map(stamp));
     Target {
         value: Values(known.map(|known| known.object.value)),
         version: known.map(|known| known.version),
-        stamp: Stamp::joined(stamps.take(looked_at), SEQUENCE),
+        stamp: match without {
+            Without::OtherStamps => stamps.next().flatten(),
+            Without::EachStamp => stamps.flatten().max(),
+            _ => Stamp::joined(stamps, SEQUENCE),
+        },
     }
 }
 
@@ -243,7 +247,9 @@ pub(super) struct Pass<const N: usize> {
 impl<const N: usize> Hash for Pass<N> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let flags = [self.owned, self.aborts, self.hands_over, self.recording.is_some()];
-        let flags = flags.iter().fold(self.version as u8, |all, flag| all << 1 | u8::from(*flag));
+        let flags = flags
+            .iter()
+            .fold(self.version as u8, |all, flag| all << 1 | u8::from(*flag));
         state.write_u8(flags);
         self.journal.hash(state);
         self.known.iter().for_each(|known| known.hash(state));
@@ -285,7 +291,7 @@ impl<const N: usize> Pass<N> {
     }
 
     /// The transaction as the step function takes it.
-    pub fn tx(&self, first_only: bool) -> Tx<Values<N>, [Version; N]> {
+    pub fn tx(&self, without: Without) -> Tx<Values<N>, [Version; N]> {
         let journal = self.journal.journal();
         let tx = match (self.owned, self.hands_over) {
             (true, false) => Tx::begin(journal),
@@ -295,7 +301,7 @@ impl<const N: usize> Pass<N> {
         Tx {
             owned: self.owned,
             abort: tx.abort.or(self.aborts.then_some(Abort::PolicyDeleted)),
-            target: Some(joined(&self.known, first_only)),
+            target: Some(joined(&self.known, without)),
             recording: self.recording.as_ref().map(Record::journal),
             ..tx
         }

@@ -55,12 +55,8 @@ pub enum Without {
     Fence,
     /// Of several objects only the first is stamped.
     OtherStamps,
-}
-
-impl Without {
-    const fn reads_first_stamp_only(self) -> bool {
-        matches!(self, Self::OtherStamps)
-    }
+    /// Several objects count as stamped once one of them is.
+    EachStamp,
 }
 
 /// All that a quiet pass reads of a world.
@@ -269,7 +265,9 @@ impl<const N: usize> Protocol<N> {
 
     /// The law that is broken in this state, if one is.
     fn broken_law(&self, world: &World<N>) -> Option<&'static str> {
-        let stuck = || (!self.recovers(world)).then_some("faults are at an end, and five passes do not close the journal (law 5)");
+        let stuck = || {
+            (!self.recovers(world)).then_some("faults are at an end, and five passes do not close the journal (law 5)")
+        };
         world.broken.or_else(stuck)
     }
 }

@@ -79,7 +79,10 @@ impl<const N: usize> Protocol<N> {
             let (mut next, mut actions) = (Vec::new(), Vec::new());
             while !found.stop.load(Ordering::Relaxed) {
                 let from = taken.fetch_add(CHUNK, Ordering::Relaxed);
-                let Some(chunk) = level.get(from..level.len().min(from + CHUNK)).filter(|chunk| !chunk.is_empty()) else {
+                let Some(chunk) = level
+                    .get(from..level.len().min(from + CHUNK))
+                    .filter(|chunk| !chunk.is_empty())
+                else {
                     break;
                 };
                 for (world, before) in chunk {
@@ -181,7 +184,9 @@ impl Found {
 
     fn states(&self) -> usize {
         let shards = self.shards.iter();
-        shards.map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        shards
+            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len())
+            .sum()
     }
 
     fn lock_violation(&self) -> MutexGuard<'_, Option<(&'static str, u64)>> {

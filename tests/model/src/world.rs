@@ -214,7 +214,7 @@ impl<const N: usize> World<N> {
         };
         self.fresh = false;
         self.controllers[i].pass = Some(pass);
-        self.feed(i, Event::Seen(Some(joined(&known, without.reads_first_stamp_only()))), without);
+        self.feed(i, Event::Seen(Some(joined(&known, without))), without);
     }
 
     /// Gives an event to a controller and sends what it answers, as the controller's hands do: one request, to
@@ -223,8 +223,7 @@ impl<const N: usize> World<N> {
         let Some(pass) = self.controllers[i].pass.take() else {
             return;
         };
-        let first_only = without.reads_first_stamp_only();
-        let (tx, effects) = step(pass.tx(first_only), event, self.now());
+        let (tx, effects) = step(pass.tx(without), event, self.now());
         let pass = pass.after(&tx);
         self.controllers[i].waiting = false;
         self.controllers[i].judging = false;
@@ -240,7 +239,7 @@ impl<const N: usize> World<N> {
             }
             Effect::Stamp { stamp, at } => {
                 let attempt = attempt_of(stamp.attempt);
-                let places = if first_only { 1 } else { N };
+                let places = if without == Without::OtherStamps { 1 } else { N };
                 (0..places)
                     .find(|place| pass.known[*place].object.stamp != Some(attempt))
                     .map(|place| Request::Stamp {
@@ -249,16 +248,14 @@ impl<const N: usize> World<N> {
                         at: at[place],
                     })
             }
-            Effect::Write { value, at } => {
-                (0..N)
-                    .find(|place| differs(*place, &value))
-                    .map(|place| Request::Write {
-                        place,
-                        value: value.0[place],
-                        attempt: pass.journal.attempt,
-                        at: at[place],
-                    })
-            }
+            Effect::Write { value, at } => (0..N)
+                .find(|place| differs(*place, &value))
+                .map(|place| Request::Write {
+                    place,
+                    value: value.0[place],
+                    attempt: pass.journal.attempt,
+                    at: at[place],
+                }),
             Effect::Record(journal) => Some(Request::Record {
                 journal: Record::of(&journal),
                 at: pass.version,
@@ -307,26 +304,21 @@ impl<const N: usize> World<N> {
                 self.accepted(place, sender, without)
             }
             Request::Record { journal, .. } => {
-                self.journal = journal;
+                let before = std::mem::replace(&mut self.journal, journal);
                 self.journal_changed(sender);
-                self.judge_record();
+                self.judge_record(before.stage);
                 Event::Recorded
             }
         }
     }
 
     /// The sender's hands keep the object as the server returned it, and know the others as they were last seen.
-    fn accepted(
-        &mut self,
-        place: usize,
-        sender: Option<usize>,
-        without: Without,
-    ) -> Event<Values<N>, [Version; N]> {
+    fn accepted(&mut self, place: usize, sender: Option<usize>, without: Without) -> Event<Values<N>, [Version; N]> {
         let seen = self.seen(place);
         let pass = sender.and_then(|i| self.controllers[i].pass.as_mut());
         pass.map_or(Event::Lost, |pass| {
             pass.known[place] = seen;
-            Event::Accepted(joined(&pass.known, without.reads_first_stamp_only()))
+            Event::Accepted(joined(&pass.known, without))
         })
     }
 
@@ -420,7 +412,10 @@ impl<const N: usize> World<N> {
 
     fn each_attempt(&mut self, visit: &mut impl FnMut(&mut u8)) {
         visit(&mut self.journal.attempt);
-        self.objects.iter_mut().filter_map(|object| object.stamp.as_mut()).for_each(&mut *visit);
+        self.objects
+            .iter_mut()
+            .filter_map(|object| object.stamp.as_mut())
+            .for_each(&mut *visit);
         for message in &mut self.messages {
             match &mut message.request {
                 Request::Stamp { attempt, .. } | Request::Write { attempt, .. } => visit(attempt),
@@ -429,14 +424,18 @@ impl<const N: usize> World<N> {
         }
         for controller in &mut self.controllers {
             let glanced = controller.glance.iter_mut().flatten();
-            glanced.filter_map(|known| known.object.stamp.as_mut()).for_each(&mut *visit);
+            glanced
+                .filter_map(|known| known.object.stamp.as_mut())
+                .for_each(&mut *visit);
             if let Some(pass) = &mut controller.pass {
                 visit(&mut pass.journal.attempt);
                 if let Some(recording) = &mut pass.recording {
                     visit(&mut recording.attempt);
                 }
                 let known = pass.known.iter_mut();
-                known.filter_map(|known| known.object.stamp.as_mut()).for_each(&mut *visit);
+                known
+                    .filter_map(|known| known.object.stamp.as_mut())
+                    .for_each(&mut *visit);
             }
         }
     }

@@ -14,5 +14,6 @@ mod formula;
 mod laws;
 mod options;
 mod template;
+mod transaction;
 mod undo;
 mod verify;
