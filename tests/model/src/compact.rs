@@ -57,14 +57,13 @@ impl<const N: usize> transaction::Value for Values<N> {
 
     fn taken_back(&self, after: &Self, to: &Self) -> Self {
         let mut back = *self;
-        match (self.0.as_slice(), after.0.as_slice(), to.0.as_slice()) {
-            ([found], [after], [to]) => back.0.fill(found.taken_back(after, to)),
-            _ => {
-                let places = self.places().taken_back(&after.places(), &to.places());
-                for (value, place) in back.0.iter_mut().zip(places.0) {
-                    *value = place;
-                }
-            }
+        if let ([found], [after], [to]) = (self.0.as_slice(), after.0.as_slice(), to.0.as_slice()) {
+            back.0.fill(found.taken_back(after, to));
+            return back;
+        }
+        let places = self.places().taken_back(&after.places(), &to.places());
+        for (value, place) in back.0.iter_mut().zip(places.0) {
+            *value = place;
         }
         back
     }
@@ -300,7 +299,7 @@ impl<const N: usize> Pass<N> {
         };
         Tx {
             owned: self.owned,
-            abort: tx.abort.or(self.aborts.then_some(Abort::PolicyDeleted)),
+            abort: tx.abort.or_else(|| self.aborts.then_some(Abort::PolicyDeleted)),
             target: Some(joined(&self.known, without)),
             recording: self.recording.as_ref().map(Record::journal),
             ..tx

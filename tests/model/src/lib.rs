@@ -96,7 +96,7 @@ impl<const N: usize> Protocol<N> {
 }
 
 /// What can happen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A controller that believes to lead reads an object; with no time between the readings, all of them.
     Glance(usize, usize),
