@@ -1,6 +1,7 @@
 //! The core's types as small numbers. A state of the model is copied and hashed a hundred million times, so it
 //! holds what the protocol tells apart and nothing else; the core's own types are made for each step.
 
+use super::Without;
 use flyball_core::{
     time::Timestamp,
     transaction::{self, Abort, Cause, Journal, Outcome, Phase, Places, Stamp, Target, Tx, Verdict},
@@ -56,14 +57,13 @@ impl<const N: usize> transaction::Value for Values<N> {
 
     fn taken_back(&self, after: &Self, to: &Self) -> Self {
         let mut back = *self;
-        match (self.0.as_slice(), after.0.as_slice(), to.0.as_slice()) {
-            ([found], [after], [to]) => back.0.fill(found.taken_back(after, to)),
-            _ => {
-                let places = self.places().taken_back(&after.places(), &to.places());
-                for (value, place) in back.0.iter_mut().zip(places.0) {
-                    *value = place;
-                }
-            }
+        if let ([found], [after], [to]) = (self.0.as_slice(), after.0.as_slice(), to.0.as_slice()) {
+            back.0.fill(found.taken_back(after, to));
+            return back;
+        }
+        let places = self.places().taken_back(&after.places(), &to.places());
+        for (value, place) in back.0.iter_mut().zip(places.0) {
+            *value = place;
         }
         back
     }
@@ -125,14 +125,17 @@ pub(super) fn attempt_of(attempt: u64) -> u8 {
     u8::try_from(attempt).unwrap_or(u8::MAX)
 }
 
-/// What the objects are to a transaction. With `first_only` the stamps of the others are not looked at.
-pub(super) fn joined<const N: usize>(known: &[Known; N], first_only: bool) -> Target<Values<N>, [Version; N]> {
-    let stamps = known.iter().map(|known| known.object.stamp.map(stamp));
-    let looked_at = if first_only { 1 } else { N };
+/// What the objects are to a transaction.
+pub(super) fn joined<const N: usize>(known: &[Known; N], without: Without) -> Target<Values<N>, [Version; N]> {
+    let mut stamps = known.iter().map(|known| known.object.stamp.map(stamp));
     Target {
         value: Values(known.map(|known| known.object.value)),
         version: known.map(|known| known.version),
-        stamp: Stamp::joined(stamps.take(looked_at), SEQUENCE),
+        stamp: match without {
+            Without::OtherStamps => stamps.next().flatten(),
+            Without::EachStamp => stamps.flatten().max(),
+            _ => Stamp::joined(stamps, SEQUENCE),
+        },
     }
 }
 
@@ -287,7 +290,7 @@ impl<const N: usize> Pass<N> {
     }
 
     /// The transaction as the step function takes it.
-    pub fn tx(&self, first_only: bool) -> Tx<Values<N>, [Version; N]> {
+    pub fn tx(&self, without: Without) -> Tx<Values<N>, [Version; N]> {
         let journal = self.journal.journal();
         let tx = match (self.owned, self.hands_over) {
             (true, false) => Tx::begin(journal),
@@ -296,8 +299,8 @@ impl<const N: usize> Pass<N> {
         };
         Tx {
             owned: self.owned,
-            abort: tx.abort.or(self.aborts.then_some(Abort::PolicyDeleted)),
-            target: Some(joined(&self.known, first_only)),
+            abort: tx.abort.or_else(|| self.aborts.then_some(Abort::PolicyDeleted)),
+            target: Some(joined(&self.known, without)),
             recording: self.recording.as_ref().map(Record::journal),
             ..tx
         }

@@ -25,9 +25,9 @@ impl<const N: usize> World<N> {
         };
     }
 
-    /// The laws about a journal that was just recorded. What a person wrote is theirs, and may be so between our
-    /// reading and our record.
-    pub(super) fn judge_record(&mut self) {
+    /// The laws about a journal that was just recorded over one that was at `from`. What a person wrote is theirs,
+    /// and may be so between our reading and our record.
+    pub(super) fn judge_record(&mut self, from: Stage) {
         let holds = |value| {
             let mut objects = self.objects.iter().zip(self.touched);
             objects.any(|(object, touched)| !touched && object.value == value)
@@ -36,6 +36,9 @@ impl<const N: usize> World<N> {
             Stage::Committed if !self.journal.achieved => Some("committed without a recorded verification (law 6)"),
             Stage::Committed if holds(Value::Old) => Some("committed, and an object holds the old value (law 5)"),
             Stage::RolledBack if holds(Value::New) => Some("rolled back, and an object holds the new value (law 5)"),
+            Stage::Superseded if from != Stage::Verifying && holds(Value::New) => {
+                Some("superseded before it was verified, and an object holds the new value (law 5)")
+            }
             stage if !stage.is_open() && self.edits == 0 && holds(Value::Old) && holds(Value::New) => {
                 Some("closed, and one object holds the old value and another the new one (law 5)")
             }

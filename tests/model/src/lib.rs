@@ -55,12 +55,8 @@ pub enum Without {
     Fence,
     /// Of several objects only the first is stamped.
     OtherStamps,
-}
-
-impl Without {
-    const fn reads_first_stamp_only(self) -> bool {
-        matches!(self, Self::OtherStamps)
-    }
+    /// Several objects count as stamped once one of them is.
+    EachStamp,
 }
 
 /// All that a quiet pass reads of a world.
@@ -100,7 +96,7 @@ impl<const N: usize> Protocol<N> {
 }
 
 /// What can happen.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A controller that believes to lead reads an object; with no time between the readings, all of them.
     Glance(usize, usize),

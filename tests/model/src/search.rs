@@ -130,7 +130,7 @@ impl<const N: usize> Protocol<N> {
             self.actions(&world, &mut actions);
             let step = actions
                 .drain(..)
-                .filter_map(|action| Some((action.clone(), self.next_state(&world, action)?)))
+                .filter_map(|action| Some((action, self.next_state(&world, action)?)))
                 .find(|(_, next)| fingerprint(next) == this);
             let Some((action, next)) = step else {
                 break;
@@ -167,7 +167,7 @@ impl Default for Found {
 
 impl Found {
     fn shard(&self, state: u64) -> MutexGuard<'_, Shard> {
-        let shard = &self.shards[(state >> 32) as usize % SHARDS];
+        let shard = &self.shards[usize::try_from(state >> 32).unwrap_or_default() % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -218,7 +218,7 @@ fn fingerprint(state: &impl Hash) -> u64 {
 struct Bytes {
     mixed: u64,
     word: u64,
-    bytes: u32,
+    pushed: u32,
 }
 
 /// Two odd numbers without a pattern (fractional parts of the golden ratio and of the root of two).
@@ -226,10 +226,10 @@ const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0x6a09_e667_f3bc_c909];
 
 impl Bytes {
     #[inline]
-    fn push(&mut self, byte: u64) {
-        self.word = self.word << 8 | byte & 0xff;
-        self.bytes += 1;
-        if self.bytes.is_multiple_of(8) {
+    fn push(&mut self, byte: u8) {
+        self.word = self.word << 8 | u64::from(byte);
+        self.pushed += 1;
+        if self.pushed.is_multiple_of(8) {
             self.mixed = folded(self.mixed ^ self.word ^ FACTORS[1], FACTORS[0]);
             self.word = 0;
         }
@@ -238,6 +238,7 @@ impl Bytes {
 
 /// Both halves of the product, so that every bit of a factor reaches every bit of the result.
 #[inline]
+#[allow(clippy::cast_possible_truncation)] // The halves are meant.
 fn folded(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ ((product >> 64) as u64)
@@ -245,27 +246,35 @@ fn folded(a: u64, b: u64) -> u64 {
 
 impl Hasher for Bytes {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.push((*byte).into()));
+        for byte in bytes {
+            self.push(*byte);
+        }
     }
 
     #[inline]
     fn write_u8(&mut self, number: u8) {
-        self.push(number.into());
+        self.push(number);
     }
 
     #[inline]
     fn write_usize(&mut self, number: usize) {
-        self.push(number as u64);
+        match u8::try_from(number) {
+            Ok(byte) => self.push(byte),
+            Err(_) => self.write(&number.to_le_bytes()),
+        }
     }
 
     /// What the discriminants of enums come as.
     #[inline]
     fn write_isize(&mut self, number: isize) {
-        self.push(number as u64);
+        match u8::try_from(number) {
+            Ok(byte) => self.push(byte),
+            Err(_) => self.write(&number.to_le_bytes()),
+        }
     }
 
     fn finish(&self) -> u64 {
-        let rest = folded(self.mixed ^ self.word ^ u64::from(self.bytes), FACTORS[1]);
+        let rest = folded(self.mixed ^ self.word ^ u64::from(self.pushed), FACTORS[1]);
         folded(rest ^ FACTORS[0], FACTORS[0])
     }
 }
@@ -276,7 +285,9 @@ struct Itself(u64);
 
 impl Hasher for Itself {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.0 = self.0 << 8 | u64::from(*byte));
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
     }
 
     fn write_u64(&mut self, number: u64) {

@@ -214,11 +214,7 @@ impl<const N: usize> World<N> {
         };
         self.fresh = false;
         self.controllers[i].pass = Some(pass);
-        self.feed(
-            i,
-            Event::Seen(Some(joined(&known, without.reads_first_stamp_only()))),
-            without,
-        );
+        self.feed(i, Event::Seen(Some(joined(&known, without))), without);
     }
 
     /// Gives an event to a controller and sends what it answers, as the controller's hands do: one request, to
@@ -227,8 +223,7 @@ impl<const N: usize> World<N> {
         let Some(pass) = self.controllers[i].pass.take() else {
             return;
         };
-        let first_only = without.reads_first_stamp_only();
-        let (tx, effects) = step(pass.tx(first_only), event, self.now());
+        let (tx, effects) = step(pass.tx(without), event, self.now());
         let pass = pass.after(&tx);
         self.controllers[i].waiting = false;
         self.controllers[i].judging = false;
@@ -244,7 +239,7 @@ impl<const N: usize> World<N> {
             }
             Effect::Stamp { stamp, at } => {
                 let attempt = attempt_of(stamp.attempt);
-                let places = if first_only { 1 } else { N };
+                let places = if without == Without::OtherStamps { 1 } else { N };
                 (0..places)
                     .find(|place| pass.known[*place].object.stamp != Some(attempt))
                     .map(|place| Request::Stamp {
@@ -309,9 +304,9 @@ impl<const N: usize> World<N> {
                 self.accepted(place, sender, without)
             }
             Request::Record { journal, .. } => {
-                self.journal = journal;
+                let before = std::mem::replace(&mut self.journal, journal);
                 self.journal_changed(sender);
-                self.judge_record();
+                self.judge_record(before.stage);
                 Event::Recorded
             }
         }
@@ -323,7 +318,7 @@ impl<const N: usize> World<N> {
         let pass = sender.and_then(|i| self.controllers[i].pass.as_mut());
         pass.map_or(Event::Lost, |pass| {
             pass.known[place] = seen;
-            Event::Accepted(joined(&pass.known, without.reads_first_stamp_only()))
+            Event::Accepted(joined(&pass.known, without))
         })
     }
 

@@ -58,6 +58,47 @@ const HANDED_OVER: Faults = Faults {
     ..FEW
 };
 
+/// In two objects each fault has twice as many places, so there are fewer of them at once.
+const IN_TWO: Faults = Faults {
+    crashes: 1,
+    flips: 1,
+    edits: 1,
+    delayed: 1,
+    refusals: 0,
+    status_writes: false,
+    skew: false,
+    hand_over: false,
+};
+const READ_APART: Faults = Faults {
+    crashes: 0,
+    edits: 0,
+    skew: true,
+    ..IN_TWO
+};
+const REFUSED: Faults = Faults {
+    crashes: 0,
+    delayed: 0,
+    refusals: 1,
+    status_writes: true,
+    ..IN_TWO
+};
+const BOTH_HANDED_OVER: Faults = Faults {
+    delayed: 0,
+    hand_over: true,
+    ..READ_APART
+};
+/// One controller at a time: what is late is its own from before it was started again.
+const ALONE: Faults = Faults {
+    crashes: 2,
+    flips: 0,
+    edits: 2,
+    refusals: 1,
+    status_writes: true,
+    skew: true,
+    hand_over: true,
+    ..IN_TWO
+};
+
 #[test]
 fn the_whole_protocol_holds_under_many_faults() {
     holds::<1>(MANY);
@@ -84,21 +125,46 @@ fn with_preconditions_but_no_fence_it_still_breaks() {
 }
 
 #[test]
-fn two_quiet() {
-    let quiet = Faults {
-        crashes: 0,
-        flips: 0,
-        edits: 0,
-        delayed: 0,
-        refusals: 0,
-        status_writes: false,
-        skew: false,
-        hand_over: false,
-    };
-    holds::<2>(Faults {
-        flips: 1,
-        delayed: 1,
-        crashes: 1,
-        ..quiet
-    });
+fn in_two_objects_it_holds_under_many_faults() {
+    holds::<2>(IN_TWO);
+}
+
+#[test]
+fn in_two_objects_it_holds_when_they_are_read_at_different_times() {
+    holds::<2>(READ_APART);
+}
+
+#[test]
+fn in_two_objects_it_holds_when_writes_are_refused() {
+    holds::<2>(REFUSED);
+}
+
+#[test]
+fn in_two_objects_it_holds_when_the_field_is_handed_over_at_any_time() {
+    holds::<2>(BOTH_HANDED_OVER);
+}
+
+#[test]
+fn in_two_objects_it_holds_for_one_controller_that_is_killed_again_and_again() {
+    holds::<2>(ALONE);
+}
+
+#[test]
+fn in_two_objects_it_breaks_without_preconditions() {
+    breaks::<2>(Without::Precondition, IN_TWO);
+}
+
+#[test]
+fn in_two_objects_it_breaks_without_the_fence() {
+    breaks::<2>(Without::Fence, IN_TWO);
+}
+
+#[test]
+fn it_breaks_when_only_the_first_object_is_stamped() {
+    breaks::<2>(Without::OtherStamps, IN_TWO);
+}
+
+#[test]
+fn it_breaks_when_one_stamp_counts_for_all() {
+    breaks::<2>(Without::EachStamp, IN_TWO);
 }

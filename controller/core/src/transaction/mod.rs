@@ -287,7 +287,8 @@ impl<V, R> Tx<V, R> {
 
     /// Starts a pass that hands the field to another writer: nothing is written any more, and the value
     /// stays as it is found. A roll-back under way is not finished, because it was checked against a
-    /// present that is gone. As with [`Tx::resume`], the target must be read before the journal.
+    /// present that is gone; only what is found half-way in several places goes back in all of them.
+    /// As with [`Tx::resume`], the target must be read before the journal.
     pub fn hand_over(journal: Journal<V>) -> Self {
         Self {
             hands_over: true,

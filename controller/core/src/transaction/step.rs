@@ -156,8 +156,8 @@ where
     } else if back == target.value {
         // Nothing of what is there is ours.
         close(tx, Outcome::Superseded(Cause::Foreign))
-    } else if tx.hands_over {
-        // The value stays, unverified.
+    } else if tx.hands_over && !target.value.has_some(&tx.journal.after, &to) {
+        // The value stays, unverified. Once one of several places is back, the others follow: all or none.
         close(tx, Outcome::Inconclusive)
     } else {
         Effect::Write {

@@ -14,6 +14,7 @@ mod formula;
 mod laws;
 mod options;
 mod template;
+mod transaction;
 mod undo;
 mod verify;
 mod weights;
