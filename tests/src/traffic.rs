@@ -120,7 +120,7 @@ impl Traffic {
             .source(&world.namespace, json!({"url": scraper.url, "timeout": "2s"}))
             .await;
         let report = world.folder().join("load.jsonl");
-        let load = Load::start(demo, &format!("{}/", gateway.url), &host, rate, report);
+        let load = Load::start(demo, &format!("{}/", gateway.url), &host, rate, report).expect("the load starts");
         let it = Self {
             world,
             gateway,
