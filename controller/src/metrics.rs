@@ -11,14 +11,14 @@ pub use table::{Doc, Kind, METRICS};
 
 use crate::client::CallKind;
 use flyball_core::{breaker::Stage, check::Check, signal::Quality};
-use flyball_crds::{Direction, Mode, Phase};
+use flyball_crds::{Direction, Mode, Phase, WeightMove};
 use prometheus_client::{
     encoding::text,
     metrics::{counter::Counter, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Metric, Registry},
 };
 use series::Series;
-use std::time::Duration;
+use std::{sync::atomic::AtomicU64, time::Duration};
 use table::doc;
 
 const SECONDS: [f64; 15] = [
@@ -32,6 +32,22 @@ fn seconds() -> Histogram {
 
 fn minutes() -> Histogram {
     Histogram::new(MINUTES)
+}
+
+/// A share, from 0 to 1.
+type Share = Gauge<f64, AtomicU64>;
+
+/// The shares of a backend among those that are managed, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shares<'a> {
+    /// The backend.
+    pub backend: &'a str,
+    /// What the action asks for.
+    pub desired: f64,
+    /// By the weights of the route.
+    pub current: f64,
+    /// By the base weights.
+    pub base: f64,
 }
 
 /// Which policy.
@@ -103,6 +119,11 @@ pub struct Metrics {
     source_circuit: Series<Gauge>,
     replicas_desired: Series<Gauge>,
     replicas_current: Series<Gauge>,
+    weight_desired: Series<Share>,
+    weight_current: Series<Share>,
+    weight_base: Series<Share>,
+    backends_out: Series<Gauge>,
+    weight_changes: Series<Counter>,
     api_requests: Series<Counter>,
     ownership_conflicts: Series<Counter>,
     events_dropped: Counter,
@@ -150,6 +171,11 @@ impl Metrics {
             source_circuit: register(r, "flyball_source_circuit_state", Series::new(Gauge::default)),
             replicas_desired: register(r, "flyball_replicas_desired", Series::new(Gauge::default)),
             replicas_current: register(r, "flyball_replicas_current", Series::new(Gauge::default)),
+            weight_desired: register(r, "flyball_weight_desired", Series::new(Share::default)),
+            weight_current: register(r, "flyball_weight_current", Series::new(Share::default)),
+            weight_base: register(r, "flyball_weight_base", Series::new(Share::default)),
+            backends_out: register(r, "flyball_backends_out", Series::new(Gauge::default)),
+            weight_changes: register(r, "flyball_weight_changes_total", Series::new(Counter::default)),
             api_requests: register(r, "flyball_api_requests_total", Series::new(Counter::default)),
             ownership_conflicts: register(r, "flyball_ownership_conflicts_total", Series::new(Counter::default)),
             events_dropped: register(r, "flyball_events_dropped_total", Counter::default()),
@@ -306,6 +332,46 @@ impl Metrics {
         self.replicas_desired.of(&labels).set(i64::from(desired));
     }
 
+    /// The shares of an action's backends. One that is not among them any more is told of no more; none at all
+    /// where the route can't be read.
+    pub fn weights(&self, policy: PolicyName<'_>, action: &str, shares: &[Shares<'_>]) {
+        let labels = policy.and([("action", action)]);
+        let backends: Vec<&str> = shares.iter().map(|one| one.backend).collect();
+        let gauges: [(&Series<Share>, fn(&Shares<'_>) -> f64); 3] = [
+            (&self.weight_desired, |one| one.desired),
+            (&self.weight_current, |one| one.current),
+            (&self.weight_base, |one| one.base),
+        ];
+        for (gauge, value) in gauges {
+            gauge.keep_among(&labels, &backends);
+            for one in shares {
+                gauge
+                    .of(&policy.and([("action", action), ("backend", one.backend)]))
+                    .set(value(one));
+            }
+        }
+    }
+
+    /// How many backends of an action are out.
+    pub fn backends_out(&self, policy: PolicyName<'_>, action: &str, count: usize) {
+        self.backends_out
+            .of(&policy.and([("action", action)]))
+            .set(whole(count));
+    }
+
+    /// A Change of weights was begun.
+    pub fn weights_moved(&self, policy: PolicyName<'_>, action: &str, why: WeightMove) {
+        let why = match why {
+            WeightMove::Law => "Law",
+            WeightMove::Ejection => "Ejection",
+            WeightMove::Return => "Return",
+            WeightMove::Reapply => "Reapply",
+        };
+        self.weight_changes
+            .of(&policy.and([("action", action), ("why", why)]))
+            .inc();
+    }
+
     /// A write was sent to the API server.
     pub fn api_request(&self, verb: Verb, result: CallKind) {
         self.api_requests
@@ -337,13 +403,18 @@ impl Metrics {
             &self.signal_quality,
             &self.replicas_desired,
             &self.replicas_current,
+            &self.backends_out,
         ] {
             gauges.remove(&labels);
+        }
+        for shares in [&self.weight_desired, &self.weight_current, &self.weight_base] {
+            shares.remove(&labels);
         }
         for counters in [
             &self.evaluations,
             &self.proposals,
             &self.changes,
+            &self.weight_changes,
             &self.ownership_conflicts,
         ] {
             counters.remove(&labels);

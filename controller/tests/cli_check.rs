@@ -475,3 +475,41 @@ fn what_could_not_be_checked_is_said_and_is_no_error(#[case] rules: &str) {
         "{report}"
     );
 }
+
+#[test]
+fn a_route_of_a_kind_without_real_traffic_is_noted() {
+    let text = r#"apiVersion: flyball.dev/v1alpha1
+kind: FeedbackPolicy
+metadata: {name: split, namespace: shop}
+spec:
+  mode: Enforce
+  sourceRef: {name: prometheus}
+  targetRef: {apiVersion: gateway.networking.k8s.io/v1, kind: GRPCRoute, name: api}
+  actions:
+  - name: order
+    weights:
+      backends: [{name: a, weight: 1000}, {name: b, weight: 0}]
+      failover: {}
+      traffic: {proxy: Traefik}
+    verify: {settle: 2m, within: 5m, expr: 'sum(rate(failed{job="c"}[1m])) <= 1'}
+"#;
+    let (summary, report) = checked("grpc-route.yaml", text);
+    assert_eq!((summary.errors, summary.warnings), (0, 0), "{report}");
+    assert!(
+        report.starts_with(
+            "FILE:7: weights of gateway.networking.k8s.io GRPCRoute were held against the kind's definition"
+        ),
+        "{report}"
+    );
+    // A mistake of the lever stands at its own line.
+    let (summary, report) = checked(
+        "grpc-route-wrong.yaml",
+        text.replace("name: b, weight: 0", "name: a, weight: 0"),
+    );
+    assert_eq!(summary.errors, 1, "{report}");
+    assert!(
+        report.contains("FILE:11:")
+            && report.contains("spec.actions[0].weights.backends[1].name: \"a\" is the name of two backends"),
+        "{report}"
+    );
+}

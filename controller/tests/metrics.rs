@@ -4,10 +4,10 @@
 
 use flyball_controller::{
     client::CallKind,
-    metrics::{Evaluation, Kind, METRICS, Metrics, PolicyName, Verb},
+    metrics::{Evaluation, Kind, METRICS, Metrics, PolicyName, Shares, Verb},
 };
 use flyball_core::{breaker::Stage, check::Check, signal::Quality};
-use flyball_crds::{Direction, Mode, Phase};
+use flyball_crds::{Direction, Mode, Phase, WeightMove};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -21,6 +21,15 @@ const SEARCH: PolicyName<'_> = PolicyName {
     namespace: "shop",
     name: "search",
 };
+
+fn shares(backend: &str, current: f64) -> Shares<'_> {
+    Shares {
+        backend,
+        desired: 0.5,
+        current,
+        base: 0.5,
+    }
+}
 
 /// Every method, once.
 fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
@@ -39,6 +48,9 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.queried("prometheus", second, Some("timeout"));
     metrics.circuit("prometheus", Stage::Closed);
     metrics.replicas(policy, "more-replicas", 2, 3);
+    metrics.weights(policy, "shift", &[shares("web-a", 0.25), shares("web-b", 0.75)]);
+    metrics.backends_out(policy, "shift", 1);
+    metrics.weights_moved(policy, "shift", WeightMove::Ejection);
     metrics.api_request(Verb::Update, CallKind::Conflict);
     metrics.ownership_conflict(policy);
     metrics.event_dropped();
@@ -146,6 +158,65 @@ fn a_signal_has_one_quality_at_a_time() {
             r#"flyball_signal_quality{namespace="shop",policy="checkout",signal="rps",quality="fresh"} 1"#,
         ]
     );
+}
+
+#[test]
+fn a_backend_that_left_its_list_leaves_no_share() {
+    let metrics = Metrics::new();
+    let lines = || {
+        let text = metrics.encode();
+        let lines = samples(&text)
+            .into_iter()
+            .filter(|line| line.starts_with("flyball_weight_current{"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let share = |policy: &str, action: &str, backend: &str, share: &str| {
+        let labels = format!(r#"namespace="shop",policy="{policy}",action="{action}",backend="{backend}""#);
+        format!("flyball_weight_current{{{labels}}} {share}")
+    };
+    metrics.weights(CHECKOUT, "shift", &[shares("web-a", 0.25), shares("web-b", 0.75)]);
+    metrics.weights(CHECKOUT, "shift-2", &[shares("web-a", 1.0)]);
+    metrics.weights(SEARCH, "shift", &[shares("web-a", 1.0)]);
+    let others = [
+        share("checkout", "shift-2", "web-a", "1.0"),
+        share("search", "shift", "web-a", "1.0"),
+    ];
+    let mut expect = vec![
+        share("checkout", "shift", "web-a", "0.25"),
+        share("checkout", "shift", "web-b", "0.75"),
+    ];
+    expect.extend(others.clone());
+    assert_eq!(lines(), expect);
+    metrics.weights(CHECKOUT, "shift", &[shares("web-b", 0.5), shares("web-c", 0.5)]);
+    let mut expect = vec![
+        share("checkout", "shift", "web-b", "0.5"),
+        share("checkout", "shift", "web-c", "0.5"),
+    ];
+    expect.extend(others.clone());
+    assert_eq!(lines(), expect);
+    metrics.weights(CHECKOUT, "shift", &[]);
+    assert_eq!(lines(), others);
+}
+
+#[test]
+fn changes_of_weights_are_counted_by_why() {
+    let metrics = Metrics::new();
+    for why in [
+        WeightMove::Law,
+        WeightMove::Return,
+        WeightMove::Law,
+        WeightMove::Reapply,
+    ] {
+        metrics.weights_moved(CHECKOUT, "shift", why);
+    }
+    let text = metrics.encode();
+    for (why, count) in [("Law", 2), ("Return", 1), ("Reapply", 1)] {
+        let line = format!(
+            r#"flyball_weight_changes_total{{namespace="shop",policy="checkout",action="shift",why="{why}"}} {count}"#
+        );
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+    assert!(!text.contains("Ejection\""), "{text}");
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub struct ChangeSpec {
     pub shift: String,
     /// The weights, where it moves weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weights: Option<ChangeWeights>,
+    pub weights: Option<Box<ChangeWeights>>,
     /// The number of replicas before; 0 where it moves weights.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]

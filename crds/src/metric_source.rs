@@ -71,9 +71,21 @@ pub struct MetricSourceSpec {
     /// How often the server scrapes, from 1s to 1h. It says how many samples a full range has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrape_interval: Option<Duration>,
+    /// The Alertmanager that knows what is silenced, for policies that let silenced alerts move nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alertmanager: Option<Alertmanager>,
     /// The namespaces whose policies may use this source. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
+}
+
+/// An Alertmanager, which is asked for its silences and nothing else. No credentials are sent to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct Alertmanager {
+    /// Its base URL, such as `http://alertmanager.monitoring:9093`.
+    #[schemars(length(min = 1, max = 2048))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^@?#\\\\s]+$')").message("alertmanager.url must begin with http:// or https:// and carry no user, password, query or fragment"))]
+    pub url: String,
 }
 
 /// How the server is verified and how we show ourselves.

@@ -123,6 +123,20 @@ pub struct PointsStep {
     /// How long the rules must have been inactive, with fresh data, before the weight goes back. Default 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Duration>,
+    /// What an alert moves that is silenced in the Alertmanager of the MetricSource. Default Count: a silence is for
+    /// people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<Silenced>,
+}
+
+/// What a silenced alert moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Silenced {
+    /// As much as any other.
+    #[default]
+    Count,
+    /// Nothing, neither away nor back. Where the silences can't be read, it counts.
+    Ignore,
 }
 
 /// Ordered backends, in the order of `backends`.

@@ -5,7 +5,7 @@
 
 mod share;
 
-pub use share::{ShareChange, ShareJudgement, judge_share};
+pub use share::{ShareChange, ShareJudgement, judge_share, tolerance as share_tolerance};
 
 use crate::{
     decide::Direction,

@@ -10,6 +10,7 @@ pub mod rights;
 pub mod schema;
 pub mod settle;
 pub mod sources;
+pub mod traffic;
 mod world;
 
 use super::{
@@ -83,11 +84,12 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     report.add(&cluster::examine_controller(&connection, place, installation.lease()).await)?;
     let keda = world::keda(&connection.clients.read).await;
     let namespace = args.namespace.as_deref();
-    report.add(&rights::examine(&connection, namespace, place, &installation, keda.is_some()).await)?;
+    let world = world::read(&connection, Scope::of(namespace), &installation.kinds, keda.as_ref()).await;
+    let routes = world.route_kinds();
+    report.add(&rights::examine(&connection, namespace, place, &installation, keda.is_some(), &routes).await)?;
 
     let sources = sources::examine(&connection, place).await;
     report.add(&sources.section)?;
-    let world = world::read(&connection, Scope::of(namespace), &installation.kinds, keda.as_ref()).await;
     for section in policies::examine(&connection, &world, &sources, connection.now()).await {
         report.add(&section)?;
     }

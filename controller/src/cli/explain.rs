@@ -1,7 +1,8 @@
-//! `flyball explain POLICY`: why the target has the number of replicas it has, and what to do next.
+//! `flyball explain POLICY`: why the target has the replicas or the weights it has, and what to do next.
 
 mod next;
 mod page;
+mod route;
 
 pub use next::{Step, next};
 pub use page::page;
@@ -10,7 +11,7 @@ use super::{
     fetch::{self, Controller, ReadError},
     screen::{Style, show},
 };
-use flyball_core::time::Timestamp;
+use flyball_core::{policy::Weights, time::Timestamp};
 use flyball_crds::{Change, FeedbackPolicy};
 use kube::ResourceExt;
 use std::{path::Path, process::ExitCode};
@@ -42,6 +43,8 @@ pub struct Facts {
     pub controller: Controller,
     /// Where the lease is, as `namespace/name`.
     pub lease: String,
+    /// The weights that the route has, or why they are not known; `None`: the policy moves none.
+    pub route: Option<Result<Weights, String>>,
     /// Now.
     pub now: Timestamp,
 }
@@ -109,11 +112,13 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         Err(error) => Controller::Unknown(error.to_string()),
     };
     let lease = format!("{}/{}", args.namespace_of_controller, args.lease_name);
+    let route = route::weights(&connection, namespace, &policy).await;
     let facts = Facts {
         policy,
         changes,
         controller,
         lease,
+        route,
         now,
     };
     show(&page(&facts, Style::of_stdout(false)))?;

@@ -10,6 +10,7 @@ pub mod freeze;
 pub mod get;
 pub mod import;
 pub mod kept;
+pub mod moves;
 pub mod pause;
 pub mod release;
 pub mod request;

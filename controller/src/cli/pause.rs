@@ -5,7 +5,7 @@ use super::{
     fetch::{self, Connection},
     freeze::reason,
     screen::{quoted, show, when},
-    suspend::edit_policy,
+    suspend::{edit_policy, moves_weights},
     write::{ActError, Edited},
 };
 use crate::clock::{read, written};
@@ -122,8 +122,13 @@ pub async fn set(
         |until| format!("until {}", when(until, now)),
     );
     let verb = if changed { "are paused" } else { "are paused already" };
+    let weights = if moves_weights(&object.spec) {
+        " Weights go both ways at once, so none moves, and no backend is taken out."
+    } else {
+        ""
+    };
     Ok(format!(
-        "{namespace}/{}: {} {verb}, {over}. Undoing a change goes on.\nTo go on before that: flyball unpause {} -n {}\n",
+        "{namespace}/{}: {} {verb}, {over}. Undoing a change goes on.{weights}\nTo go on before that: flyball unpause {} -n {}\n",
         object.name_any(),
         which.words(),
         quoted(name),

@@ -7,13 +7,14 @@ use super::{
     args::LeaseArgs,
     fetch::{self, Connection, Controller},
     get::tree::phase_of,
+    moves,
     screen::{plain, quoted, show},
     write::{self, ActError, Edited, edit},
 };
 use flyball_core::check::Check;
 use flyball_crds::{
     APPROVED_BY_ANNOTATION, Change, Direction, FeedbackPolicy, Phase, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION,
-    Request, approved_by, refusal, requested_by,
+    Request, TargetRef, approved_by, refusal, requested_by,
 };
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -190,6 +191,14 @@ fn can(change: &Change, request: Request) -> Result<(), String> {
         (Phase::RollingBack, _) => Err(format!(
             "{name} is being taken back already; wait for it: flyball get {place} --watch"
         )),
+        (phase, _) if moves::is_of_weights(change) => Err(format!(
+            "{name} is closed ({phase:?}), and its weights stay; to set others, pause the policy (flyball pause {place} {}) and \
+             write them into each of its routes: kubectl edit {} -n {}; they were {}",
+            side(change),
+            named(&change.spec.target.reference),
+            quoted(&change.namespace().unwrap_or_default()),
+            moves::before(change)
+        )),
         (phase, _) => {
             let target = &change.spec.target.reference;
             Err(format!(
@@ -205,7 +214,17 @@ fn can(change: &Change, request: Request) -> Result<(), String> {
     }
 }
 
-/// The direction, as a flag.
+/// An object as kubectl takes it.
+fn named(target: &TargetRef) -> String {
+    let group = target
+        .api_version
+        .rsplit_once('/')
+        .map(|(group, _)| format!(".{group}"));
+    let kind = format!("{}{}", target.kind.to_lowercase(), group.unwrap_or_default());
+    format!("{} {}", quoted(&kind), quoted(&target.name))
+}
+
+/// The direction, as a flag. Weights go both ways at once, and either flag holds them.
 const fn side(change: &Change) -> &'static str {
     match change.spec.direction {
         Direction::Up => "--up",
@@ -215,20 +234,31 @@ const fn side(change: &Change) -> &'static str {
 
 fn told(change: &Change, asked: Asked, changed: bool) -> String {
     let name = plain(&change.name_any());
-    let (before, after) = (change.spec.before, change.spec.after);
+    let of_weights = moves::is_of_weights(change);
+    let kept = if of_weights {
+        "the weights stay as they are"
+    } else {
+        "the number stays as it is"
+    };
     let by = |who: Option<&str>| plain(who.unwrap_or("somebody"));
     let follow = format!("To follow it: flyball get {} --watch\n", place(change));
     match (asked, changed) {
-        (Asked::Approve, true) => format!(
-            "{name} is approved: {before} -> {after} is made with the next pass, if the policy still wants {after} then.\n{follow}"
-        ),
+        (Asked::Approve, true) => {
+            let shift = moves::of_change(change);
+            let wants = if of_weights {
+                "wants about the same".to_owned()
+            } else {
+                format!("still wants {}", change.spec.after)
+            };
+            format!("{name} is approved: {shift} is made with the next pass, if the policy {wants} then.\n{follow}")
+        }
         (Asked::Approve, false) => format!("{name} is approved already, by {}.\n{follow}", by(approved_by(change))),
         (Asked::Of(Request::Abort), true) => format!(
-            "{name} is to be cut short with the next pass: nothing more is written, and the number stays as it is, unverified.\n{follow}"
+            "{name} is to be cut short with the next pass: nothing more is written, and {kept}, unverified.\n{follow}"
         ),
         (Asked::Of(Request::RollBack), true) => format!(
             "{name} is to be taken back with the next pass, to {}, as far as the present allows it.\n{follow}",
-            change.spec.verified
+            moves::verified(change)
         ),
         (Asked::Of(request), false) => format!(
             "{name}: {} was asked for already, by {}.\n{follow}",

@@ -6,7 +6,7 @@ use super::{
     screen::{quoted, show},
     write::{self, ActError, Edited},
 };
-use flyball_crds::{FeedbackPolicy, Mode};
+use flyball_crds::{FeedbackPolicy, FeedbackPolicySpec, Mode};
 use serde_json::{Value, json};
 use std::{path::Path, process::ExitCode};
 
@@ -56,12 +56,18 @@ pub async fn set(connection: &Connection, namespace: &str, name: &str, suspended
     if suspended {
         let under_way = object
             .status
-            .and_then(|status| status.change)
+            .as_ref()
+            .and_then(|status| status.change.as_ref())
             .map_or_else(String::new, |change| {
                 format!(" The Change {change}, if it is still open, is cut short; a roll-back is finished.")
             });
+        let stay = if moves_weights(&object.spec) {
+            "the weights stay as they are"
+        } else {
+            "the number of replicas stays as it is"
+        };
         return Ok(format!(
-            "{namespace}/{name} is suspended: it begins no change, and the number of replicas stays as it is.{under_way}\n\
+            "{namespace}/{name} is suspended: it begins no change, and {stay}.{under_way}\n\
              To go on: flyball resume {place}\n"
         ));
     }
@@ -71,6 +77,11 @@ pub async fn set(connection: &Connection, namespace: &str, name: &str, suspended
             format!("{namespace}/{name} goes on. Its mode is {mode:?}, so it writes nothing: flyball explain {place}\n")
         }
     })
+}
+
+/// Whether a policy moves weights.
+pub(super) fn moves_weights(spec: &FeedbackPolicySpec) -> bool {
+    spec.actions.iter().any(|action| action.weights.is_some())
 }
 
 /// Edits a policy by what is found of it.

@@ -47,6 +47,18 @@ impl<M: Clone> Series<M> {
         all.entry(own).or_insert_with(self.new).clone()
     }
 
+    /// Takes away those that begin with these labels and whose next one is none of `values`: what tells of
+    /// something that is listed no more.
+    pub fn keep_among(&self, labels: &[(&'static str, &str)], values: &[&str]) {
+        let owned = |(key, value): &(&'static str, &str)| (*key, (*value).to_owned());
+        let shared: Labels = labels.iter().map(owned).collect();
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|own, _| {
+            let next = own.get(shared.len()).map(|(_, value)| value.as_str());
+            !own.starts_with(&shared) || next.is_some_and(|value| values.contains(&value))
+        });
+    }
+
     /// Takes away all that have each of these labels.
     pub fn remove(&self, labels: &[(&'static str, &str)]) {
         let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);

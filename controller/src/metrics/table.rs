@@ -143,6 +143,31 @@ pub const METRICS: &[Doc] = &[
         &["namespace", "policy", "action"],
         "The replicas that an action's target has",
     ),
+    gauge(
+        "flyball_weight_desired",
+        &["namespace", "policy", "action", "backend"],
+        "The share of the managed traffic that an action asks for, from 0 to 1, by the weights",
+    ),
+    gauge(
+        "flyball_weight_current",
+        &["namespace", "policy", "action", "backend"],
+        "The share of the managed traffic that the weights of an action's route give, from 0 to 1",
+    ),
+    gauge(
+        "flyball_weight_base",
+        &["namespace", "policy", "action", "backend"],
+        "The share of the managed traffic while nothing is wrong, from 0 to 1, by the base weights",
+    ),
+    gauge(
+        "flyball_backends_out",
+        &["namespace", "policy", "action"],
+        "Backends that were taken out and have no traffic",
+    ),
+    counter(
+        "flyball_weight_changes_total",
+        &["namespace", "policy", "action", "why"],
+        "Changes of weights that were begun, by why: Law, Ejection, Return or Reapply",
+    ),
     counter(
         "flyball_api_requests_total",
         &["verb", "result"],

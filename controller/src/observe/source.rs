@@ -8,6 +8,7 @@ mod error;
 mod gate;
 mod http;
 mod settings;
+mod silences;
 mod token;
 mod version;
 
@@ -17,6 +18,7 @@ pub use http::install_crypto_provider;
 pub use settings::{
     CONCURRENCY, DEFAULT_CONCURRENCY, DEFAULT_MEBIBYTES, DEFAULT_TIMEOUT, MAX_PARAMETERS, MAX_TIMEOUT, SCRAPE_INTERVAL,
 };
+pub use silences::{Silence, SilenceError};
 pub use token::{DEFAULT_LIFETIME, LONGEST_LIFETIME, MARGIN, TOO_YOUNG, TokenError};
 
 use super::{
@@ -39,6 +41,7 @@ use reqwest::{
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
 };
 use settings::Settings;
+use silences::Alertmanager;
 use std::{
     hash::{BuildHasher, RandomState},
     sync::Arc,
@@ -61,6 +64,7 @@ pub struct Source {
     mebibytes: i32,
     scrape_interval: Option<Span>,
     gate: Gate,
+    alertmanager: Option<Alertmanager>,
     now: Clock,
 }
 
@@ -89,6 +93,7 @@ impl Source {
         Ok(Self {
             client: http::client(&settings.url, headers, settings.timeout, tls, &TLS, secrets)?,
             tokens,
+            alertmanager: Alertmanager::new(spec, settings.timeout)?,
             url: settings.url,
             timeout: settings.timeout,
             mebibytes: settings.mebibytes,
@@ -211,6 +216,14 @@ impl Source {
                 "there is a value but no sample behind it; is everything scraped, and is vector(...) hiding that it is not?",
             ),
             age => Reading::answered(at, answer.samples, &answer.warnings, age.flatten(), max_age),
+        }
+    }
+
+    /// The silences in force, as the source's Alertmanager tells.
+    pub async fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, SilenceError> {
+        match &self.alertmanager {
+            Some(alertmanager) => alertmanager.silences(now).await,
+            None => Err(SilenceError::None),
         }
     }
 

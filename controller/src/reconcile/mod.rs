@@ -189,7 +189,7 @@ impl Pass<'_> {
             memory.unobserved(self.seen.now);
             return (Summary::of(self, memory, carried.as_ref(), None), None);
         }
-        let proposed = propose::propose(self, memory, carried.as_ref()).await;
+        let proposed = Box::pin(propose::propose(self, memory, carried.as_ref())).await;
         (Summary::of(self, memory, carried.as_ref(), proposed.as_ref()), proposed)
     }
 

@@ -72,7 +72,7 @@ pub(super) fn read(
                 names,
                 signals,
                 max_age,
-                verification,
+                verification: verification.ok_or(()),
             };
             let path = format!("{path}.weights");
             weights::read(&path, written, lever, around, errors).map(|action| Lever::Weights(Box::new(action)))

@@ -23,7 +23,7 @@ mod weights;
 pub use change::{FrozenVerification, comparison_of_change, freeze};
 pub use errors::FieldError;
 pub(crate) use names::is_subdomain;
-pub use warnings::{warnings, warnings_with};
+pub use warnings::{notes, warnings, warnings_with};
 
 use crate::{clock, observe::source, prometheus_rule::PrometheusRule, promql::shorten};
 use errors::Errors;

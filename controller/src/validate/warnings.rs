@@ -1,5 +1,7 @@
 //! What is allowed and yet rarely meant.
 
+mod weights;
+
 use super::{FieldError, policy, policy_with};
 use crate::prometheus_rule::PrometheusRule;
 use crate::promql::{self, Kept, PromqlError, Shape, shorten};
@@ -22,6 +24,16 @@ pub fn warnings_with(spec: &FeedbackPolicySpec, object: &PrometheusRule) -> Vec<
     };
     let mut found = resolved.notes;
     found.extend(of(spec, &resolved.policy));
+    found
+}
+
+/// What is only to be known of a policy that is valid.
+pub fn notes(spec: &FeedbackPolicySpec) -> Vec<FieldError> {
+    let mut found = Vec::new();
+    for action in policy(spec).iter().flat_map(|policy| &policy.weights) {
+        let index = spec.actions.iter().position(|written| written.name == action.name);
+        weights::notes(&format!("spec.actions[{}]", index.unwrap_or(0)), action, &mut found);
+    }
     found
 }
 
@@ -95,8 +107,12 @@ fn of(spec: &FeedbackPolicySpec, policy: &Policy) -> Vec<FieldError> {
                 }
             }
         }
+        // Both levers are never in one policy.
         if let Some(read) = policy.actions.get(index) {
             action(&path, read, policy, &mut found);
+        }
+        if let (Some(lever), Some(read)) = (&written.weights, policy.weights.get(index)) {
+            weights::of(&path, spec, lever, read, policy, &mut found);
         }
     }
     found

@@ -30,7 +30,8 @@ pub(super) struct Around<'a> {
     pub names: &'a Names<'a>,
     pub signals: &'a BTreeMap<String, Signal>,
     pub max_age: Option<Span>,
-    pub verification: Option<Option<Verification>>,
+    /// `Err`: it is written, and wrong.
+    pub verification: Result<Option<Verification>, ()>,
 }
 
 pub(super) fn read(
@@ -95,7 +96,7 @@ pub(super) fn read(
         ejection: ejection?,
         traffic: traffic?,
         share: share?,
-        verification: verification?,
+        verification: verification.ok()?,
         on_reset: on_reset?,
         approval: written.approval == Some(ApprovalMode::Required),
     })
@@ -113,12 +114,11 @@ fn routes(path: &str, target: &TargetRef, lever: &WeightsLever, errors: &mut Err
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for (index, route) in std::iter::once(&first).chain(&lever.also).enumerate() {
-        let (own, place) = match index {
-            0 => ("spec.targetRef".to_owned(), path.to_owned()),
-            _ => {
-                let own = format!("{path}.also[{}]", index - 1);
-                (own.clone(), own)
-            }
+        let (own, place) = if index == 0 {
+            ("spec.targetRef".to_owned(), path.to_owned())
+        } else {
+            let own = format!("{path}.also[{}]", index - 1);
+            (own.clone(), own)
         };
         if table::Row::of(&route.api_version, &route.kind).is_none() {
             errors.add(
@@ -128,6 +128,15 @@ fn routes(path: &str, target: &TargetRef, lever: &WeightsLever, errors: &mut Err
                     shorten(&route.api_version),
                     shorten(&route.kind),
                     known()
+                ),
+            );
+        }
+        if index > 0 && !super::is_subdomain(&route.name) {
+            errors.add(
+                format!("{own}.name"),
+                format!(
+                    "{} is not the name of an object; write lower-case letters, digits, dashes and dots",
+                    shorten(&route.name)
                 ),
             );
         }
@@ -318,6 +327,7 @@ fn law(path: &str, written: &Action, lever: &WeightsLever, names: &Names, errors
             let points = errors.within(format!("{path}.points"), step.points, 1, 100);
             let after = errors.span(format!("{path}.after"), step.after.as_ref(), FIVE_MINUTES);
             Some(WeightLaw::Step(WeightStep {
+                ignores_silenced: step.silenced == Some(crds::Silenced::Ignore),
                 points: points?,
                 label: step.label.clone().unwrap_or_else(|| "backend".to_owned()),
                 after: after?,

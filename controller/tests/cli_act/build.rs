@@ -133,3 +133,22 @@ pub fn change(sequence: i64, before: i32, after: i32, more: Value) -> Value {
     });
     merged(object, more)
 }
+
+/// A Change of `shop/checkout` that moves the weights of an HTTPRoute.
+pub fn weights_change(sequence: i64, more: Value) -> Value {
+    let weights = |a: i32, b: i32| json!([{"backend": "web-a", "weight": a}, {"backend": "web-b", "weight": b}]);
+    let target = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "name": "web"});
+    let object = json!({
+        "metadata": {"name": format!("web-1-weights-{sequence}")},
+        "spec": {
+            "action": "shift", "target": merged(target.clone(), json!({"uid": "r-1"})), "field": "weights", "direction": "Up",
+            "before": 0, "after": 0, "verified": 0, "move": "web-a 500 -> 400, web-b 500 -> 600",
+            "weights": {
+                "why": "Law", "after": weights(400, 600), "verified": weights(450, 550),
+                "lists": [merged(target, json!({"uid": "r-1", "resourceVersion": "7", "before": weights(500, 500)}))],
+                "share": {"requests": "x", "window": "1m", "maxAge": "1m", "settle": "65s", "within": "185s"},
+            },
+        },
+    });
+    merged(change(sequence, 0, 0, object), more)
+}

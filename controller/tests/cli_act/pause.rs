@@ -194,3 +194,34 @@ fn a_reason_has_an_end() {
     let error = <Cli as clap::Parser>::try_parse_from(words).unwrap_err().to_string();
     assert!(error.contains("257 characters, at most 256 are kept"), "{error}");
 }
+
+/// A policy that moves weights, as far as these commands look at it.
+fn of_weights() -> Value {
+    policy(json!({"spec": {"actions": [{
+        "name": "shift",
+        "weights": {
+            "backends": [{"name": "a", "weight": 1}, {"name": "b", "weight": 1}], "failover": {}, "traffic": {"proxy": "Traefik"},
+        },
+    }]}}))
+}
+
+#[tokio::test]
+async fn what_stands_still_is_said_of_weights_too() {
+    let server = Server::with("pause-weights", [of_weights()]).await;
+    let said = pause::set(&server.connection, "shop", "checkout", UP, None, "")
+        .await
+        .unwrap();
+    assert!(said.contains("so none moves, and no backend is taken out"), "{said}");
+    let said = suspend::set(&server.connection, "shop", "checkout", true)
+        .await
+        .unwrap();
+    assert!(
+        said.contains("it begins no change, and the weights stay as they are"),
+        "{said}"
+    );
+    let server = Server::with("pause-replicas", [policy(json!({}))]).await;
+    let said = pause::set(&server.connection, "shop", "checkout", UP, None, "")
+        .await
+        .unwrap();
+    assert!(!said.contains("eights"), "{said}");
+}

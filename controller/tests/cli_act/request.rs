@@ -2,7 +2,7 @@
 
 use crate::{
     api::Server,
-    build::{change, merged, policy},
+    build::{change, merged, policy, weights_change},
 };
 use flyball_controller::cli::request::{Asked, ask, decide};
 use flyball_crds::{Change, Request, approved_by, requested_by};
@@ -166,4 +166,60 @@ fn what_is_not_known_is_not_asked_for() {
     );
     assert_eq!(Request::of(&made(&other)), None);
     assert!(decide(&made(&other), ABORT, "alice").unwrap().is_some());
+}
+
+#[tokio::test]
+async fn weights_are_approved_and_taken_back_in_their_own_words() {
+    let record = weights_change(
+        0,
+        json!({
+            "metadata": {"name": "split-shift-record-4"},
+            "spec": {"evidence": {"checks": [{"name": "Approval", "verdict": "Refused", "message": "nobody yet"}]}},
+            "status": {"phase": "AwaitingApproval", "message": "nobody yet"},
+        }),
+    );
+    let asking = policy(json!({"status": {"actions": [{
+        "name": "shift",
+        "lastDecision": {"current": 0, "desired": 0, "move": "web-a 500 -> 400", "reason": "x", "change": "split-shift-record-4"},
+    }]}}));
+    let open = weights_change(2, json!({"status": {"phase": "Verifying"}}));
+    let server = Server::with("request-weights", [asking, record, open]).await;
+    for (name, asked, expect) in [
+        (
+            "split-shift-record-4",
+            Asked::Approve,
+            "split-shift-record-4 is approved: web-a 500 -> 400, web-b 500 -> 600 is made with the next pass, if the policy wants about the same then.",
+        ),
+        (
+            "web-1-weights-2",
+            ABORT,
+            "nothing more is written, and the weights stay as they are, unverified",
+        ),
+        (
+            "web-1-weights-2",
+            BACK,
+            "is to be taken back with the next pass, to web-a 450, web-b 550, as far as",
+        ),
+    ] {
+        let said = ask(&server.connection, "shop", name, asked).await.unwrap();
+        assert!(said.contains(expect), "{said}");
+    }
+}
+
+#[rstest]
+#[case::record(ABORT, weights_change(0, json!({"status": {"phase": "Refused"}})), "flyball pause checkout -n shop --up")]
+#[case::closed(
+    BACK,
+    weights_change(2, json!({"status": {"phase": "Committed"}})),
+    "its weights stay; to set others, pause the policy (flyball pause checkout -n shop --up) and write them into each of its routes: \
+     kubectl edit httproute.gateway.networking.k8s.io web -n shop; they were web-a 500, web-b 500"
+)]
+fn weights_that_can_not_be_taken_back_are_set_by_hand(
+    #[case] asked: Asked,
+    #[case] change: Value,
+    #[case] expect: &str,
+) {
+    let error = decide(&made(&change), asked, "alice").unwrap_err();
+    assert!(error.contains(expect), "{error}");
+    assert!(!error.contains("replicas"), "{error}");
 }

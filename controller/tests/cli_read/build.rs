@@ -108,3 +108,79 @@ pub fn source(name: &str, url: &str, more: Value) -> MetricSource {
     merge(&mut object, more);
     serde_json::from_value(object).unwrap()
 }
+
+/// `shop/split` in mode Enforce, which moves the weights of the HTTPRoute `web` by capacity.
+pub fn weights_policy(more: Value) -> FeedbackPolicy {
+    let mut object = json!({
+        "apiVersion": "flyball.dev/v1alpha1", "kind": "FeedbackPolicy",
+        "metadata": {"name": "split", "namespace": "shop", "uid": "p-2", "generation": 1},
+        "spec": {
+            "mode": "Enforce",
+            "sourceRef": {"name": "prometheus"},
+            "targetRef": {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "name": "web"},
+            "signals": [{"name": "busy", "expr": "sum by (backend) (busy{job=\"c\"})", "perBackend": true}],
+            "actions": [{
+                "name": "shift",
+                "weights": {
+                    "backends": [{"name": "web-b", "weight": 500}, {"name": "web-a", "weight": 500}],
+                    "capacity": {"utilisation": "busy"},
+                    "traffic": {"proxy": "Traefik"},
+                },
+                "verify": {"settle": "2m", "within": "5m", "expr": "sum(rate(failed{job=\"c\"}[1m])) <= 1"},
+            }],
+        },
+        "status": {
+            "observedGeneration": 1,
+            "alerts": "none",
+            "doing": "Steady at web-a 500, web-b 500",
+            "why": "no share is off",
+            "conditions": [condition("Ready", "True", "Evaluating", "evaluated every 15s")],
+            "actions": [{"name": "shift", "weights": {
+                "verified": weights(500, 500), "written": weights(500, 500), "movedAt": ago(600),
+            }}],
+        },
+    });
+    merge(&mut object, more);
+    serde_json::from_value(object).unwrap()
+}
+
+/// The weights of `web-a` and `web-b`.
+pub fn weights(a: i32, b: i32) -> Value {
+    json!([{"backend": "web-a", "weight": a}, {"backend": "web-b", "weight": b}])
+}
+
+/// A Change of `shop/split`, open unless `more` says otherwise.
+pub fn weights_change(sequence: i64, before: (i32, i32), after: (i32, i32), more: Value) -> Change {
+    let mut object = json!({
+        "apiVersion": "flyball.dev/v1alpha1", "kind": "Change",
+        "metadata": {"name": format!("web-1-weights-{sequence}"), "namespace": "shop", "uid": format!("w-{sequence}")},
+        "spec": {
+            "policy": {"name": "split", "uid": "p-2", "generation": 1},
+            "action": "shift", "mode": "Enforce",
+            "target": {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "name": "web", "uid": "r-1"},
+            "field": "weights", "direction": "Up", "sequence": sequence,
+            "move": format!("web-a {} -> {}, web-b {} -> {}", before.0, after.0, before.1, after.1),
+            "weights": {
+                "why": "Law",
+                "lists": [
+                    {
+                        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "name": "web", "rule": "split",
+                        "uid": "r-1", "resourceVersion": "7", "before": weights(before.0, before.1),
+                    },
+                    {
+                        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute", "name": "api", "ruleIndex": 1,
+                        "uid": "r-2", "resourceVersion": "8", "before": weights(before.0, before.1),
+                    },
+                ],
+                "after": weights(after.0, after.1), "verified": weights(before.0, before.1),
+                "share": {
+                    "requests": "sum by (backend) (rate(x[1m]))", "window": "1m", "maxAge": "1m", "settle": "65s",
+                    "within": "185s",
+                },
+            },
+            "proposedAt": ago(40), "reason": "by measured capacity web-b is to have a share of 0.600", "evidence": {},
+        },
+    });
+    merge(&mut object, more);
+    serde_json::from_value(object).unwrap()
+}

@@ -23,6 +23,7 @@ fn facts(more: Value, changes: Vec<Change>) -> Facts {
         changes,
         controller: leads(),
         lease: "flyball-system/flyball".to_owned(),
+        route: None,
         now: now(),
     }
 }

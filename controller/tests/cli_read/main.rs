@@ -9,3 +9,4 @@ mod explain;
 mod fetch;
 mod get;
 mod screen;
+mod weights;

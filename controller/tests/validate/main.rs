@@ -10,6 +10,7 @@ mod mistakes;
 mod policy;
 mod taken;
 mod warnings;
+mod weights;
 
 use flyball_controller::validate::{self, FieldError};
 use flyball_crds::FeedbackPolicySpec;

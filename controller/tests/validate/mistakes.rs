@@ -17,7 +17,7 @@ fn check(pointer: &str, value: Value, part: &str) {
     Value::Null,
     "spec.signals[1].substitute: 5 is used only with onError: Substitute"
 )]
-#[case("/signals/2/onError", json!("Substitute"), "spec.signals[2].onError: Substitute puts one number in place of one, and a perPod signal has one for each pod; write HoldDown, Hold or Ignore")]
+#[case("/signals/2/onError", json!("Substitute"), "spec.signals[2].onError: Substitute puts one number in place of one, and a perPod or perBackend signal has one for each; write HoldDown, Hold or Ignore")]
 #[case("/signals/3/name", json!(""), "spec.signals[3].name: \"\" is not a name of 1 to 63 characters")]
 #[case("/pause/up/reason", json!("x".repeat(257)), "spec.pause.up.reason: has 257 bytes, at most 256 are allowed")]
 #[case("/pause/down/until", json!("9999-12-31T23:59:59Z"), "spec.pause.down.until: \"9999-12-31T23:59:59Z\" is no time that can be waited for")]

@@ -1,17 +1,27 @@
 //! The transaction's protocol, checked exhaustively.
 //!
-//! One target, one journal at a time, two controllers that both drive the shipped
+//! One target in one object or in several, one journal at a time, two controllers that both drive the shipped
 //! [`flyball_core::transaction::step`]; writes that are delayed, reordered, lost before or after
 //! they land; crashes, lease flips, human edits, a policy's deletion, hand-overs, decisions that grow old.
 //! A controller that lost the lease goes on believing that it leads until it crashes: no lease is
-//! a fence.
+//! a fence. Each object has its own value, resourceVersion and stamp, and is read and written on its own, as
+//! the controller's hands do.
 
+mod compact;
+mod laws;
+mod search;
 mod world;
 
-use flyball_core::transaction::{Event, Outcome, Phase, Verdict};
-use stateright::{Model, Property};
-use world::{Controller, Message, Request, Version};
-pub use world::{Value, World};
+pub use compact::Value;
+use compact::{Stage, Values, Version};
+use flyball_core::transaction::{Event, Verdict};
+pub use search::{Report, Violation};
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock},
+};
+pub use world::World;
+use world::{Controller, Message, Request};
 
 /// What may go wrong, and how often.
 #[derive(Clone, Copy, Debug)]
@@ -43,22 +53,57 @@ pub enum Without {
     Precondition,
     /// The stamp is written but does not move the object's resourceVersion.
     Fence,
+    /// Of several objects only the first is stamped.
+    OtherStamps,
 }
 
-/// The model.
-#[derive(Clone, Copy, Debug)]
-pub struct Protocol {
-    /// What may go wrong.
-    pub faults: Faults,
-    /// What is taken out.
-    pub without: Without,
+impl Without {
+    const fn reads_first_stamp_only(self) -> bool {
+        matches!(self, Self::OtherStamps)
+    }
+}
+
+/// All that a quiet pass reads of a world.
+type Rest<const N: usize> = ([compact::Object; N], compact::Record<N>, bool, bool);
+
+/// The model, with the field in `N` objects.
+#[derive(Debug)]
+pub struct Protocol<const N: usize> {
+    faults: Faults,
+    without: Without,
+    /// Whether the protocol comes to an end from here: asked of every state, and of few different ones.
+    recovered: RwLock<HashMap<Rest<N>, bool>>,
+}
+
+impl<const N: usize> Protocol<N> {
+    /// The protocol without a part of it, under these faults.
+    pub fn new(faults: Faults, without: Without) -> Self {
+        Self {
+            faults,
+            without,
+            recovered: RwLock::default(),
+        }
+    }
+
+    fn recovers(&self, world: &World<N>) -> bool {
+        let rest = (world.objects, world.journal, world.deleted, world.late);
+        let known = self.recovered.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(recovers) = known.get(&rest) {
+            return *recovers;
+        }
+        drop(known);
+        let recovers = world.recovers(5);
+        let mut known = self.recovered.write().unwrap_or_else(PoisonError::into_inner);
+        known.insert(rest, recovers);
+        recovers
+    }
 }
 
 /// What can happen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// A controller that believes to lead reads the target.
-    Glance(usize),
+    /// A controller that believes to lead reads an object; with no time between the readings, all of them.
+    Glance(usize, usize),
     /// It reads the journal and starts its pass.
     Begin(usize),
     /// It reads the journal and starts a pass that hands the field over.
@@ -77,28 +122,22 @@ pub enum Action {
     Crash(usize),
     /// The other controller gets the lease.
     Flip,
-    /// A person writes the field.
-    Edit(Value),
-    /// Kubernetes writes the object's status: nothing but its version moves.
-    Status,
+    /// A person writes the field in an object.
+    Edit(usize, Value),
+    /// Kubernetes writes an object's status: nothing but its version moves.
+    Status(usize),
     /// The policy is deleted.
     Delete,
     /// So much time passes that an unwritten decision is void.
     Wait,
 }
 
-impl Model for Protocol {
-    type State = World;
-    type Action = Action;
-
-    fn init_states(&self) -> Vec<World> {
-        vec![World::start()]
-    }
-
-    fn actions(&self, world: &World, actions: &mut Vec<Action>) {
-        let delayed = world.messages.iter().filter(|message| message.sender.is_none()).count();
-        let may_delay = delayed < self.faults.delayed;
+impl<const N: usize> Protocol<N> {
+    /// What can happen next.
+    fn actions(&self, world: &World<N>, actions: &mut Vec<Action>) {
+        let may_delay = world.delayed() < self.faults.delayed;
         for (i, controller) in world.controllers.iter().enumerate() {
+            let glances = controller.glance.iter().flatten().count();
             if controller.waiting {
                 // With too many under way already, this one is lost instead.
                 actions.push(if may_delay { Action::TimeOut(i) } else { Action::Lose(i) });
@@ -109,15 +148,17 @@ impl Model for Protocol {
                 actions.extend(
                     [Verdict::Achieved, Verdict::Broken, Verdict::Ineffective].map(|verdict| Action::Judge(i, verdict)),
                 );
-            } else if controller.glance.is_some() {
+            } else if glances == N {
                 actions.push(Action::Begin(i));
                 if self.faults.hand_over && !world.fresh {
                     actions.push(Action::HandOver(i));
                 }
-            } else if controller.leads && world.journal.is_open() {
-                actions.push(Action::Glance(i));
+            } else if controller.leads && (glances > 0 || world.journal.stage.is_open()) {
+                let places = if self.faults.skew { N } else { 1 };
+                let unread = (0..places).filter(|place| controller.glance[*place].is_none());
+                actions.extend(unread.map(|place| Action::Glance(i, place)));
             }
-            if world.crashes < self.faults.crashes && (controller.pass.is_some() || controller.glance.is_some()) {
+            if world.crashes < self.faults.crashes && (controller.pass.is_some() || glances > 0) {
                 actions.push(Action::Crash(i));
             }
         }
@@ -127,48 +168,46 @@ impl Model for Protocol {
         if world.flips < self.faults.flips {
             actions.push(Action::Flip);
         }
-        if world.edits < self.faults.edits {
-            actions.extend([Value::Human, Value::Old].map(Action::Edit));
-        }
-        if self.faults.status_writes && world.something_is_current() {
-            actions.push(Action::Status);
+        for place in 0..N {
+            if world.edits < self.faults.edits {
+                actions.extend([Value::Human, Value::Old].map(|value| Action::Edit(place, value)));
+            }
+            if self.faults.status_writes && world.something_is_current(place) {
+                actions.push(Action::Status(place));
+            }
         }
         if !world.deleted {
             actions.push(Action::Delete);
         }
-        if !world.late && world.journal.phase == Phase::Applying {
+        if !world.late && world.journal.stage == Stage::Applying {
             actions.push(Action::Wait);
         }
     }
 
-    fn next_state(&self, last: &World, action: Action) -> Option<World> {
+    /// The world after an action; `None`: nothing would change.
+    fn next_state(&self, last: &World<N>, action: Action) -> Option<World<N>> {
         let mut world = last.clone();
+        let without = self.without;
         world.broken = None;
         match action {
-            Action::Glance(i) => {
-                world.controllers[i].glance = Some(world.seen());
-                if !self.faults.skew {
-                    world.begin(i);
-                }
+            Action::Glance(i, place) if self.faults.skew => world.glance(i, place),
+            Action::Glance(i, _) => {
+                (0..N).for_each(|place| world.glance(i, place));
+                world.begin(i, false, without);
             }
-            Action::Begin(i) => world.begin(i),
-            Action::HandOver(i) => world.hand_over(i),
+            Action::Begin(i) => world.begin(i, false, without),
+            Action::HandOver(i) => world.begin(i, true, without),
             Action::Land(k) => {
                 let message = world.messages.remove(k);
-                let heard = world.land(&message.request, message.sender, self.without);
+                let heard = world.land(&message.request, message.sender, without);
                 if let Some(i) = message.sender {
-                    match (heard, message.request) {
-                        (Event::Conflict, Request::Write { value, .. }) if world.only_version_moved(i) => {
-                            let request = Request::Write {
-                                value,
-                                at: Version::Current,
-                            };
-                            world.messages.push(Message {
-                                request,
-                                sender: Some(i),
-                            });
-                        }
-                        (heard, _) => world.feed(i, heard),
+                    let again = matches!(heard, Event::Conflict).then(|| world.sent_again(i, &message.request));
+                    match again.flatten() {
+                        Some(request) => world.messages.push(Message {
+                            request,
+                            sender: Some(i),
+                        }),
+                        None => world.feed(i, heard, without),
                     }
                 }
             }
@@ -176,90 +215,79 @@ impl Model for Protocol {
                 let message = world.messages.iter_mut().find(|message| message.sender == Some(i))?;
                 message.sender = None;
                 let heard = unheard(&message.request);
-                world.feed(i, heard);
+                world.feed(i, heard, without);
             }
             Action::Refuse(i) => {
-                let refusable = |message: &Message| !matches!(message.request, Request::Record { .. });
+                let refusable = |message: &Message<N>| !matches!(message.request, Request::Record { .. });
                 let k = world
                     .messages
                     .iter()
                     .position(|m| m.sender == Some(i) && refusable(m))?;
                 world.messages.remove(k);
                 world.refusals += 1;
-                world.feed(i, Event::Refused);
+                world.feed(i, Event::Refused, without);
             }
             Action::Lose(i) => {
                 let k = world.messages.iter().position(|message| message.sender == Some(i))?;
                 let message = world.messages.remove(k);
-                world.feed(i, unheard(&message.request));
+                world.feed(i, unheard(&message.request), without);
             }
-            Action::Judge(i, verdict) => {
-                world.controllers[i].judging = false;
-                world.feed(
-                    i,
-                    match verdict {
-                        Verdict::Achieved => Event::Achieved,
-                        Verdict::Broken => Event::RollBack {
-                            to: Value::Old,
-                            verdict,
-                        },
-                        verdict => Event::Keep { verdict },
-                    },
-                );
-            }
+            Action::Judge(i, verdict) => world.feed(i, judged(verdict), without),
             Action::Crash(i) => {
                 world.crashes += 1;
-                let delayed = world.messages.iter().filter(|message| message.sender.is_none()).count();
-                if delayed < self.faults.delayed {
+                if world.delayed() < self.faults.delayed {
                     for message in world.messages.iter_mut().filter(|message| message.sender == Some(i)) {
                         message.sender = None;
                     }
                 }
                 world.messages.retain(|message| message.sender != Some(i));
                 // Started again, it leads only if the lease is still its own.
-                world.controllers[i] = Controller {
-                    leads: world.holder == i,
-                    ..Controller::default()
-                };
+                world.controllers[i] = Controller::started(world.holder == i);
             }
             Action::Flip => {
                 world.flips += 1;
                 world.holder = 1 - world.holder;
                 world.controllers[world.holder].leads = true;
             }
-            Action::Edit(value) => {
-                if world.object.value == value {
+            Action::Edit(place, value) => {
+                if world.objects[place].value == value {
                     return None;
                 }
                 world.edits += 1;
-                world.object.value = value;
-                world.object_changed();
+                world.touched[place] = true;
+                world.objects[place].value = value;
+                world.object_changed(place);
             }
-            Action::Status => world.object_changed(),
+            Action::Status(place) => world.object_changed(place),
             Action::Delete => world.deleted = true,
             Action::Wait => world.late = true,
         }
-        world.settle(self.without);
+        world.settle(without);
+        world.judge_closed();
         Some(world)
     }
 
-    fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always("no law is broken", |_, world: &World| world.broken.is_none()),
-            Property::always("once faults stop, five passes close the journal", |_, world: &World| {
-                world.recovers(5)
-            }),
-            Property::sometimes("a change is committed", |_, world: &World| {
-                world.journal.phase == Phase::Closed(Outcome::Committed)
-            }),
-            Property::sometimes("a change is rolled back", |_, world: &World| {
-                world.journal.phase == Phase::Closed(Outcome::RolledBack)
-            }),
-        ]
+    /// The law that is broken in this state, if one is.
+    fn broken_law(&self, world: &World<N>) -> Option<&'static str> {
+        let stuck = || {
+            (!self.recovers(world)).then_some("faults are at an end, and five passes do not close the journal (law 5)")
+        };
+        world.broken.or_else(stuck)
     }
 }
 
-fn unheard(request: &Request) -> Event<Value, Version> {
+fn judged<const N: usize>(verdict: Verdict) -> Event<Values<N>, [Version; N]> {
+    match verdict {
+        Verdict::Achieved => Event::Achieved,
+        Verdict::Broken => Event::RollBack {
+            to: Values::OLD,
+            verdict,
+        },
+        verdict => Event::Keep { verdict },
+    }
+}
+
+fn unheard<const N: usize>(request: &Request<N>) -> Event<Values<N>, [Version; N]> {
     match request {
         Request::Record { .. } => Event::NotRecorded,
         Request::Stamp { .. } | Request::Write { .. } => Event::Lost,

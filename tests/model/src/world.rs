@@ -1,95 +1,130 @@
 //! The world of the model: the API server's objects, the requests under way, the controllers.
 
-use super::Without;
+use super::{
+    Without,
+    compact::{Known, Object, PROPOSED, Pass, Record, Value, Values, Version, attempt_of, joined},
+};
 use flyball_core::{
     time::Timestamp,
-    transaction::{Abort, Effect, Event, Journal, Outcome, Phase, Stamp, Target, Tx, VALID_FOR, Verdict, step},
+    transaction::{Effect, Event, VALID_FOR, step},
 };
 use std::{
-    collections::BTreeSet,
     fmt,
-    hash::{DefaultHasher, Hash, Hasher},
+    hash::{Hash, Hasher},
 };
 
-/// The values that the field takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Value {
-    /// Before the change.
-    Old,
-    /// After the change.
-    New,
-    /// What a person wrote.
-    Human,
-}
-
-impl flyball_core::transaction::Value for Value {}
-
-/// A resourceVersion only ever matters as "still the current one or not", so that is all the model
-/// keeps of it: when an object changes, every copy of its version grows stale. Two histories that
-/// differ in nothing but counters are then one state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Version {
-    /// Nothing changed since it was read.
-    Current,
-    /// Something did.
-    Stale,
-}
-
-type Transaction = Tx<Value, Version>;
-
-/// The object in the API server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Object {
-    pub(super) value: Value,
-    pub(super) stamp: Option<Stamp>,
-}
-
 /// A request that is under way.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Request {
-    Stamp { stamp: Stamp, at: Version },
-    Write { value: Value, at: Version },
-    Record { journal: JournalKey, at: Version },
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Request<const N: usize> {
+    Stamp {
+        place: usize,
+        attempt: u8,
+        at: Version,
+    },
+    Write {
+        place: usize,
+        value: Value,
+        /// The attempt that its pass owns. The server does not see it; a law is about it.
+        attempt: u8,
+        at: Version,
+    },
+    Record {
+        journal: Record<N>,
+        at: Version,
+    },
 }
 
-/// A journal in a form that can be ordered, so that requests under way are a sorted list.
-type JournalKey = (u8, u64, Option<Value>, bool);
+impl<const N: usize> Request<N> {
+    /// Whether its precondition has failed.
+    pub const fn is_stale(&self) -> bool {
+        let (Self::Stamp { at, .. } | Self::Write { at, .. } | Self::Record { at, .. }) = self;
+        matches!(at, Version::Stale)
+    }
+
+    /// The object that it writes; `None`: the journal.
+    const fn place(&self) -> Option<usize> {
+        match self {
+            Self::Stamp { place, .. } | Self::Write { place, .. } => Some(*place),
+            Self::Record { .. } => None,
+        }
+    }
+
+    fn outdate(&mut self) {
+        let (Self::Stamp { at, .. } | Self::Write { at, .. } | Self::Record { at, .. }) = self;
+        *at = Version::Stale;
+    }
+}
 
 /// A request with its sender, if that one still waits for the answer.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Message {
-    pub request: Request,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Message<const N: usize> {
+    pub request: Request<N>,
     pub sender: Option<usize>,
 }
 
 /// A controller process.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub(super) struct Controller {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Controller<const N: usize> {
     /// It believes to lead. Only a crash teaches it otherwise: no lease is a fence.
-    pub(super) leads: bool,
-    /// The target as read for the next pass.
-    pub(super) glance: Option<Target<Value, Version>>,
-    /// The pass it is in, with the journal's version that it read.
-    pub(super) pass: Option<(Transaction, Version)>,
+    pub leads: bool,
+    /// The objects as read for the next pass, so far.
+    pub glance: [Option<Known>; N],
+    /// The pass it is in.
+    pub pass: Option<Pass<N>>,
     /// It waits for the answer to a request.
-    pub(super) waiting: bool,
+    pub waiting: bool,
     /// It has to judge the effect.
-    pub(super) judging: bool,
+    pub judging: bool,
 }
 
-/// One state of the world.
+impl<const N: usize> Hash for Controller<N> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let flags = [self.leads, self.waiting, self.judging, self.pass.is_some()];
+        let flags = flags.into_iter().chain(self.glance.iter().map(Option::is_some));
+        state.write_u8(flags.fold(0, |all, flag| all << 1 | u8::from(flag)));
+        self.glance.iter().flatten().for_each(|known| known.hash(state));
+        if let Some(pass) = &self.pass {
+            pass.hash(state);
+        }
+    }
+}
+
+impl<const N: usize> Controller<N> {
+    pub const fn started(leads: bool) -> Self {
+        Self {
+            leads,
+            glance: [None; N],
+            pass: None,
+            waiting: false,
+            judging: false,
+        }
+    }
+
+    /// The objects, once each was read.
+    pub fn glanced(&self) -> Option<[Known; N]> {
+        let mut known = [self.glance[0]?; N];
+        for (known, glance) in known.iter_mut().zip(self.glance) {
+            *known = glance?;
+        }
+        Some(known)
+    }
+}
+
+/// One state of the world, with the field in `N` objects.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct World {
-    pub(super) object: Object,
-    pub(super) journal: Journal<Value>,
-    pub(super) controllers: [Controller; 2],
+pub struct World<const N: usize> {
+    pub(super) objects: [Object; N],
+    pub(super) journal: Record<N>,
+    pub(super) controllers: [Controller<N>; 2],
     /// Who has the lease.
     pub(super) holder: usize,
-    pub(super) messages: Vec<Message>,
+    pub(super) messages: Vec<Message<N>>,
     pub(super) crashes: u8,
     pub(super) flips: u8,
     pub(super) edits: u8,
     pub(super) refusals: u8,
+    /// The objects that a person wrote.
+    pub(super) touched: [bool; N],
     pub(super) deleted: bool,
     pub(super) late: bool,
     /// The journal was just created, and its creator goes on with it.
@@ -98,17 +133,16 @@ pub struct World {
     pub(super) broken: Option<&'static str>,
 }
 
-impl fmt::Display for World {
+impl<const N: usize> fmt::Display for World<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stamp = self
-            .object
-            .stamp
-            .map_or_else(|| "no stamp".to_owned(), |stamp| stamp.to_string());
-        write!(
-            f,
-            "{:?} [{stamp}] {:?} attempt {}",
-            self.object.value, self.journal.phase, self.journal.attempt
-        )?;
+        for object in &self.objects {
+            write!(f, "{:?} ", object.value)?;
+            match object.stamp {
+                Some(attempt) => write!(f, "[attempt {attempt}] ")?,
+                None => write!(f, "[no stamp] ")?,
+            }
+        }
+        write!(f, "{:?} attempt {}", self.journal.stage, self.journal.attempt)?;
         for message in &self.messages {
             write!(f, "; {:?} of {:?}", message.request, message.sender)?;
         }
@@ -116,27 +150,23 @@ impl fmt::Display for World {
     }
 }
 
-const PROPOSED: Timestamp = Timestamp::from_millis(0);
-
-impl World {
-    pub(super) fn start() -> Self {
-        let leader = Controller {
-            leads: true,
-            ..Controller::default()
+impl<const N: usize> World<N> {
+    pub(super) const fn start() -> Self {
+        let object = Object {
+            value: Value::Old,
+            stamp: None,
         };
         Self {
-            object: Object {
-                value: Value::Old,
-                stamp: None,
-            },
-            journal: Journal::open(1, Value::Old, Value::New, PROPOSED),
-            controllers: [leader, Controller::default()],
+            objects: [object; N],
+            journal: Record::OPEN,
+            controllers: [Controller::started(true), Controller::started(false)],
             holder: 0,
             messages: Vec::new(),
             crashes: 0,
             flips: 0,
             edits: 0,
             refusals: 0,
+            touched: [false; N],
             deleted: false,
             late: false,
             fresh: true,
@@ -152,63 +182,96 @@ impl World {
         }
     }
 
-    pub(super) fn seen(&self) -> Target<Value, Version> {
-        Target {
-            value: self.object.value,
+    /// Requests that nobody waits for.
+    pub(super) fn delayed(&self) -> usize {
+        self.messages.iter().filter(|message| message.sender.is_none()).count()
+    }
+
+    fn seen(&self, place: usize) -> Known {
+        Known {
+            object: self.objects[place],
             version: Version::Current,
-            stamp: self.object.stamp,
         }
     }
 
-    pub(super) fn begin(&mut self, i: usize) {
-        let Some(target) = self.controllers[i].glance.take() else {
+    /// A controller reads one object. Objects are read one after the other, in any order.
+    pub(super) fn glance(&mut self, i: usize, place: usize) {
+        self.controllers[i].glance[place] = Some(self.seen(place));
+    }
+
+    /// It reads the journal, after the objects, and starts its pass.
+    pub(super) fn begin(&mut self, i: usize, hands_over: bool, without: Without) {
+        let Some(known) = self.controllers[i].glanced() else {
             return;
         };
-        let abort = self.deleted.then_some(Abort::PolicyDeleted);
-        let tx = if self.fresh {
-            Tx::begin(self.journal.clone())
+        self.controllers[i].glance = [None; N];
+        let pass = if hands_over {
+            Pass::hand_over(self.journal, known)
+        } else if self.fresh {
+            Pass::begin(self.journal, known)
         } else {
-            Tx::resume(self.journal.clone(), abort)
+            Pass::resume(self.journal, known, self.deleted)
         };
         self.fresh = false;
-        self.controllers[i].pass = Some((tx, Version::Current));
-        self.feed(i, Event::Seen(Some(target)));
+        self.controllers[i].pass = Some(pass);
+        self.feed(
+            i,
+            Event::Seen(Some(joined(&known, without.reads_first_stamp_only()))),
+            without,
+        );
     }
 
-    pub(super) fn hand_over(&mut self, i: usize) {
-        let Some(target) = self.controllers[i].glance.take() else {
+    /// Gives an event to a controller and sends what it answers, as the controller's hands do: one request, to
+    /// the first object that is not yet as it should be.
+    pub(super) fn feed(&mut self, i: usize, event: Event<Values<N>, [Version; N]>, without: Without) {
+        let Some(pass) = self.controllers[i].pass.take() else {
             return;
         };
-        self.controllers[i].pass = Some((Tx::hand_over(self.journal.clone()), Version::Current));
-        self.feed(i, Event::Seen(Some(target)));
-    }
-
-    /// Gives an event to a controller and carries out or sends what it answers.
-    pub(super) fn feed(&mut self, i: usize, event: Event<Value, Version>) {
-        let Some((tx, version)) = self.controllers[i].pass.take() else {
-            return;
-        };
-        let (tx, effects) = step(tx, event, self.now());
+        let first_only = without.reads_first_stamp_only();
+        let (tx, effects) = step(pass.tx(first_only), event, self.now());
+        let pass = pass.after(&tx);
         self.controllers[i].waiting = false;
         self.controllers[i].judging = false;
         let Some(effect) = effects.into_iter().next() else {
             return;
         };
+        self.controllers[i].pass = Some(pass);
+        let differs = |place: usize, value: &Values<N>| value.0[place] != pass.known[place].object.value;
         let request = match effect {
             Effect::Verify => {
                 self.controllers[i].judging = true;
-                self.controllers[i].pass = Some((tx, version));
                 return;
             }
-            Effect::Stamp { stamp, at } => Request::Stamp { stamp, at },
-            Effect::Write { value, at } => Request::Write { value, at },
-            Effect::Record(journal) => Request::Record {
-                journal: key(&journal),
-                at: version,
-            },
+            Effect::Stamp { stamp, at } => {
+                let attempt = attempt_of(stamp.attempt);
+                let places = if first_only { 1 } else { N };
+                (0..places)
+                    .find(|place| pass.known[*place].object.stamp != Some(attempt))
+                    .map(|place| Request::Stamp {
+                        place,
+                        attempt,
+                        at: at[place],
+                    })
+            }
+            Effect::Write { value, at } => (0..N)
+                .find(|place| differs(*place, &value))
+                .map(|place| Request::Write {
+                    place,
+                    value: value.0[place],
+                    attempt: pass.journal.attempt,
+                    at: at[place],
+                }),
+            Effect::Record(journal) => Some(Request::Record {
+                journal: Record::of(&journal),
+                at: pass.version,
+            }),
+        };
+        let Some(request) = request else {
+            // Nothing is to be sent. The step function must not ask for it, or a pass could go round for ever.
+            self.broken = Some("a write was asked for that changes nothing");
+            return;
         };
         self.controllers[i].waiting = true;
-        self.controllers[i].pass = Some((tx, version));
         self.messages.push(Message {
             request,
             sender: Some(i),
@@ -216,32 +279,37 @@ impl World {
     }
 
     /// The API server handles a request; what the sender would hear.
-    pub(super) fn land(&mut self, request: &Request, sender: Option<usize>, without: Without) -> Event<Value, Version> {
-        match request {
-            Request::Stamp { stamp, at } => {
-                if without != Without::Precondition && *at == Version::Stale {
-                    return Event::Conflict;
-                }
-                self.object.stamp = Some(*stamp);
+    pub(super) fn land(
+        &mut self,
+        request: &Request<N>,
+        sender: Option<usize>,
+        without: Without,
+    ) -> Event<Values<N>, [Version; N]> {
+        let ignored = without == Without::Precondition && request.place().is_some();
+        if request.is_stale() && !ignored {
+            return match request {
+                Request::Record { .. } => Event::NotRecorded,
+                Request::Stamp { .. } | Request::Write { .. } => Event::Conflict,
+            };
+        }
+        match *request {
+            Request::Stamp { place, attempt, .. } => {
+                self.objects[place].stamp = Some(attempt);
                 if without != Without::Fence {
-                    self.object_changed();
+                    self.object_changed(place);
                 }
-                Event::Accepted(self.seen())
+                self.accepted(place, sender, without)
             }
-            Request::Write { value, at } => {
-                if without != Without::Precondition && *at == Version::Stale {
-                    return Event::Conflict;
-                }
-                self.judge_write(*value);
-                self.object.value = *value;
-                self.object_changed();
-                Event::Accepted(self.seen())
+            Request::Write {
+                place, value, attempt, ..
+            } => {
+                self.judge_write(place, value, attempt);
+                self.objects[place].value = value;
+                self.object_changed(place);
+                self.accepted(place, sender, without)
             }
-            Request::Record { journal, at } => {
-                if *at == Version::Stale {
-                    return Event::NotRecorded;
-                }
-                self.journal = unkey(*journal);
+            Request::Record { journal, .. } => {
+                self.journal = journal;
                 self.journal_changed(sender);
                 self.judge_record();
                 Event::Recorded
@@ -249,38 +317,49 @@ impl World {
         }
     }
 
-    pub(super) fn object_changed(&mut self) {
+    /// The sender's hands keep the object as the server returned it, and know the others as they were last seen.
+    fn accepted(&mut self, place: usize, sender: Option<usize>, without: Without) -> Event<Values<N>, [Version; N]> {
+        let seen = self.seen(place);
+        let pass = sender.and_then(|i| self.controllers[i].pass.as_mut());
+        pass.map_or(Event::Lost, |pass| {
+            pass.known[place] = seen;
+            Event::Accepted(joined(&pass.known, without.reads_first_stamp_only()))
+        })
+    }
+
+    /// Every copy of the object's version grows stale.
+    pub(super) fn object_changed(&mut self, place: usize) {
         for message in &mut self.messages {
-            if let Request::Stamp { at, .. } | Request::Write { at, .. } = &mut message.request {
-                *at = Version::Stale;
+            if message.request.place() == Some(place) {
+                message.request.outdate();
             }
         }
         for controller in &mut self.controllers {
-            let passing = controller.pass.as_mut().and_then(|(tx, _)| tx.target.as_mut());
-            for target in passing.into_iter().chain(controller.glance.as_mut()) {
-                target.version = Version::Stale;
+            if let Some(pass) = &mut controller.pass {
+                pass.known[place].version = Version::Stale;
+            }
+            if let Some(glance) = &mut controller.glance[place] {
+                glance.version = Version::Stale;
             }
         }
     }
 
     /// Whether anything would notice that the object's version moves.
-    pub(super) fn something_is_current(&self) -> bool {
-        self.messages.iter().any(|message| match &message.request {
-            Request::Stamp { at, .. } | Request::Write { at, .. } => *at == Version::Current,
-            Request::Record { .. } => false,
-        })
+    pub(super) fn something_is_current(&self, place: usize) -> bool {
+        let mut there = self.messages.iter().map(|message| &message.request);
+        there.any(|request| request.place() == Some(place) && !request.is_stale())
     }
 
     /// The one whose record was accepted knows the new version; everybody else's is stale.
     fn journal_changed(&mut self, by: Option<usize>) {
         for message in &mut self.messages {
-            if let Request::Record { at, .. } = &mut message.request {
-                *at = Version::Stale;
+            if message.request.place().is_none() {
+                message.request.outdate();
             }
         }
         for (i, controller) in self.controllers.iter_mut().enumerate() {
-            if let Some((_, version)) = &mut controller.pass {
-                *version = if by == Some(i) {
+            if let Some(pass) = &mut controller.pass {
+                pass.version = if by == Some(i) {
                     Version::Current
                 } else {
                     Version::Stale
@@ -289,181 +368,80 @@ impl World {
         }
     }
 
-    /// A controller whose write met a newer version reads the target again, and sends the write once
+    /// A controller whose write met a newer version reads that object again, and sends the write once
     /// more if stamp and value are what it saw: Kubernetes itself writes a target's status all the time.
-    pub(super) fn only_version_moved(&self, i: usize) -> bool {
-        let seen = self.controllers[i].pass.as_ref().and_then(|(tx, _)| tx.target.as_ref());
-        seen.is_some_and(|seen| seen.value == self.object.value && seen.stamp == self.object.stamp)
+    pub(super) fn sent_again(&self, i: usize, request: &Request<N>) -> Option<Request<N>> {
+        let pass = self.controllers[i].pass.as_ref()?;
+        match *request {
+            Request::Write {
+                place, value, attempt, ..
+            } if pass.known[place].object == self.objects[place] => Some(Request::Write {
+                place,
+                value,
+                attempt,
+                at: Version::Current,
+            }),
+            _ => None,
+        }
     }
 
     /// Brings equal histories to one form: requests nobody waits for are a set, and those whose
     /// precondition has failed are as good as lost.
     pub(super) fn settle(&mut self, without: Without) {
-        self.messages.sort();
-        self.messages.dedup();
         self.messages.retain(|message| {
-            let stale = match &message.request {
-                Request::Stamp { at, .. } | Request::Write { at, .. } => {
-                    without != Without::Precondition && *at == Version::Stale
-                }
-                Request::Record { at, .. } => *at == Version::Stale,
-            };
-            message.sender.is_some() || !stale
+            let ignored = without == Without::Precondition && message.request.place().is_some();
+            message.sender.is_some() || ignored || !message.request.is_stale()
         });
         self.renumber_attempts();
         // The two controllers are alike, so a state and its mirror image are one.
-        let [first, second] = self.controllers.each_ref().map(|controller| {
-            let mut hasher = DefaultHasher::new();
-            controller.hash(&mut hasher);
-            hasher.finish()
-        });
-        if first > second {
+        if self.controllers[0] > self.controllers[1] {
             self.controllers.swap(0, 1);
             self.holder = 1 - self.holder;
             for sender in self.messages.iter_mut().filter_map(|message| message.sender.as_mut()) {
                 *sender = 1 - *sender;
             }
-            self.messages.sort();
         }
+        self.messages.sort_unstable();
+        self.messages.dedup();
     }
 
     /// Attempts matter only by their order, so they are numbered from zero without gaps.
     fn renumber_attempts(&mut self) {
-        let mut seen = BTreeSet::new();
+        let mut seen: u64 = 0;
+        self.each_attempt(&mut |attempt| seen |= 1 << (*attempt).min(63));
         self.each_attempt(&mut |attempt| {
-            seen.insert(*attempt);
-        });
-        let ranks: Vec<u64> = seen.into_iter().collect();
-        self.each_attempt(&mut |attempt| {
-            *attempt = ranks.iter().take_while(|rank| **rank < *attempt).count() as u64;
+            let below = seen & ((1 << (*attempt).min(63)) - 1);
+            *attempt = attempt_of(below.count_ones().into());
         });
     }
 
-    fn each_attempt(&mut self, visit: &mut impl FnMut(&mut u64)) {
+    fn each_attempt(&mut self, visit: &mut impl FnMut(&mut u8)) {
         visit(&mut self.journal.attempt);
-        if let Some(stamp) = &mut self.object.stamp {
-            visit(&mut stamp.attempt);
-        }
+        self.objects
+            .iter_mut()
+            .filter_map(|object| object.stamp.as_mut())
+            .for_each(&mut *visit);
         for message in &mut self.messages {
             match &mut message.request {
-                Request::Stamp { stamp, .. } => visit(&mut stamp.attempt),
-                Request::Record { journal, .. } => visit(&mut journal.1),
-                Request::Write { .. } => {}
+                Request::Stamp { attempt, .. } | Request::Write { attempt, .. } => visit(attempt),
+                Request::Record { journal, .. } => visit(&mut journal.attempt),
             }
         }
         for controller in &mut self.controllers {
-            let (tx, glance) = (&mut controller.pass, &mut controller.glance);
-            let passing = tx.as_mut().map(|(tx, _)| tx);
-            let (journal, recording, target) = match passing {
-                Some(tx) => (Some(&mut tx.journal), tx.recording.as_mut(), tx.target.as_mut()),
-                None => (None, None, None),
-            };
-            journal
-                .into_iter()
-                .chain(recording)
-                .for_each(|journal| visit(&mut journal.attempt));
-            let stamps = target
-                .into_iter()
-                .chain(glance.as_mut())
-                .filter_map(|target| target.stamp.as_mut());
-            stamps.for_each(|stamp| visit(&mut stamp.attempt));
-        }
-    }
-
-    /// The laws about a write that lands.
-    fn judge_write(&mut self, value: Value) {
-        self.broken = match (self.journal.phase, self.object.value) {
-            (Phase::Closed(_), _) => Some("a write landed after its journal was closed (law 4)"),
-            (_, Value::Human) => Some("a write landed on somebody else's value (law 8)"),
-            (Phase::Applying, Value::Old) if value == Value::New => None,
-            (Phase::RollingBack, Value::New) if value == Value::Old => None,
-            // The same value again changes nothing that anybody could see.
-            (_, current) if current == value => None,
-            _ => Some("a write landed that the journal does not know (law 1)"),
-        };
-    }
-
-    /// The laws about a journal that was just recorded.
-    fn judge_record(&mut self) {
-        let value = self.object.value;
-        self.broken = match self.journal.phase {
-            Phase::Closed(Outcome::Committed) if self.journal.verdict != Some(Verdict::Achieved) => {
-                Some("committed without a recorded verification (law 6)")
-            }
-            // A person's edit between our reading and our record is theirs and allowed.
-            Phase::Closed(Outcome::Committed) if value == Value::Old && self.edits == 0 => {
-                Some("committed, and the target holds the old value (law 5)")
-            }
-            Phase::Closed(Outcome::RolledBack) if value == Value::New && self.edits == 0 => {
-                Some("rolled back, and the target holds the new value (law 5)")
-            }
-            _ => None,
-        };
-    }
-
-    /// Whether, with faults at an end, one controller closes the journal within `passes` passes.
-    pub(super) fn recovers(&self, passes: usize) -> bool {
-        let mut world = self.clone();
-        world.messages.clear();
-        world.fresh = false;
-        world.controllers = [
-            Controller {
-                leads: true,
-                ..Controller::default()
-            },
-            Controller::default(),
-        ];
-        for _ in 0..passes {
-            if !world.journal.is_open() {
-                return true;
-            }
-            world.controllers[0].glance = Some(world.seen());
-            world.begin(0);
-            loop {
-                if let Some(message) = world.messages.pop() {
-                    let heard = world.land(&message.request, message.sender, Without::Nothing);
-                    world.feed(0, heard);
-                } else if world.controllers[0].judging {
-                    world.feed(0, Event::Achieved);
-                } else {
-                    break;
+            let glanced = controller.glance.iter_mut().flatten();
+            glanced
+                .filter_map(|known| known.object.stamp.as_mut())
+                .for_each(&mut *visit);
+            if let Some(pass) = &mut controller.pass {
+                visit(&mut pass.journal.attempt);
+                if let Some(recording) = &mut pass.recording {
+                    visit(&mut recording.attempt);
                 }
+                let known = pass.known.iter_mut();
+                known
+                    .filter_map(|known| known.object.stamp.as_mut())
+                    .for_each(&mut *visit);
             }
         }
-        !world.journal.is_open()
     }
-}
-
-fn key(journal: &Journal<Value>) -> JournalKey {
-    let phase = match journal.phase {
-        Phase::Applying => 0,
-        Phase::Verifying => 1,
-        Phase::RollingBack => 2,
-        Phase::Closed(Outcome::Committed) => 3,
-        Phase::Closed(Outcome::RolledBack) => 4,
-        Phase::Closed(Outcome::Ineffective) => 5,
-        Phase::Closed(Outcome::Inconclusive) => 6,
-        Phase::Closed(Outcome::Superseded(_)) => 7,
-    };
-    let achieved = journal.verdict == Some(Verdict::Achieved);
-    (phase, journal.attempt, journal.rollback_to, achieved)
-}
-
-fn unkey((phase, attempt, rollback_to, achieved): JournalKey) -> Journal<Value> {
-    use flyball_core::transaction::Cause;
-    let mut journal = Journal::open(1, Value::Old, Value::New, PROPOSED);
-    journal.phase = match phase {
-        0 => Phase::Applying,
-        1 => Phase::Verifying,
-        2 => Phase::RollingBack,
-        3 => Phase::Closed(Outcome::Committed),
-        4 => Phase::Closed(Outcome::RolledBack),
-        5 => Phase::Closed(Outcome::Ineffective),
-        6 => Phase::Closed(Outcome::Inconclusive),
-        _ => Phase::Closed(Outcome::Superseded(Cause::Foreign)),
-    };
-    journal.attempt = attempt;
-    journal.rollback_to = rollback_to;
-    journal.verdict = achieved.then_some(Verdict::Achieved);
-    journal
 }

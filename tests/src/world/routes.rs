@@ -253,7 +253,7 @@ impl World {
         let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
         let (group, version) = text("/apiVersion")
             .rsplit_once('/')
-            .unwrap_or(("", text("/apiVersion")));
+            .unwrap_or_else(|| ("", text("/apiVersion")));
         let kind = kube::api::GroupVersionKind::gvk(group, version, text("/kind"));
         let mut resource = kube::api::ApiResource::from_gvk(&kind);
         if kind.kind.ends_with('y') {

@@ -119,6 +119,8 @@ pub struct WeightStep {
     pub label: String,
     /// How long the rule must have been inactive, with fresh data, before the weight goes back.
     pub after: Span,
+    /// Whether an alert that is silenced moves nothing. Whoever decides leaves those out of the rules' states.
+    pub ignores_silenced: bool,
 }
 
 /// An order of backends, that of the action's list. The first that serves well takes everything.
@@ -164,6 +166,16 @@ pub struct Ejection {
     pub return_over: Span,
     /// While more than this part of the backends looks bad, none is taken out. Default 0.5 (Envoy's panic threshold).
     pub panic_above: Finite,
+}
+
+impl Ejection {
+    /// How long a backend stays out at least, the `times`th time in a row: the base, doubled with each time, up to
+    /// the longest. Envoy multiplies its base by the count instead.
+    pub fn stays_out(&self, times: u32) -> Span {
+        let factor = 1_u64.checked_shl(times.saturating_sub(1)).unwrap_or(u64::MAX);
+        let span = self.base.as_millis().saturating_mul(factor);
+        Span::from_millis(span.min(self.longest.as_millis()))
+    }
 }
 
 /// Within what the weights move.

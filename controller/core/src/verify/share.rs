@@ -156,8 +156,8 @@ struct Counted {
     worst: Off,
 }
 
-/// How far a share of `p` may be off, of so many requests.
-fn tolerance(p: f64, requests: f64) -> f64 {
+/// How far a share of `p` (from 0 to 1) may be off, of so many requests: see [`judge_share`].
+pub fn tolerance(p: f64, requests: f64) -> f64 {
     (Z * (p * (1.0 - p) / requests).sqrt()).max(0.5 / requests + LEAST_TOLERANCE)
 }
 

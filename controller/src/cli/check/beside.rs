@@ -17,7 +17,7 @@ pub(super) struct Beside(Vec<(Option<String>, PrometheusRule)>);
 pub(super) struct Said {
     pub errors: Vec<FieldError>,
     pub warnings: Vec<FieldError>,
-    /// What could not be checked.
+    /// What could not be checked, or is only to be known.
     pub notes: Vec<FieldError>,
 }
 
@@ -51,7 +51,7 @@ impl Beside {
             return Said {
                 errors,
                 warnings: validate::warnings(spec),
-                notes: Vec::new(),
+                notes: validate::notes(spec),
             };
         };
         let namespace = metadata(node, "namespace");
@@ -63,7 +63,7 @@ impl Beside {
             Some((_, object)) => Said {
                 errors: validate::policy_with(spec, object).err().unwrap_or_default(),
                 warnings: validate::warnings_with(spec, object),
-                notes: Vec::new(),
+                notes: validate::notes(spec),
             },
             None => Said {
                 warnings: validate::warnings(spec),
@@ -75,7 +75,10 @@ impl Beside {
                         reference.name
                     ),
                     position: None,
-                }],
+                }]
+                .into_iter()
+                .chain(validate::notes(spec))
+                .collect(),
                 ..Said::default()
             },
         }

@@ -55,6 +55,8 @@ pub struct Finding {
     pub said: String,
     /// What to do about it; empty where nothing is to be done.
     pub way_out: String,
+    /// Lines to be copied as they are, such as a piece of YAML.
+    pub snippet: Vec<String>,
 }
 
 impl Finding {
@@ -65,6 +67,7 @@ impl Finding {
             subject: subject.into(),
             said: said.into(),
             way_out: String::new(),
+            snippet: Vec::new(),
         }
     }
 
@@ -75,7 +78,15 @@ impl Finding {
             subject: subject.into(),
             said: said.into(),
             way_out: way_out.into(),
+            snippet: Vec::new(),
         }
+    }
+
+    /// The same with lines to be copied.
+    #[must_use]
+    pub fn with(mut self, snippet: impl IntoIterator<Item = String>) -> Self {
+        self.snippet.extend(snippet);
+        self
     }
 
     /// From a message that names its way out behind the last semicolon, as ours do.
@@ -145,6 +156,9 @@ impl Section {
                 .is_some_and(|next| (&next.subject, &next.way_out) == (&finding.subject, &finding.way_out));
             if !again {
                 way_out(&mut page, style, 2 + below.len(), &plain(&finding.way_out));
+            }
+            for line in &finding.snippet {
+                page.line(&format!("{}{}", " ".repeat(COMMAND), plain(line)));
             }
         }
         page.gap();

@@ -1,6 +1,8 @@
 //! Each policy: its form, its source, its target, who else moves that, and what is under way.
 
+pub mod gitops;
 mod owners;
+pub mod routes;
 mod rules;
 
 pub use owners::others;
@@ -8,12 +10,13 @@ pub use rules::rules;
 
 use super::{
     finding::{Finding, Mark, Section},
-    readings, settle, sources,
+    readings, settle, sources, traffic,
     world::{self, World},
 };
 use crate::{
     cli::{
         fetch::{Connection, ReadError},
+        moves,
         screen::{plain, when},
     },
     clock::from_micro_time,
@@ -222,11 +225,10 @@ pub fn open(changes: &[&Change], now: Timestamp) -> Vec<Finding> {
         let begun = from_micro_time(&change.spec.proposed_at);
         let due = applied.unwrap_or(begun) + within.filter(|_| applied.is_some()).unwrap_or(Span::ZERO);
         let said = format!(
-            "{} is {:?}: {} -> {}",
+            "{} is {:?}: {}",
             change.name_any(),
             status.phase,
-            change.spec.before,
-            change.spec.after
+            moves::of_change(change)
         );
         if now > due + LATE {
             let said = format!("{said}; it should have been closed {}", when(due, now));
@@ -319,25 +321,41 @@ async fn examine_one(
     let mut findings = form(policy, object);
     findings.extend(rules::rules(policy, rule));
     findings.push(source(policy, &sources.sources));
-    findings.push(target(policy, &found, read.and_then(|read| read.as_ref().err())));
-    if found.snapshot.is_some() {
-        findings.extend(others(
-            policy,
-            &observe::owners::of(&world.cluster, policy, found.snapshot.as_ref()),
-            &rivals,
-            vertical,
-        ));
-    }
-    findings.push(status(policy, &findings));
-    findings.extend(open(&changes, now));
     let valid = match object {
         Some(object) => validate::policy_with(&policy.spec, object).map(|resolved| resolved.policy),
         None => validate::policy(&policy.spec),
     };
+    // Of a policy that is not valid the target is judged as that of replicas, unless it says otherwise.
+    let of_weights = policy.spec.actions.iter().any(|action| action.weights.is_some());
+    let action = valid.as_ref().ok().and_then(|valid| valid.weights.first());
+    let mut weights = None;
+    if let Some(action) = action {
+        let (judged, found) = routes::examine(policy, action, world);
+        findings.extend(judged);
+        weights = found;
+    } else if !of_weights {
+        findings.push(target(policy, &found, read.and_then(|read| read.as_ref().err())));
+        if found.snapshot.is_some() {
+            findings.extend(others(
+                policy,
+                &observe::owners::of(&world.cluster, policy, found.snapshot.as_ref()),
+                &rivals,
+                vertical,
+            ));
+        }
+    }
+    findings.push(status(policy, &findings));
+    findings.extend(open(&changes, now));
     if let Ok(valid) = valid {
         let object = read.and_then(|read| read.as_ref().ok()?.as_ref());
         findings.extend(settling(connection, &valid, &found, object, &namespace).await);
-        findings.extend(match sources.answering.get(&policy.spec.source_ref.name) {
+        let source = sources.answering.get(&policy.spec.source_ref.name);
+        if let (Some(source), Some(action)) = (source, valid.weights.first()) {
+            let mut levers = policy.spec.actions.iter().filter_map(|action| action.weights.as_ref());
+            let proxy = levers.next().and_then(|lever| lever.traffic.proxy);
+            findings.extend(traffic::examine(source, action, proxy, &namespace, weights.as_ref(), now).await);
+        }
+        findings.extend(match source {
             Some(source) => readings::examine(source, &valid, now).await,
             None => vec![Finding::new(
                 Mark::Skip,

@@ -3,7 +3,7 @@
 use super::finding::{Finding, Mark};
 use crate::{cli::screen::number, observe::source::Source};
 use flyball_core::{
-    policy::{Comparison, Condition, Policy, Query},
+    policy::{Comparison, Condition, Policy, Query, Shape},
     signal::{Quality, Reading},
     time::{Span, Timestamp},
 };
@@ -21,6 +21,8 @@ pub enum Use<'a> {
     Opaque,
     /// A signal: one number.
     Signal,
+    /// A signal with a number for each value of this label.
+    Each(&'static str),
 }
 
 /// An expression to be asked.
@@ -56,16 +58,22 @@ pub fn expressions(policy: &Policy) -> Vec<(String, Expression<'_>)> {
             Expression {
                 query: &signal.query,
                 max_age: signal.max_age,
-                used: Use::Signal,
+                used: match signal.shape {
+                    Shape::Number => Use::Signal,
+                    Shape::PerPod => Use::Each("pod"),
+                    Shape::PerBackend => Use::Each("backend"),
+                },
             },
         )
     });
-    let verifications = policy.actions.iter().filter_map(|action| {
-        let verification = action.verification.as_ref()?;
+    let of_replicas = policy.actions.iter().map(|action| (&action.name, &action.verification));
+    let of_weights = policy.weights.iter().map(|action| (&action.name, &action.verification));
+    let verifications = of_replicas.chain(of_weights).filter_map(|(action, verification)| {
+        let verification = verification.as_ref()?;
         let used = Use::Comparison(&verification.condition);
         let query = &verification.condition.left;
         Some((
-            format!("verify of {}", action.name),
+            format!("verify of {action}"),
             Expression {
                 query,
                 max_age: verification.max_age,
@@ -85,6 +93,19 @@ pub fn judge(subject: &str, expression: &Expression<'_>, reading: &Reading) -> F
             Ok(value) => Finding::ok(subject, number(value.get())),
             Err(error) => Finding::message(Mark::Fail, subject, &error.to_string()),
         },
+        (Quality::Fresh, Use::Each(label))
+            if reading
+                .samples()
+                .iter()
+                .any(|sample| !sample.labels.contains_key(label)) =>
+        {
+            Finding::new(
+                Mark::Fail,
+                subject,
+                format!("a series without the label {label}"),
+                format!("aggregate with sum by ({label}) (...), or make the label with label_replace(...)"),
+            )
+        }
         (Quality::Fresh, used) => Finding::ok(subject, fresh(reading, used)),
         (Quality::Missing, Use::Opaque) => Finding::ok(
             subject,

@@ -78,8 +78,13 @@ impl Rights {
     }
 }
 
-/// What this report reads. `lease` is the name of the controller's Lease.
-pub fn of_the_report(namespace: Option<&str>, controllers: &str, kinds: &[ScaleKind], lease: &str) -> Vec<Right> {
+/// What this report reads. `kinds` are those of targets, `routes` those whose weights are moved; `lease` is the name of the controller's Lease.
+pub fn of_the_report(
+    namespace: Option<&str>,
+    controllers: &str,
+    (kinds, routes): (&[ScaleKind], &[ScaleKind]),
+    lease: &str,
+) -> Vec<Right> {
     let (scope, own, cluster) = (&Place::of(namespace), &Place::of(Some(controllers)), &Place::Cluster);
     let (group, mut rights) = ("flyball.dev", Rights::default());
     rights.add(&["list"], (group, "feedbackpolicies"), scope, "no policy is looked at");
@@ -119,6 +124,11 @@ pub fn of_the_report(namespace: Option<&str>, controllers: &str, kinds: &[ScaleK
             scope,
             "the targets of this kind are not looked at",
         );
+    }
+    for kind in routes {
+        let (group, plural) = of_kind(kind);
+        let unseen = "the routes of this kind are not looked at";
+        rights.add(&["get"], (&group, &plural), scope, unseen);
     }
     rights.0
 }
@@ -227,6 +237,24 @@ pub fn of_the_controller(
             scope,
             "it can't move the targets of this kind",
         );
+    }
+    rights.0
+}
+
+/// What the controller does with the routes whose weights policies move; nothing where there is none.
+pub fn of_the_controllers_routes(scope: Option<&str>, kinds: &[ScaleKind]) -> Vec<Right> {
+    let (place, mut rights) = (&Place::of(scope), Rights::default());
+    for kind in kinds {
+        let (group, plural) = of_kind(kind);
+        let unseen = "it does not see the routes of this kind";
+        rights.add(&["get", "list", "watch"], (&group, &plural), place, unseen);
+        let unmoved = "it can't move the weights of this kind, nor stamp a route";
+        rights.add(&["patch"], (&group, &plural), place, unmoved);
+    }
+    if !kinds.is_empty() {
+        let slices = ("discovery.k8s.io", "endpointslices");
+        let unknown = "a backend without a ready endpoint is not found, nor when one is ready again";
+        rights.add(&["list"], slices, place, unknown);
     }
     rights.0
 }

@@ -1,6 +1,8 @@
 //! The cluster as the controller would see it, read once instead of watched: so that targets and
 //! their owners are found by the controller's own functions.
 
+mod routes;
+
 use super::finding::{Finding, Mark};
 use crate::{
     cli::fetch::{self, Connection, ReadError, Scope},
@@ -52,10 +54,27 @@ pub struct World {
     pub vertical: Vec<(String, TargetRef)>,
     /// The targets as they are, of the kinds that may be moved.
     pub targets: Read,
+    /// The routes whose weights policies move, as they are.
+    pub routes: Read,
     /// The PrometheusRules that policies refer to, by namespace and name.
     pub rules: BTreeMap<(String, String), Result<Option<PrometheusRule>, ReadError>>,
     /// What could not be read.
     pub trouble: Vec<Finding>,
+}
+
+impl World {
+    /// The kinds of routes that the policies move.
+    pub fn route_kinds(&self) -> Vec<ScaleKind> {
+        let kinds: BTreeSet<ScaleKind> = self
+            .routes
+            .keys()
+            .map(|(_, api_version, kind, _)| ScaleKind {
+                api_version: api_version.clone(),
+                kind: kind.clone(),
+            })
+            .collect();
+        kinds.into_iter().collect()
+    }
 }
 
 /// The key of a target.
@@ -102,6 +121,7 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
     }
     let targets = targets(client, &policies, &allowed).await;
     let rules = rules(client, &policies).await;
+    let routes = routes::read(client, &policies).await;
     let with_objects = |(kind, resource): (ScaleKind, Result<ApiResource, KindError>)| {
         let of_kind = targets
             .iter()
@@ -133,7 +153,7 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         prometheus_rules: PrometheusRules::none(),
         // The report says apart whether the installation is frozen.
         freeze: Freeze::known(State::Unknown),
-        routes: crate::observe::routes::kinds::RouteKinds::none(),
+        routes: routes.kinds,
         targets: Arc::new(allowed.into_iter().map(with_objects).collect()),
     };
     let vertical = vertical.iter().filter_map(vertical_target).collect();
@@ -143,6 +163,7 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         changes,
         vertical,
         targets,
+        routes: routes.objects,
         rules,
         trouble,
     }
@@ -276,7 +297,7 @@ where
     store
 }
 
-fn dynamic_store(resource: &ApiResource, objects: Vec<DynamicObject>) -> Store<DynamicObject> {
+pub(super) fn dynamic_store(resource: &ApiResource, objects: Vec<DynamicObject>) -> Store<DynamicObject> {
     let mut writer = Writer::new(resource.clone());
     fill(&mut writer, objects);
     writer.as_reader()

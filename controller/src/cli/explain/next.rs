@@ -2,11 +2,13 @@
 
 mod commands;
 mod ready;
+mod weights;
 
 use super::{Facts, page::noun};
 use crate::{
     cli::{
         fetch::Controller,
+        moves,
         screen::{plain, quoted, when},
     },
     clock::{from_micro_time, read},
@@ -111,6 +113,15 @@ fn held_back(facts: &Facts, action: &ActionStatus) -> Vec<Step> {
         );
         steps.push(step(why, [edit(facts)]));
     }
+    if let (Some(known), Some(until)) = (
+        &action.weights,
+        action
+            .weights
+            .as_ref()
+            .and_then(|known| in_force(known.ineffective_until.as_ref())),
+    ) {
+        steps.push(weights::latched(facts, action, known, until));
+    }
     if let (Some(yielded), Some(until)) = (
         &action.yielded,
         action
@@ -118,11 +129,19 @@ fn held_back(facts: &Facts, action: &ActionStatus) -> Vec<Step> {
             .as_ref()
             .and_then(|yielded| in_force(yielded.until.as_ref())),
     ) {
-        let why = format!(
-            "{} wrote the number of replicas while Flyball held it; it is left alone until {}. See who writes it, and take it up at once by an edit of the policy's spec:",
-            plain(&yielded.manager),
-            when(until, now)
-        );
+        let why = if action.weights.is_some() {
+            format!(
+                "{} wrote the weights while Flyball held them; they are left alone until {}. See who writes them, and take them up at once by an edit of the policy's spec:",
+                plain(&yielded.manager),
+                when(until, now)
+            )
+        } else {
+            format!(
+                "{} wrote the number of replicas while Flyball held it; it is left alone until {}. See who writes it, and take it up at once by an edit of the policy's spec:",
+                plain(&yielded.manager),
+                when(until, now)
+            )
+        };
         steps.push(step(
             why,
             [
@@ -168,6 +187,9 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
         .iter()
         .position(|written| written.name == action.name);
     let path = index.map_or_else(|| "spec.actions[]".to_owned(), |index| format!("spec.actions[{index}]"));
+    if moves::decides_weights(decision) {
+        return weights::refused(facts, which, &path, decision);
+    }
     let up = decision.desired > decision.current;
     let side = if up { "up" } else { "down" };
     Some(match which {
@@ -285,13 +307,17 @@ fn room(facts: &Facts, path: &str, up: bool) -> Step {
 fn awaited(facts: &Facts, decision: &DecisionStatus) -> Step {
     let namespace = facts.policy.namespace().unwrap_or_default();
     match &decision.change {
-        Some(change) => step(
-            format!(
-                "The change from {} to {} waits for approval. To let it be made:",
-                decision.current, decision.desired
-            ),
-            [format!("flyball approve {} -n {namespace}", quoted(change))],
-        ),
+        Some(change) => {
+            let what = if moves::decides_weights(decision) {
+                moves::of_decision(decision)
+            } else {
+                format!("from {} to {}", decision.current, decision.desired)
+            };
+            step(
+                format!("The change {what} waits for approval. To let it be made:"),
+                [format!("flyball approve {} -n {namespace}", quoted(change))],
+            )
+        }
         None => step(
             "The change waits for approval, and its record is not there yet. To see it:",
             [format!("flyball get {} --watch", facts.on_command_line())],
@@ -322,11 +348,20 @@ fn of_change(facts: &Facts, change: &Change) -> Option<Step> {
     let name = facts.on_command_line();
     let phase = change.status.as_ref().map(|status| status.phase).unwrap_or_default();
     if crate::observe::is_open(change) {
-        let why = "A Change is under way. To follow it, or to keep the number as it is and decide nothing more:";
+        let what = if moves::is_of_weights(change) {
+            "the weights as they are"
+        } else {
+            "the number as it is"
+        };
+        let why = format!("A Change is under way. To follow it, or to keep {what} and decide nothing more:");
         let suspend = format!("flyball suspend {name}");
         return Some(step(why, [format!("flyball get {name} --watch"), suspend]));
     }
     match phase {
+        Phase::Inconclusive if moves::is_of_weights(change) => Some(step(
+            "The effect could not be verified, so the weights are held. See whether the proxy's queries and the verification answer now; with few requests widen weights.share.within or weights.traffic.window:",
+            [doctor(facts)],
+        )),
         Phase::Inconclusive => Some(step(
             "The effect could not be verified, so the value is held. See whether the verification and the demand answer now:",
             [doctor(facts)],
@@ -343,7 +378,7 @@ fn of_change(facts: &Facts, change: &Change) -> Option<Step> {
 fn mode(facts: &Facts) -> Option<Step> {
     let spec = &facts.policy.spec;
     let wanted = |decision: &DecisionStatus| {
-        decision.desired != decision.current
+        moves::wants_more(decision)
             && decision
                 .checks
                 .iter()

@@ -2,11 +2,13 @@
 
 mod alerts;
 mod change;
+mod weights;
 
 use super::{Facts, next};
 use crate::{
     cli::{
         fetch::Controller,
+        moves,
         screen::{Page, Style, Tone, number, plain, span, stored_number, when, widths},
     },
     clock::from_micro_time,
@@ -68,7 +70,7 @@ pub fn page(facts: &Facts, style: Style) -> String {
     let status = facts.policy.status.clone().unwrap_or_default();
     head(&mut pen, facts, &status);
     for action in &status.actions {
-        draw_action(&mut pen, action);
+        draw_action(&mut pen, facts, action);
     }
     for change in facts.shown() {
         change::draw(&mut pen, change);
@@ -145,7 +147,7 @@ fn controller(controller: &Controller, lease: &str) -> (Tone, String) {
     }
 }
 
-fn draw_action(pen: &mut Pen, action: &ActionStatus) {
+fn draw_action(pen: &mut Pen, facts: &Facts, action: &ActionStatus) {
     pen.section(&format!("Action {}", plain(&action.name)));
     match &action.last_decision {
         Some(decision) => draw_decision(pen, decision),
@@ -153,6 +155,9 @@ fn draw_action(pen: &mut Pen, action: &ActionStatus) {
     }
     if let Some(verified) = action.verified {
         pen.field("Verified", Tone::Plain, &format!("{verified}, where a roll-back goes"));
+    }
+    if let Some(known) = &action.weights {
+        weights::draw(pen, facts, &action.name, known);
     }
     if let Some(latch) = &action.latch {
         let over = latch
@@ -181,8 +186,13 @@ fn draw_action(pen: &mut Pen, action: &ActionStatus) {
         );
     }
     if let Some(yielded) = &action.yielded {
+        let what = if action.weights.is_some() {
+            "the weights are"
+        } else {
+            "the field is"
+        };
         let text = format!(
-            "the field is left to {} until {}",
+            "{what} left to {} until {}",
             plain(&yielded.manager),
             pen.when(yielded.until.as_ref())
         );
@@ -199,11 +209,7 @@ pub(super) fn noun(direction: Direction) -> &'static str {
 }
 
 fn draw_decision(pen: &mut Pen, decision: &DecisionStatus) {
-    let numbers = if decision.current == decision.desired {
-        format!("stay at {}", decision.current)
-    } else {
-        format!("{} -> {}", decision.current, decision.desired)
-    };
+    let numbers = moves::of_decision(decision);
     let refused = decision
         .checks
         .iter()

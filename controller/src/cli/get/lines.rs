@@ -3,6 +3,7 @@
 use crate::{
     cli::{
         get::tree::phase_of,
+        moves,
         screen::{instant, plain},
     },
     clock::from_micro_time,
@@ -112,13 +113,14 @@ pub fn of_change(before: Option<&Change>, after: Option<&Change>, now: Timestamp
     let Some(change) = after.or(before) else {
         return Vec::new();
     };
+    let moved = change.spec.weights.as_ref();
     let head = format!(
-        "{} change {}/{}  {} -> {}",
+        "{} change {}/{}  {}{}",
         instant_of_day(now),
         change.namespace().unwrap_or_default(),
         change.name_any(),
-        change.spec.before,
-        change.spec.after
+        moves::of_change(change),
+        moved.map_or_else(String::new, |moved| format!(" ({:?})", moved.why))
     );
     let why = |change: &Change| {
         let said = change
@@ -131,10 +133,19 @@ pub fn of_change(before: Option<&Change>, after: Option<&Change>, now: Timestamp
     // A record without a status is not finished yet, and says nothing.
     match (before.and_then(phase_of), after.map(phase_of)) {
         (_, None) => vec![format!("{head}  deleted")],
+        (Some(was), Some(Some(now))) if was == now && realised(before) != realised(after) => {
+            vec![format!("{head}  the traffic follows: every backend has its share")]
+        }
         (None, Some(Some(now))) => vec![format!("{head}  {now:?}: {}", why(change))],
         (Some(was), Some(Some(now))) if was != now => vec![format!("{head}  {now:?} (was {was:?}): {}", why(change))],
         _ => Vec::new(),
     }
+}
+
+/// Since when the traffic is shared as it was meant, where weights are moved.
+fn realised(change: Option<&Change>) -> Option<Timestamp> {
+    let realised = change?.status.as_ref()?.realised_at.as_ref();
+    realised.map(from_micro_time)
 }
 
 /// Whether a Change belongs into the first look: an open one, or one that ended within the last minutes.

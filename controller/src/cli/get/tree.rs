@@ -1,13 +1,16 @@
 //! The tree: objects in, text out.
 
 use crate::{
-    cli::screen::{Page, Style, Tone, columns, plain, short, widths},
+    cli::{
+        moves,
+        screen::{Page, Style, Tone, columns, plain, short, widths},
+    },
     clock::from_micro_time,
 };
 use flyball_core::time::Timestamp;
-use flyball_crds::{Change, ConditionType, FeedbackPolicy, Phase};
+use flyball_crds::{BackendWeight, Change, ConditionType, FeedbackPolicy, Phase};
 use kube::ResourceExt;
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, fmt::Write};
 
 /// How many Changes of a policy are shown unless all are asked for.
 pub const SHOWN: usize = 5;
@@ -40,7 +43,7 @@ pub fn tree(
 ) -> String {
     let nodes = nodes(policies, changes, shown);
     let mut page = Page::new(style);
-    let rows: Vec<Row> = nodes.iter().map(Row::of).collect();
+    let rows: Vec<Row> = nodes.iter().map(|node| Row::of(node, now)).collect();
     let layout = Layout::of(&rows, style);
     if !rows.is_empty() {
         layout.header(&mut page, style);
@@ -110,13 +113,16 @@ struct Row {
     alerts: String,
     doing: String,
     why: String,
+    /// The weights, where the policy moves some, and the backends that are out or coming back.
+    weights: String,
+    out: String,
     /// Why the policy is not ready, where `why` does not say it.
     trouble: String,
     tone: Tone,
 }
 
 impl Row {
-    fn of(node: &Node<'_>) -> Self {
+    fn of(node: &Node<'_>, now: Timestamp) -> Self {
         let Some(policy) = node.policy else {
             return Self {
                 name: node.name.clone(),
@@ -131,6 +137,8 @@ impl Row {
                 alerts: String::new(),
                 doing: "deleted".to_owned(),
                 why: "the policy is gone; its Changes are kept".to_owned(),
+                weights: String::new(),
+                out: String::new(),
                 trouble: String::new(),
                 tone: Tone::Dim,
             };
@@ -171,9 +179,72 @@ impl Row {
             tone: tone_of(&doing, bad.is_some()),
             doing,
             why,
+            weights: weights(policy),
+            out: out(policy, now),
             trouble,
         }
     }
+}
+
+/// The weights that were written last; the base and the last verified ones where they are others.
+fn weights(policy: &FeedbackPolicy) -> String {
+    let actions = policy.status.iter().flat_map(|status| &status.actions);
+    let known = actions.filter_map(|action| Some((action, action.weights.as_ref()?)));
+    let said = known
+        .filter(|(_, known)| !known.written.is_empty())
+        .map(|(action, known)| {
+            let mut text = moves::weights(&known.written);
+            let mut written: Vec<_> = known.written.iter().collect();
+            written.sort_unstable_by(|a, b| a.backend.cmp(&b.backend));
+            let base = base_of(policy, &action.name);
+            let mut sorted: Vec<_> = base.iter().collect();
+            sorted.sort_unstable_by(|a, b| a.backend.cmp(&b.backend));
+            if !base.is_empty() && sorted != written {
+                let _ = write!(text, "; base {}", moves::weights(&base));
+            }
+            if known.verified != known.written {
+                let _ = write!(text, "; verified {}", moves::weights(&known.verified));
+            }
+            text
+        });
+    said.collect::<Vec<_>>().join("; ")
+}
+
+/// The base weights of an action, as its policy has them.
+pub fn base_of(policy: &FeedbackPolicy, action: &str) -> Vec<BackendWeight> {
+    let mut actions = policy.spec.actions.iter();
+    let lever = actions.find(|written| written.name == action);
+    let backends = lever
+        .and_then(|action| action.weights.as_ref())
+        .map(|lever| &lever.backends);
+    let base = backends.into_iter().flatten().map(|backend| BackendWeight {
+        backend: backend.name.clone(),
+        weight: backend.weight,
+    });
+    base.collect()
+}
+
+/// The backends that are out or coming back, and since when.
+fn out(policy: &FeedbackPolicy, now: Timestamp) -> String {
+    let actions = policy.status.iter().flat_map(|status| &status.actions);
+    let all = actions
+        .filter_map(|action| action.weights.as_ref())
+        .flat_map(|known| &known.out);
+    let ago = |at| short(now.since(from_micro_time(at)));
+    let said = all.filter_map(|one| {
+        let backend = plain(&one.backend);
+        match (&one.out_since, &one.returning_since) {
+            (Some(since), _) if one.ejections > 1 => Some(format!(
+                "{backend} for {}, {} times in a row",
+                ago(since),
+                one.ejections
+            )),
+            (Some(since), _) => Some(format!("{backend} for {}", ago(since))),
+            (None, Some(since)) => Some(format!("{backend} has been coming back for {}", ago(since))),
+            (None, None) => None,
+        }
+    });
+    said.collect::<Vec<_>>().join("; ")
 }
 
 fn tone_of(doing: &str, bad: bool) -> Tone {
@@ -283,6 +354,8 @@ impl Layout {
                 below(page, "why", Tone::Plain, &row.why);
             }
         }
+        below(page, "weights", Tone::Plain, &row.weights);
+        below(page, "out", Tone::Busy, &row.out);
         below(page, "trouble", Tone::Bad, &row.trouble);
     }
 }
@@ -315,9 +388,12 @@ fn cells(change: &Change, now: Timestamp) -> ([String; 3], Tone, String) {
     } else {
         &status.message
     };
-    let numbers = format!("{} -> {}", change.spec.before, change.spec.after);
     let phase = phase_of(change).map_or_else(|| "...".to_owned(), |phase| format!("{phase:?}"));
-    ([numbers, phase, age], tone_of_phase(status.phase), plain(why))
+    let why = match &change.spec.weights {
+        Some(moved) => format!("{:?}: {}", moved.why, plain(why)),
+        None => plain(why),
+    };
+    ([moves::in_short(change), phase, age], tone_of_phase(status.phase), why)
 }
 
 /// What is said where there is nothing to show.

@@ -103,7 +103,7 @@ async fn settle(
             Leads::No => {
                 fence::rights(connection, namespace, &open, lease).await?;
                 if let Some(led) = fence::lead(connection, lease, &wanted.patience, until).await? {
-                    let closed = close_all(connection, &led, namespace, name).await;
+                    let closed = Box::pin(close_all(connection, &led, namespace, name)).await;
                     led.end().await;
                     return closed;
                 }

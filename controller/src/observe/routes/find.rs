@@ -49,24 +49,24 @@ pub enum RouteProblem {
     #[error("{list}: {error}")]
     Kind {
         /// Which list.
-        list: RouteList,
+        list: Box<RouteList>,
         /// What is known of the kind.
-        error: KindError,
+        error: Box<KindError>,
     },
     /// There is no such object.
     #[error("{list} does not exist in namespace {namespace}; create it, or correct the name")]
     Missing {
         /// Which list.
-        list: RouteList,
+        list: Box<RouteList>,
         /// The namespace.
         namespace: String,
     },
     /// Somebody paused it.
     #[error("{0} carries the annotation {PAUSE_ANNOTATION}; remove it to go on")]
-    Paused(RouteList),
+    Paused(Box<RouteList>),
     /// The object has no such list.
     #[error("{0}")]
-    Invalid(RouteError),
+    Invalid(Box<RouteError>),
 }
 
 impl RouteProblem {
@@ -98,9 +98,9 @@ fn one(cluster: &Cluster, namespace: &str, list: &RouteList, managed: &[Backend]
     let (resource, object) = object(cluster, namespace, list)?;
     let paused = object.annotations().get(PAUSE_ANNOTATION);
     if paused.is_some_and(|value| value != "false") {
-        return Err(RouteProblem::Paused(list.clone()));
+        return Err(RouteProblem::Paused(Box::new(list.clone())));
     }
-    let located = locate(&object, list, managed).map_err(RouteProblem::Invalid)?;
+    let located = locate(&object, list, managed).map_err(|error| RouteProblem::Invalid(Box::new(error)))?;
     Ok(Route {
         list: list.clone(),
         resource,
@@ -119,14 +119,14 @@ pub fn object(
         .routes
         .get(&list.api_version, &list.kind)
         .map_err(|error| RouteProblem::Kind {
-            list: list.clone(),
-            error,
+            list: Box::new(list.clone()),
+            error: Box::new(error),
         })?;
     let key = ObjectRef::new_with(&list.name, targets.resource.clone()).within(namespace);
     match targets.store.get(&key) {
         Some(object) => Ok((targets.resource, object)),
         None => Err(RouteProblem::Missing {
-            list: list.clone(),
+            list: Box::new(list.clone()),
             namespace: namespace.to_owned(),
         }),
     }

@@ -35,19 +35,28 @@ impl RouteKinds {
         }
     }
 
+    /// Kinds whose objects are known from the start, for a reading that is done once; no other is ever watched.
+    pub fn known(kinds: BTreeMap<ScaleKind, Late<Targets>>) -> Self {
+        Self {
+            known: Arc::new(Mutex::new(kinds)),
+            ..Self::none()
+        }
+    }
+
     /// The objects of a kind. The first one that asks starts the watch, and hears that it is not in yet.
     pub fn get(&self, api_version: &str, kind: &str) -> Result<Targets, KindError> {
         let key = ScaleKind {
             api_version: api_version.to_owned(),
             kind: kind.to_owned(),
         };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(client) = &self.client else {
-            return Err(KindError::Unknown {
+            let unknown = || KindError::Unknown {
                 kind: key.to_string(),
                 error: "it is not looked at".to_owned(),
-            });
+            };
+            return known.get(&key).map_or_else(|| Err(unknown()), Late::get);
         };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let late = known.entry(key).or_insert_with_key(|key| {
             let scope = self.scope.as_deref();
             kinds::seek(client, scope, key.gvk(), false, prune, |found| found)

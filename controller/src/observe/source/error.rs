@@ -13,6 +13,14 @@ pub(super) const NO_TYPE: &str = "no errorType";
 /// Why a source can't be used or did not answer. No message holds a secret, a path or a body.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SourceError {
+    /// The Alertmanager's URL is none.
+    #[error("spec.alertmanager.url: {url}: {reason}; write for example http://alertmanager.monitoring:9093")]
+    Alertmanager {
+        /// What is written.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The URL is not one that is asked.
     #[error("spec.url: {0}; write for example http://prometheus.monitoring:9090")]
     Url(&'static str),
@@ -182,6 +190,7 @@ impl SourceError {
             | Self::Unavailable { .. }
             | Self::Truncated => true,
             Self::Url(_)
+            | Self::Alertmanager { .. }
             | Self::TokenUrl(_)
             | Self::Timeout(_)
             | Self::TimeoutRange(_)

@@ -75,6 +75,9 @@ impl Settings {
             timeout(spec).err(),
             concurrency(spec).err(),
             scrape_interval(spec).err(),
+            spec.alertmanager
+                .as_ref()
+                .and_then(|alertmanager| super::silences::url(&alertmanager.url).err()),
         ]
         .into_iter()
         .chain(token)

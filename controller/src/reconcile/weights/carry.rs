@@ -8,7 +8,10 @@ use crate::{
         weights_of,
     },
     clock::micro_time,
-    observe::routes::find::{self, RouteProblem},
+    observe::routes::{
+        find::{self, RouteProblem},
+        manager_of,
+    },
     promql,
     reconcile::Context,
     validate::comparison_of_change,
@@ -103,7 +106,7 @@ pub(super) async fn carry(
     let journal: Journal<Places<Weights>> = journal_of(change)?;
     let abort = why_abort(it, change, &journal);
     let judged = match (journal.phase, abort) {
-        (Phase::Verifying, None) => judged(it, memory, change, &journal).await,
+        (Phase::Verifying, None) => judge_all(it, memory, change, &journal).await,
         _ => Judged::default(),
     };
     let before = journal.clone();
@@ -173,9 +176,7 @@ async fn run(
             Err(_) => return (tx, change.clone()),
         }
     }
-    let manager = places.iter().find_map(|place| {
-        crate::observe::routes::manager_of(&place.object).map(|(manager, operation)| format!("{manager} ({operation})"))
-    });
+    let writer = places.iter().find_map(|place| manager_of(&place.object));
     let hands = RouteHands::new(
         &ctx.clients.write,
         &namespace,
@@ -189,7 +190,7 @@ async fn run(
     let mut journals = Journals::open(&ctx.clients.write, change.clone(), authority, &on_record);
     journals.note.verdict = judged.verdict;
     journals.note.realised_at = judged.realised_at;
-    journals.note.manager = manager;
+    journals.note.manager = writer.map(|(manager, operation)| format!("{manager} ({operation})"));
     // One of several routes that is gone takes the whole with it: there is no list to verify any more.
     let seen = (!gone).then(|| hands.target());
     let tx = drive(tx, seen, judged.event, &hands, &mut journals, ctx.now).await;
@@ -220,6 +221,15 @@ fn why_abort(it: &WeightsPass<'_, '_>, change: &Change, journal: &Journal<Places
     (moved || paused).then_some(Abort::TargetWithdrawn)
 }
 
+/// What a verification without an answer leads to.
+fn on_inconclusive(change: &Change) -> OnInconclusive {
+    let written = change.spec.verification.as_ref().map(|frozen| frozen.on_inconclusive);
+    match written {
+        Some(flyball_crds::OnInconclusive::RollBack) => OnInconclusive::RollBack,
+        _ => OnInconclusive::Hold,
+    }
+}
+
 /// A verdict in words.
 fn recorded(it: &WeightsPass<'_, '_>, value: Option<f64>, message: String) -> RecordedVerdict {
     RecordedVerdict {
@@ -231,7 +241,7 @@ fn recorded(it: &WeightsPass<'_, '_>, value: Option<f64>, message: String) -> Re
 }
 
 /// First the traffic, then the effect, both by what was frozen when the Change was made.
-async fn judged(
+async fn judge_all(
     it: &WeightsPass<'_, '_>,
     memory: &WeightsMemory,
     change: &Change,
@@ -294,7 +304,7 @@ async fn judged(
             .await;
         }
         ShareJudgement::Inconclusive { why } => {
-            let back = it.on_inconclusive(change) == OnInconclusive::RollBack;
+            let back = on_inconclusive(change) == OnInconclusive::RollBack;
             let said = format!("the traffic: {why}");
             return take_back(it, memory, change, journal, Verdict::Inconclusive, (None, said), back).await;
         }

@@ -37,6 +37,8 @@ pub struct WeightsMemory {
     pub decision: Option<DecisionStatus>,
     /// The weights that it wanted.
     pub wanted: Option<Weights>,
+    /// What the last pass wanted, before any check; for the metrics alone.
+    pub desired: Option<Weights>,
     /// The sequence of the Change that was learned from last, and whether it had ended then.
     pub learned: Option<(i64, bool)>,
 }
@@ -93,6 +95,7 @@ impl WeightsMemory {
             recorded: status.recorded,
             decision: status.last_decision.clone(),
             wanted: None,
+            desired: None,
             learned: None,
         })
     }
@@ -147,6 +150,7 @@ impl WeightsMemory {
 
     /// Nothing was decided in this pass: smoothed values and the blackout begin anew.
     pub fn unobserved(&mut self, now: Timestamp) {
+        self.desired = None;
         self.history.observed_since = now;
         for backend in self.history.backends.values_mut() {
             backend.capacity = None;

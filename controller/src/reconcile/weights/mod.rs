@@ -10,8 +10,10 @@ use super::{Pass, memory::Memory, summary::Summary};
 use crate::{
     apply::{Place, RouteHands},
     clock::{from_micro_time, micro_time},
+    metrics::Shares,
     observe::TrafficReadings,
     observe::routes::{
+        Located,
         find::{self, Route, RouteProblem},
         locate,
     },
@@ -20,7 +22,8 @@ use carry::CarriedWeights;
 use flyball_core::{
     check::{DryRun, OpenWeights, RouteWorld, WeightsApproval},
     decide::RouteFacts,
-    policy::{Mode, OnInconclusive, OnReset, Query, Traffic, WeightLaw, Weights, WeightsAction},
+    evaluate::RuleState,
+    policy::{Mode, OnReset, Query, Traffic, WeightLaw, Weights, WeightsAction},
     signal::Reading,
     time::Span,
     transaction::{Abort, Phase},
@@ -29,7 +32,9 @@ use flyball_crds::{Change, ChangeField, Reason, YieldStatus};
 use kube::{Api, ResourceExt, api::DynamicObject};
 use memory::{Around, WeightsMemory};
 use propose::ProposedWeights;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use tracing::warn;
 
 /// A pass of a policy that moves weights.
 pub(super) struct WeightsPass<'p, 'a> {
@@ -62,10 +67,47 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory, action: &WeightsAc
             own.forget(now);
         }
     }
-    let outcome = it.run(&mut own, memory).await;
+    let outcome = Box::pin(it.run(&mut own, memory)).await;
+    count(&it, &own, &outcome);
     let trouble = memory.held.clone().or_else(|| it.trouble(&own));
     memory.weights.insert(action.name.clone(), own);
     summary(&it, outcome, trouble)
+}
+
+/// Tells the metrics of the weights.
+fn count(it: &WeightsPass<'_, '_>, memory: &WeightsMemory, done: &Done) {
+    let (metrics, action) = (&it.pass.ctx.recorder.metrics, &it.action.name);
+    let policy = crate::record::name(&it.pass.namespace, &it.pass.name);
+    let begun = match &done.proposed {
+        Some(ProposedWeights::Begun(begun)) => Some(begun.as_ref()),
+        _ => None,
+    };
+    if let Some(moved) = begun.and_then(|begun| begun.change.spec.weights.as_ref()) {
+        metrics.weights_moved(policy, action, moved.why);
+    }
+    let out = memory.history.backends.values();
+    metrics.backends_out(
+        policy,
+        action,
+        out.filter(|backend| backend.out_since.is_some()).count(),
+    );
+    // Right after a pass wrote the routes, what the watch shows of them is old.
+    let written = begun
+        .or(done.carried.as_ref())
+        .and_then(|carried| carried.tx.target.as_ref());
+    let written = written.and_then(|target| target.value.0.first().cloned());
+    let Some(current) = written.or_else(|| it.current()) else {
+        return metrics.weights(policy, action, &[]);
+    };
+    let (base, desired) = (it.action.base(), memory.desired.as_ref().unwrap_or(&current));
+    let share = |weights: &Weights, backend: &str| weights.share(backend).unwrap_or(0.0);
+    let shares = it.action.backends.iter().map(|backend| Shares {
+        backend: &backend.name,
+        desired: share(desired, &backend.name),
+        current: share(&current, &backend.name),
+        base: share(&base, &backend.name),
+    });
+    metrics.weights(policy, action, &shares.collect::<Vec<_>>());
 }
 
 /// What came of a pass.
@@ -117,7 +159,7 @@ impl WeightsPass<'_, '_> {
         if !open && done.carried.is_none() {
             self.settle_ownership(memory);
         }
-        done.proposed = propose::propose(self, &policy.rules, memory, done.carried.as_ref()).await;
+        done.proposed = Box::pin(propose::propose(self, &policy.rules, memory, done.carried.as_ref())).await;
         done
     }
 
@@ -187,6 +229,35 @@ impl WeightsPass<'_, '_> {
             .unwrap_or_else(|| "somebody else".to_owned())
     }
 
+    /// The rules' states as the action hears them: without the alerts that are silenced, where those move nothing.
+    /// Silences that can't be read silence nothing.
+    pub(super) async fn heard<'m>(
+        &self,
+        rules: &'m BTreeMap<String, RuleState>,
+    ) -> Cow<'m, BTreeMap<String, RuleState>> {
+        let ignores = matches!(&self.action.law, WeightLaw::Step(law) if law.ignores_silenced);
+        let mut own = self.action.when.iter().filter_map(|name| rules.get(name));
+        if !ignores || own.all(|rule| rule.alerts.is_empty()) {
+            return Cow::Borrowed(rules);
+        }
+        let Ok(source) = &self.pass.seen.source else {
+            return Cow::Borrowed(rules);
+        };
+        let silences = match source.silences(self.pass.seen.now).await {
+            Ok(silences) => silences,
+            Err(error) => {
+                warn!(policy = self.pass.name, %error, "silenced alerts count");
+                return Cow::Borrowed(rules);
+            }
+        };
+        let mut heard = rules.clone();
+        for rule in heard.values_mut() {
+            rule.alerts
+                .retain(|alert| !silences.iter().any(|silence| silence.silences(&alert.labels)));
+        }
+        Cow::Owned(heard)
+    }
+
     /// What the decision rests on.
     pub(super) async fn facts(&self, memory: &WeightsMemory) -> RouteFacts {
         let routes = self.routes.as_ref().map(Vec::as_slice).unwrap_or_default();
@@ -206,7 +277,7 @@ impl WeightsPass<'_, '_> {
         let mut others: Vec<String> = routes.iter().flat_map(|route| route.located.others()).collect();
         others.dedup();
         let mut facts = RouteFacts {
-            current: first.map(|located| located.weights()).unwrap_or_default(),
+            current: first.map(Located::weights).unwrap_or_default(),
             unmanaged: routes.iter().map(|route| route.located.unmanaged()).max().unwrap_or(0),
             others,
             fixed_total: routes.iter().find_map(|route| route.located.fixed_total()),
@@ -281,19 +352,6 @@ impl WeightsPass<'_, '_> {
         match pass.ctx.sources.get(&pass.ctx.cluster, source, &pass.namespace) {
             Ok(source) => source.read(query, max_age, pass.seen.now).await,
             Err(problem) => Reading::failed(pass.seen.now, problem.to_string()),
-        }
-    }
-
-    /// What a verification without an answer leads to.
-    pub(super) fn on_inconclusive(&self, change: &Change) -> OnInconclusive {
-        let written = change
-            .spec
-            .verification
-            .as_ref()
-            .map(|verification| verification.on_inconclusive);
-        match written {
-            Some(flyball_crds::OnInconclusive::RollBack) => OnInconclusive::RollBack,
-            _ => OnInconclusive::Hold,
         }
     }
 
@@ -418,9 +476,10 @@ pub(super) fn world(it: &WeightsPass<'_, '_>, memory: &WeightsMemory, open: Open
         owner: it.owner(memory).map(|(_, why)| why),
         paused: it.pass.paused(),
         open,
-        approval: match it.action.approval && it.pass.policy.mode == Mode::Enforce {
-            true => approval::of(it, to),
-            false => WeightsApproval::NotNeeded,
+        approval: if it.action.approval && it.pass.policy.mode == Mode::Enforce {
+            approval::of(it, to)
+        } else {
+            WeightsApproval::NotNeeded
         },
         latch: memory.latch.clone(),
     }

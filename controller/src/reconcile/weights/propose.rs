@@ -18,7 +18,7 @@ use crate::{
     validate,
 };
 use flyball_core::{
-    check::{Check, CheckResult, OpenWeights, WeightsApproved, WeightsRefused, shape_weights},
+    check::{Check, CheckResult, OpenWeights, WeightsApproval, WeightsApproved, WeightsRefused, shape_weights},
     decide::{Move, RouteFacts, WeightDecision, WeightProposal, decide_weights},
     evaluate::RuleState,
     policy::{Mode, OnReset, WeightLaw, Weights},
@@ -105,7 +105,15 @@ pub(super) async fn propose(
         Some(current) => RouteFacts { current, ..facts },
         None => facts,
     };
-    let Some(proposal) = wanted(it, rules, memory, &facts) else {
+    let heard = it.heard(rules).await;
+    let proposal = wanted(it, &heard, memory, &facts);
+    memory.desired = Some(
+        proposal
+            .as_ref()
+            .map_or(&facts.current, |proposal| &proposal.to)
+            .clone(),
+    );
+    let Some(proposal) = proposal else {
         approval::withdraw(it, None).await;
         let reason = memory.decision.as_ref().map(|decision| decision.reason.clone());
         return Some(ProposedWeights::Steady {
@@ -277,12 +285,18 @@ async fn turned_down(
     }
     if check == Some(Check::Approval) {
         approval::withdraw(it, Some(&proposal.to)).await;
-        if matches!(
-            approval::of(it, &proposal.to),
-            flyball_core::check::WeightsApproval::Awaited(None)
-        ) {
-            let (to, phase) = (proposal.to.clone(), Phase::AwaitingApproval);
-            record(it, memory, proposal, &to, &refused.checks, phase, message.clone()).await;
+        match approval::of(it, &proposal.to) {
+            WeightsApproval::Awaited(None) => {
+                let (to, phase) = (proposal.to.clone(), Phase::AwaitingApproval);
+                record(it, memory, proposal, &to, &refused.checks, phase, message.clone()).await;
+            }
+            // What waits is of this decision too, or `flyball approve` would not take it.
+            WeightsApproval::Awaited(Some(name)) => {
+                if let Some(decision) = &mut memory.decision {
+                    decision.change = Some(name);
+                }
+            }
+            WeightsApproval::Granted { .. } | WeightsApproval::NotNeeded => {}
         }
         return ProposedWeights::Awaiting { shift, message };
     }
@@ -583,7 +597,7 @@ fn spec(
         after: 0,
         verified: 0,
         resource_version: first.map(|list| list.resource_version.clone()).unwrap_or_default(),
-        weights: Some(ChangeWeights {
+        weights: Some(Box::new(ChangeWeights {
             why: match proposal.why {
                 Move::Law => WeightMove::Law,
                 Move::Ejection => WeightMove::Ejection,
@@ -600,7 +614,7 @@ fn spec(
                 settle: duration(action.share.settle),
                 within: duration(action.share.within),
             },
-        }),
+        })),
         proposed_at: micro_time(pass.seen.now),
         reason: clean(&proposal.reason),
         supersedes: None,

@@ -266,7 +266,7 @@ fn the_lease_is_asked_for_by_its_name() {
         [named("get"), named("update"), ("create".to_owned(), None)]
     );
     assert_eq!(
-        asked(rights::of_the_report(None, "a", &kinds(), "governor")),
+        asked(rights::of_the_report(None, "a", (&kinds(), &[]), "governor")),
         [named("get")]
     );
 }
@@ -300,7 +300,7 @@ fn what_the_controller_looks_at_is_asked_for_where_it_looks() {
 fn no_right_is_asked_for_on_any_scale() {
     let all = [
         rights::of_the_controller("a", Some("b"), &kinds(), true, "flyball"),
-        rights::of_the_report(Some("b"), "a", &kinds(), "flyball"),
+        rights::of_the_report(Some("b"), "a", (&kinds(), &[]), "flyball"),
         rights::of_the_controllers_view(Some("b"), &kinds()),
     ]
     .concat();

@@ -109,13 +109,6 @@ fn forget(memory: &mut BackendHistory, ejection: &Ejection, now: Timestamp) {
     }
 }
 
-/// How long a backend stays out, the `times`th time in a row.
-fn stays_out(ejection: &Ejection, times: u32) -> Span {
-    let factor = 1_u64.checked_shl(times.saturating_sub(1)).unwrap_or(u64::MAX);
-    let span = ejection.base.as_millis().saturating_mul(factor);
-    Span::from_millis(span.min(ejection.longest.as_millis()))
-}
-
 /// How each backend stands. Where nothing is known of the traffic, what comes back goes no further.
 pub(super) fn standings(pass: &Pass<'_>, told: &Told, history: &WeightHistory) -> Vec<Standing> {
     let watched = told.traffic().is_ok();
@@ -126,7 +119,7 @@ pub(super) fn standings(pass: &Pass<'_>, told: &Told, history: &WeightHistory) -
         let may_come = watched && pass.facts.ready.get(name) != Some(&false);
         let due = if may_come { Standing::Due } else { Standing::Out };
         match (memory.out_since, memory.returning_since) {
-            (Some(since), _) if pass.now.since(since) >= stays_out(ejection, memory.ejections) => due,
+            (Some(since), _) if pass.now.since(since) >= ejection.stays_out(memory.ejections) => due,
             (Some(_), _) => Standing::Out,
             // Its return was proposed and not carried out, or ended by somebody.
             (None, Some(_)) if pass.weight(index) == 0 => due,
@@ -223,7 +216,7 @@ pub(super) fn eject(pass: &Pass<'_>, told: &Told, history: &mut WeightHistory) -
         memory.ejections = memory.ejections.saturating_add(1);
         // A return is forgotten once the weights show that this was carried out.
         memory.out_since = Some(pass.now);
-        let (name, time) = (pass.name(*index), stays_out(ejection, memory.ejections));
+        let (name, time) = (pass.name(*index), ejection.stays_out(memory.ejections));
         reasons.push(match bad {
             Bad::Fails(served) => format!(
                 "{name} fails {:.3} of its requests, more than {}: out for {time}",

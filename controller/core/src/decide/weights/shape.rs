@@ -125,12 +125,17 @@ fn serving(pass: &Pass<'_>, index: usize, pin: Pin, total: i64, capped: bool) ->
     let floor = floor_units(pass, total);
     let is = pass.share(index) * real(total);
     let step = pass.action.limits.most_step.get();
+    // The factor of AIMD is the cap of its own decreases.
+    let down_by = match &pass.action.law {
+        WeightLaw::Aimd(law) => step.max(1.0 - law.factor.get()),
+        _ => step,
+    };
     // From nothing there is no relative step; and one unit is always allowed, or a small weight could never move.
     let cap = if pass.weight(index) == 0 || !capped {
         Range { low: 0, high: MAX }
     } else {
         Range {
-            low: ceil(is * (1.0 - step)).min(ceil(is - 1.0)),
+            low: ceil(is * (1.0 - down_by)).min(ceil(is - 1.0)),
             high: down(is * (1.0 + step)).max(down(is + 1.0)),
         }
     };

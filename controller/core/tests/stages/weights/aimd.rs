@@ -46,7 +46,7 @@ fn who_breaks_the_objective_loses_a_part_and_the_others_gain() {
         "-",
         &["the dead band"],
     );
-    // A factor below the step cap goes as far as the cap.
+    // The factor is the cap of what falls, 400 * 0.5 = 200; but b and c take up a fifth each at most, 360.
     let mut steep = action.clone();
     if let WeightLaw::Aimd(law) = &mut steep.law {
         law.factor = finite(0.5);
@@ -55,7 +55,7 @@ fn who_breaks_the_objective_loses_a_part_and_the_others_gain() {
         &steep,
         &p99([0.6, 0.1, 0.2]),
         &route(&current),
-        "a 320, b 340, c 340",
+        "a 280, b 360, c 360",
         &[],
     );
     steep.limits.most_step = finite(0.9);

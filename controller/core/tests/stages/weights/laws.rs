@@ -249,7 +249,8 @@ proptest! {
         }
     }
 
-    /// Where nobody is at the floor, no weight moves by more than the step allows, or by a unit.
+    /// Where nobody is at the floor, no weight moves by more than the step allows, or by a unit. What falls by AIMD
+    /// may fall by its factor, 0.8 here.
     #[test]
     fn no_step_is_larger_than_allowed(
         capacity_law in any::<bool>(), step in 0.0..0.5f64, current in vec(100..1000i64, 3), values in values(),
@@ -266,8 +267,10 @@ proptest! {
         let total = proposal.to.total() as f64;
         for (name, weight) in proposal.to.iter() {
             let was = facts.current.share(name).unwrap() * total;
+            let falls = f64::from(weight.get()) < was;
+            let most = if falls && !capacity_law { step.max(0.2) } else { step };
             let moved = (f64::from(weight.get()) - was).abs();
-            prop_assert!(moved <= (step * was).max(1.0) + 1e-6, "{name} moves from {was} by {moved}");
+            prop_assert!(moved <= (most * was).max(1.0) + 1e-6, "{name} moves from {was} by {moved}");
         }
     }
 

@@ -112,6 +112,7 @@ pub fn capacity() -> WeightsAction {
 /// 20 points, back after 5 minutes, with a base of 50, 30 and 20.
 pub fn step() -> WeightsAction {
     let law = WeightStep {
+        ignores_silenced: false,
         points: 20,
         label: "backend".to_owned(),
         after: secs(300),

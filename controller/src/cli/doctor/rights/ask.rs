@@ -1,6 +1,8 @@
 //! Asks the API server for rights, and the controller's Deployment for what it may move.
 
-use super::{Answer, Place, Right, judge, of_the_controller, of_the_controllers_view, of_the_report};
+use super::{
+    Answer, Place, Right, judge, of_the_controller, of_the_controllers_routes, of_the_controllers_view, of_the_report,
+};
 use crate::{
     cli::{
         doctor::finding::{Finding, Mark, Section},
@@ -95,37 +97,47 @@ pub async fn installation(connection: &Connection, namespace: &str) -> Installat
         .unwrap_or_default()
 }
 
-/// Looks at both. `namespace` is the one that the report is about, `controllers` the controller's own.
+/// Looks at both. `namespace` is the one that the report is about, `controllers` the controller's own, `routes` the
+/// kinds of routes whose weights policies move.
 pub async fn examine(
     connection: &Connection,
     namespace: Option<&str>,
     controllers: &str,
     installation: &Installation,
     keda: bool,
+    routes: &[ScaleKind],
 ) -> Section {
-    let rights = of_the_report(namespace, controllers, &installation.kinds, installation.lease());
+    let kinds = (installation.kinds.as_slice(), routes);
+    let rights = of_the_report(namespace, controllers, kinds, installation.lease());
     let own = mine(connection, rights).await;
     let way_out = "ask an administrator for it; what needs it is skipped here";
     let mut findings = judge("you", Mark::Warn, &own, way_out);
-    findings.extend(of_account(connection, controllers, installation, keda).await);
+    findings.extend(of_account(connection, controllers, installation, keda, routes).await);
     Section {
         title: "Rights".to_owned(),
         findings,
     }
 }
 
-async fn of_account(connection: &Connection, namespace: &str, installation: &Installation, keda: bool) -> Vec<Finding> {
+async fn of_account(
+    connection: &Connection,
+    namespace: &str,
+    installation: &Installation,
+    keda: bool,
+    routes: &[ScaleKind],
+) -> Vec<Finding> {
     let account = installation.account.as_deref().unwrap_or(ACCOUNT);
     let kind = fetch::resource::<ServiceAccount>();
     match fetch::get(&connection.clients.read, Scope::Namespace(namespace), &kind, account).await {
         Ok(Some(_)) => {
-            let rights = of_the_controller(
+            let mut rights = of_the_controller(
                 namespace,
                 installation.scope.as_deref(),
                 &installation.kinds,
                 keda,
                 installation.lease(),
             );
+            rights.extend(of_the_controllers_routes(installation.scope.as_deref(), routes));
             let answers = theirs(connection, namespace, account, rights).await;
             let way_out = format!("give it to ServiceAccount {account} of namespace {namespace}, as the chart does");
             let mut findings = judge(account, Mark::Fail, &answers, &way_out);

@@ -3,9 +3,9 @@
 use super::{
     Facts, Step,
     commands::{doctor, edit, target},
-    step,
+    step, weights,
 };
-use crate::cli::screen::quoted;
+use crate::cli::{screen::quoted, suspend::moves_weights};
 use flyball_crds::{ConditionType, PAUSE_ANNOTATION, Reason};
 use kube::ResourceExt;
 
@@ -80,6 +80,11 @@ pub(super) fn readiness(facts: &Facts) -> Option<Step> {
             "Name a target of another kind, or let the operator of the installation allow this one (--scale-kind):",
             [edit(facts)],
         )
+    } else if is(Reason::RouteInvalid) {
+        step(
+            "Correct the route, or the rule and the backends that the action names; what is wrong stands in the condition Ready:",
+            [format!("kubectl get {} -o yaml", target(facts)), edit(facts)],
+        )
     } else if is(Reason::KindNotServed) {
         step(
             "Install the definition of the target's kind, or correct spec.targetRef:",
@@ -92,6 +97,8 @@ pub(super) fn readiness(facts: &Facts) -> Option<Step> {
             "Leave the target to one of the policies:",
             [format!("kubectl get feedbackpolicies -n {namespace}")],
         )
+    } else if is(Reason::Contended) {
+        weights::owners(facts)
     } else if is(Reason::OwnershipConflict) {
         owners(facts)
     } else {
@@ -115,6 +122,13 @@ fn rules(facts: &Facts) -> Step {
 
 fn paused(facts: &Facts) -> Step {
     let target = target(facts);
+    if moves_weights(&facts.policy.spec) {
+        // One of several routes may be the one that is paused; the condition names it.
+        return step(
+            "A route is paused by the annotation; the condition Ready says which. To go on:",
+            [format!("kubectl annotate {target} {PAUSE_ANNOTATION}-")],
+        );
+    }
     step(
         "The target is paused, by the annotation or by its spec.paused. To go on, whichever it is:",
         [
@@ -125,6 +139,9 @@ fn paused(facts: &Facts) -> Step {
 }
 
 pub(super) fn owners(facts: &Facts) -> Step {
+    if moves_weights(&facts.policy.spec) {
+        return weights::owners(facts);
+    }
     let namespace = facts.policy.namespace().unwrap_or_default();
     let mut commands = vec![
         format!("kubectl get hpa -n {namespace}"),

@@ -1,9 +1,10 @@
 //! A Change on the page.
 
-use super::{Pen, one_line};
+use super::{Pen, one_line, weights};
 use crate::{
     cli::{
         get::tree::{phase_of, tone_of_phase},
+        moves,
         screen::{Tone, number, plain, when},
     },
     clock::from_micro_time,
@@ -15,7 +16,7 @@ use kube::ResourceExt;
 pub(super) fn draw(pen: &mut Pen, change: &Change) {
     let status = change.status.clone().unwrap_or_default();
     pen.section(&format!("Change {}", change.name_any()));
-    let numbers = format!("{} -> {}, ", change.spec.before, change.spec.after);
+    let numbers = format!("{}, ", moves::of_change(change));
     let phase = phase_of(change).map_or_else(|| "being recorded".to_owned(), |phase| format!("{phase:?}"));
     let cause = status.cause.map(|cause| format!(" ({cause:?})")).unwrap_or_default();
     pen.field(
@@ -25,6 +26,9 @@ pub(super) fn draw(pen: &mut Pen, change: &Change) {
     );
     if !status.message.is_empty() {
         pen.field("Message", Tone::Plain, &plain(&status.message));
+    }
+    if let Some(moved) = &change.spec.weights {
+        weights::draw_moved(pen, moved);
     }
     let proposed = pen.when(Some(&change.spec.proposed_at));
     let of = format!(
@@ -46,10 +50,16 @@ pub(super) fn draw(pen: &mut Pen, change: &Change) {
     if let Some(applied) = &status.applied_at {
         let at = from_micro_time(applied);
         pen.field("Applied", Tone::Plain, &when(at, pen.now));
+        if let Some(moved) = &change.spec.weights {
+            weights::draw_share(pen, &moved.share, &status, at);
+        }
         timings(pen, change, at, status.phase.is_open());
     }
     if let Some(to) = status.rollback_to {
         pen.field("Back to", Tone::Plain, &to.to_string());
+    }
+    if !status.rollback_weights.is_empty() {
+        pen.field("Back to", Tone::Plain, &moves::weights(&status.rollback_weights));
     }
     if let Some(verdict) = &status.verdict {
         let value = verdict
