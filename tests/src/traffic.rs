@@ -23,8 +23,10 @@ use std::{collections::BTreeMap, env, time::Duration};
 pub const ROUTE: &str = "web";
 /// The rule of the route.
 const RULE: &str = "split";
-/// Backends: name, workers and base weight. A worker serves 50 requests a second, so they can do 200, 200 and 100.
-pub const BACKENDS: [(&str, u32, i32); 3] = [("a", 4, 400), ("b", 4, 400), ("c", 2, 200)];
+/// Backends: name, workers and base weight. A worker serves 12.5 requests a second, so they can do 200, 200 and 100.
+pub const BACKENDS: [(&str, u32, i32); 3] = [("a", 16, 400), ("b", 16, 400), ("c", 8, 200)];
+/// How long a request takes. On a busy machine each takes a millisecond or two more, which must not matter.
+const SERVICE_TIME: &str = "--service-time=80ms";
 /// Requests a second that are 72 % of what all can do: more than what is left by fixed weights once one is slow.
 pub const OFFERED: u32 = 360;
 /// The port of the demo service.
@@ -105,7 +107,7 @@ impl Traffic {
         let mut weights = Vec::new();
         for (name, workers, weight) in BACKENDS {
             let workers = format!("--workers={workers}");
-            for object in gateway::demo(name, 1, &[&workers, "--service-time=20ms", "--queue=40"]) {
+            for object in gateway::demo(name, 1, &[&workers, SERVICE_TIME, "--queue=40"]) {
                 world.create(&object).await;
             }
             weights.push((name, weight));
@@ -118,7 +120,7 @@ impl Traffic {
             .source(&world.namespace, json!({"url": scraper.url, "timeout": "2s"}))
             .await;
         let report = world.folder().join("load.jsonl");
-        let load = Load::start(demo, &format!("{}/", gateway.url), &host, rate, report);
+        let load = Load::start(demo, &format!("{}/", gateway.url), &host, rate, report).expect("the load starts");
         let it = Self {
             world,
             gateway,

@@ -133,11 +133,11 @@ async fn an_alert_that_names_a_backend_moves_weight_away_until_it_resolves() {
     let Some(traffic) = Traffic::start(&bed, "alert", Pace::SHORT, LIGHT).await else {
         return;
     };
-    traffic.world.apply(&traffic.by_alert(0.05)).await;
+    traffic.world.apply(&traffic.by_alert(0.15)).await;
     let _controller = traffic.world.controller("one");
     traffic.steady().await;
 
-    // 20 ms become 67 ms, and what it is sent is still less than it can do.
+    // 80 ms become 267 ms, and what it is sent is still less than it can do.
     traffic.speed("b", 0.3).await;
     let away = traffic.world.closed(1).await;
     assert!(is_verified(&away), "{}", message_of(&away));

@@ -14,7 +14,7 @@ pub const WIDTH: usize = 80;
 /// The lines that a frame takes.
 pub const HEIGHT: usize = 24;
 
-const SPARK: usize = 40;
+pub(super) const SPARK: usize = 40;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 const LOG: usize = 8;
 
@@ -54,11 +54,11 @@ impl Ink {
 pub struct Row(Vec<(Ink, String)>);
 
 impl Row {
-    fn of(ink: Ink, text: impl Into<String>) -> Self {
+    pub(super) fn of(ink: Ink, text: impl Into<String>) -> Self {
         Self(vec![(ink, text.into())])
     }
 
-    fn and(mut self, ink: Ink, text: impl Into<String>) -> Self {
+    pub(super) fn and(mut self, ink: Ink, text: impl Into<String>) -> Self {
         self.0.push((ink, text.into()));
         self
     }
@@ -104,7 +104,7 @@ pub fn frame(world: &World, story: &Story, setting: &Setting, now: Timestamp) ->
     let mut told: Vec<Row> = world.lines[first..]
         .iter()
         .map(|line| {
-            let who = line.part.map_or("", Part::name);
+            let who = line.who.unwrap_or("");
             let at = self::clock(world.elapsed(line.at));
             Row::of(Ink::Dim, format!(" {at:>5} {who:<8} ")).and(Ink::Plain, line.text.clone())
         })
@@ -116,7 +116,7 @@ pub fn frame(world: &World, story: &Story, setting: &Setting, now: Timestamp) ->
     rows
 }
 
-fn heading(text: &str) -> Row {
+pub(super) fn heading(text: &str) -> Row {
     let rest = WIDTH.saturating_sub(text.chars().count() + 4);
     Row::of(Ink::Dim, "─ ")
         .and(Ink::Bold, text)
@@ -126,7 +126,7 @@ fn heading(text: &str) -> Row {
 fn chapter(part: Part, chapter: &Chapter, setting: &Setting, now: Timestamp) -> Vec<Row> {
     let label = |name: &str, value: &str| format!(" {name:<9}{value:>9}  ");
     let per = setting.times.window.as_secs_f64() / 15.0;
-    let of = |value: fn(&Sample) -> Option<f64>| columns(&chapter.samples, now, per, value);
+    let of = |value: fn(&Sample) -> Option<f64>| columns(&chapter.samples, |sample| sample.at, now, per, value);
     let latency = of(|sample| sample.measured.latency);
     let load = of(|sample| sample.measured.load);
     let replicas = of(|sample| Some(f64::from(sample.spec)));
@@ -246,10 +246,16 @@ fn progress(story: &Story, now: Timestamp) -> Row {
 }
 
 /// The newest [`SPARK`] columns of `per` seconds each, oldest first: the mean of the values in each.
-fn columns(samples: &[Sample], now: Timestamp, per: f64, value: fn(&Sample) -> Option<f64>) -> Vec<Option<f64>> {
+pub(super) fn columns<T>(
+    samples: &[T],
+    taken: impl Fn(&T) -> Timestamp,
+    now: Timestamp,
+    per: f64,
+    value: impl Fn(&T) -> Option<f64>,
+) -> Vec<Option<f64>> {
     let mut sums = vec![(0.0, 0_u32); SPARK];
     for sample in samples.iter().rev() {
-        let age = seconds(sample.at, now).max(0.0);
+        let age = seconds(taken(sample), now).max(0.0);
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
@@ -272,7 +278,7 @@ fn spark(values: &[Option<f64>], least_top: f64) -> String {
     values.iter().map(|value| bar(*value, top)).collect()
 }
 
-fn bar(value: Option<f64>, top: f64) -> char {
+pub(super) fn bar(value: Option<f64>, top: f64) -> char {
     let Some(value) = value else { return ' ' };
     let share = if top > 0.0 { (value / top).clamp(0.0, 1.0) } else { 0.0 };
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 7")]
@@ -280,7 +286,7 @@ fn bar(value: Option<f64>, top: f64) -> char {
     BARS[step.min(7)]
 }
 
-fn gauge(share: f64, width: u32) -> String {
+pub(super) fn gauge(share: f64, width: u32) -> String {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -291,7 +297,7 @@ fn gauge(share: f64, width: u32) -> String {
     format!("{}{}", "█".repeat(full), "░".repeat(width.saturating_sub(full)))
 }
 
-fn ratio(part: usize, whole: usize) -> f64 {
+pub(super) fn ratio(part: usize, whole: usize) -> f64 {
     let number = |n: usize| f64::from(u32::try_from(n).unwrap_or(u32::MAX));
     if whole == 0 { 0.0 } else { number(part) / number(whole) }
 }

@@ -44,8 +44,8 @@ pub struct Image {
 }
 
 /// The namespace of a chapter and the accounts in it.
-pub fn namespace(part: Part) -> String {
-    fill(NAMESPACE, &[("NAMESPACE", part.namespace())])
+pub fn namespace(name: &str) -> String {
+    fill(NAMESPACE, &[("NAMESPACE", name)])
 }
 
 /// The services of a chapter.
@@ -79,8 +79,8 @@ pub fn load(part: Part, name: &str, rate: u32, image: &Image) -> String {
 }
 
 /// The source of a chapter.
-pub fn source(part: Part, url: &str) -> String {
-    fill(SOURCE, &[("NAMESPACE", part.namespace()), ("URL", url)])
+pub fn source(namespace: &str, url: &str) -> String {
+    fill(SOURCE, &[("NAMESPACE", namespace), ("URL", url)])
 }
 
 /// The policy of a chapter.
@@ -99,7 +99,8 @@ pub fn policy(part: Part, setting: &Setting) -> String {
     fill(template, &values)
 }
 
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
+/// A template with its placeholders filled.
+pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     values.iter().fold(template.to_owned(), |text, (name, value)| {
         text.replace(&format!("${{{name}}}"), value)
     })

@@ -16,6 +16,7 @@ pub mod stage;
 pub mod story;
 pub mod terminal;
 pub mod watches;
+pub mod weights;
 pub mod world;
 
 #[cfg(test)]
@@ -84,6 +85,9 @@ pub struct Args {
     /// Where the report goes.
     #[arg(long, default_value = "demo-report")]
     report: PathBuf,
+    /// Tell the chapter on weights alone, or leave it out.
+    #[arg(long, value_parser = ["weights", "replicas"])]
+    only: Option<String>,
     /// Leave cluster and services as they are at the end.
     #[arg(long)]
     keep: bool,
@@ -96,6 +100,11 @@ struct Demo {
     story: Story,
     screen: Screen,
     loads: Vec<String>,
+    folder: PathBuf,
+    /// The chapter on weights, once it has begun.
+    weights: Option<weights::Chapter>,
+    /// Why there is none.
+    left_out: Option<String>,
 }
 
 /// Runs the demo. 0: the story came as it should; 1: it did not; 77: this machine can't hold a test bed.
@@ -112,6 +121,9 @@ pub async fn run(args: Args) -> ExitCode {
         story: Story::new(setting),
         screen: Screen::new(),
         loads: Vec::new(),
+        folder: args.report.clone(),
+        weights: None,
+        left_out: None,
     };
     let mut stage = Stage::default();
     let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
@@ -139,6 +151,7 @@ pub async fn run(args: Args) -> ExitCode {
             "taking everything down again"
         }
     );
+    demo.end_load().await;
     for load in stage.loads.clone().into_iter().rev() {
         demo.loads.extend(stage.unload(load.name).await);
     }
@@ -169,8 +182,31 @@ async fn any(signals: &mut [Signal]) {
 impl Demo {
     fn note(&mut self, text: impl Into<String>) {
         self.world.say(Timestamp::now(), None, text);
-        self.screen
-            .show(&self.world, &self.story, &self.setting, Timestamp::now());
+        self.draw();
+    }
+
+    /// Shows the chapter that is told.
+    fn draw(&mut self) {
+        let (world, now) = (&self.world, Timestamp::now());
+        self.screen.show(world, || match &self.weights {
+            Some(chapter) => weights::picture::frame(world, chapter, now),
+            None => frame::frame(world, &self.story, &self.setting, now),
+        });
+    }
+
+    /// Ends the load through the gateway, and keeps what it saw.
+    async fn end_load(&mut self) {
+        let Some(load) = self.weights.as_mut().and_then(|chapter| chapter.load.take()) else {
+            return;
+        };
+        let seconds = load.end().await;
+        let lost: u64 = seconds.iter().map(crate::traffic::load::Second::lost).sum();
+        let offered: u64 = seconds.iter().map(|second| second.offered).sum();
+        self.loads.push(format!(
+            "through the gateway on weights, {} requests/s: {offered} requests in {} s, {lost} lost",
+            weights::OFFERED,
+            seconds.len()
+        ));
     }
 
     /// Sets the stage and plays on it.
@@ -193,12 +229,29 @@ impl Demo {
         }
         self.note("installing the definitions and the controller's rights");
         stage.install(&args.manifests).await?;
-        self.note("starting two services, each with a Prometheus");
-        let urls = stage.services().await?;
+        let only = args.only.as_deref();
+        let mut urls = Vec::new();
+        if only != Some("weights") {
+            self.note("starting two services, each with a Prometheus");
+            urls = stage.services().await?;
+        }
         self.note("starting the controller under its own account");
         stage
             .control(&program(args)?, &args.report.join("controller.log"))
             .await?;
+        if only == Some("weights") {
+            self.story.items.clear();
+        } else {
+            self.replicas(stage, urls).await?;
+        }
+        if only != Some("replicas") {
+            weights::tell(self, stage).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the chapters on replicas.
+    async fn replicas(&mut self, stage: &mut Stage, urls: Vec<(Part, String)>) -> Result<(), DemoError> {
         stage.load(BASE).await?;
         stage.policy(&manifests::policy(Part::Checkout, &self.setting)).await?;
         self.note(format!(
@@ -232,7 +285,7 @@ impl Demo {
             for act in self.story.advance(&self.world, now) {
                 self.act(act, stage).await?;
             }
-            self.screen.show(&self.world, &self.story, &self.setting, now);
+            self.draw();
         }
         Ok(())
     }
@@ -285,6 +338,8 @@ impl Demo {
             },
             failure: failure.as_deref(),
             loads: &self.loads,
+            weights: self.weights.as_ref(),
+            left_out: self.left_out.as_deref(),
         };
         report::write(&args.report, &material)
     }
@@ -295,7 +350,17 @@ impl Demo {
                 println!("did not come: {} ({}): {instead}", item.step.title(), item.part.name());
             }
         }
-        let told = self.story.ended() == Some(true);
+        let steps = self.weights.iter().flat_map(|chapter| &chapter.story.items);
+        for item in steps {
+            if let story::Outcome::Missing(instead) = &item.outcome {
+                println!("did not come: {} (weights): {instead}", item.step.title());
+            }
+        }
+        if let Some(why) = &self.left_out {
+            println!("the chapter on weights was left out: {why}");
+        }
+        let weights = self.weights.as_ref().map(|chapter| &chapter.story);
+        let told = self.story.ended() == Some(true) && weights.is_none_or(|story| story.ended() == Some(true));
         let verdict = if told {
             "the story came as it should"
         } else {
@@ -303,12 +368,17 @@ impl Demo {
         };
         println!(
             "{verdict}: {} of {} steps; see {}/report.md",
-            self.story.came(),
-            self.story.items.len(),
+            self.story.came() + weights.map_or(0, weights::story::Story::came),
+            self.story.items.len() + weights.map_or(0, |story| story.items.len()),
             folder.display()
         );
         if told { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
+}
+
+/// The demo's own program, for a load from this machine.
+fn program_of(stage: &Stage) -> Result<PathBuf, DemoError> {
+    Ok(stage.place()?.folder.join("bin/demo"))
 }
 
 /// The controller's program.

@@ -9,6 +9,7 @@ use super::{
     manifests::{self, Image, Made},
     place::{Place, bed_down, bed_up, testbed},
     setting::Part,
+    weights,
 };
 use k8s_openapi::{
     api::{
@@ -29,6 +30,8 @@ use std::{
 };
 use tokio::time::{Instant, sleep};
 
+/// The namespaces of all chapters.
+const NAMESPACES: [&str; 3] = [Part::Checkout.namespace(), Part::Orders.namespace(), weights::NAMESPACE];
 /// How long pods may take to be ready, and a namespace to be gone.
 const PODS: Duration = Duration::from_secs(90);
 
@@ -45,8 +48,9 @@ pub struct Stage {
     pub image: Option<Image>,
     bed_is_ours: Option<PathBuf>,
     made: Vec<Made>,
+    pub(super) gateway_is_ours: bool,
     namespaces: bool,
-    servers: Vec<Part>,
+    servers: Vec<String>,
     secrets: Option<PathBuf>,
 }
 
@@ -75,7 +79,7 @@ impl Stage {
         Ok(())
     }
 
-    fn place(&self) -> Result<&Place, DemoError> {
+    pub(super) fn place(&self) -> Result<&Place, DemoError> {
         self.place
             .as_ref()
             .ok_or_else(|| DemoError::InTheWay("there is no cluster yet".to_owned()))
@@ -118,54 +122,82 @@ impl Stage {
     /// Puts up the services, each with a Prometheus and a source of its own. Answers with the servers' URLs.
     pub async fn services(&mut self) -> Result<Vec<(Part, String)>, DemoError> {
         let client = self.client()?;
-        clear(&client).await?;
-        self.namespaces = true;
-        let image = self.image.clone().unwrap_or(Image {
-            name: String::new(),
-            pull: "Never",
-        });
+        self.clear().await?;
+        let image = self.image()?;
         for part in Part::ALL {
-            manifests::create_all(&client, "namespace.yaml", &manifests::namespace(part)).await?;
+            manifests::create_all(&client, "namespace.yaml", &manifests::namespace(part.namespace())).await?;
             manifests::create_all(&client, part.name(), &manifests::services(part, &image)).await?;
         }
         let mut urls = Vec::new();
         for part in Part::ALL {
-            let url = self.prometheus(part).await?;
-            self.made
-                .extend(manifests::create_all(&client, "source.yaml", &manifests::source(part, &url)).await?);
+            let url = self.prometheus((part.name(), part.namespace()), "2s", &[]).await?;
+            self.source(part.namespace(), &url).await?;
             urls.push((part, url));
         }
         for part in Part::ALL {
-            ready(&client, part).await?;
+            self.ready(part.name(), part.namespace()).await?;
         }
         Ok(urls)
     }
 
-    async fn prometheus(&mut self, part: Part) -> Result<String, DemoError> {
+    /// Begins a chapter with namespaces that nothing is left in.
+    pub(super) async fn clear(&mut self) -> Result<(), DemoError> {
+        let client = self.client()?;
+        if !std::mem::replace(&mut self.namespaces, true) {
+            clear(&client).await?;
+        }
+        Ok(())
+    }
+
+    /// The image of service and load.
+    pub(super) fn image(&self) -> Result<Image, DemoError> {
+        let image = self.image.clone();
+        image.ok_or_else(|| DemoError::InTheWay("there is no image yet".to_owned()))
+    }
+
+    /// Creates the source of a chapter.
+    pub(super) async fn source(&mut self, namespace: &str, url: &str) -> Result<(), DemoError> {
+        let text = manifests::source(namespace, url);
+        let made = manifests::create_all(&self.client()?, "source.yaml", &text).await?;
+        self.made.extend(made);
+        Ok(())
+    }
+
+    /// Starts the Prometheus of a chapter, by its name and its namespace. Answers with its URL.
+    pub(super) async fn prometheus(
+        &mut self,
+        (name, namespace): (&str, &str),
+        interval: &str,
+        more: &[&str],
+    ) -> Result<String, DemoError> {
         let place = self.place()?;
         let (program, folder, is_bed) = (testbed(&place.folder), place.folder.clone(), place.is_bed);
-        let kubeconfig = self.secret(&format!("{}.kubeconfig", part.name()));
-        place
-            .access
-            .write_for(part.namespace(), "prometheus", &kubeconfig)
-            .await?;
-        let name = server(part);
+        let kubeconfig = self.secret(&format!("{name}.kubeconfig"));
+        place.access.write_for(namespace, "prometheus", &kubeconfig).await?;
+        let name = format!("demo-{name}");
         // What a run that was killed has left.
         let _ = run(
             &program,
             &down_args(&name, &folder).iter().map(AsRef::as_ref).collect::<Vec<_>>(),
         )
         .await;
-        self.servers.push(part);
-        let mut args: Vec<&OsStr> = ["prometheus", "up", "--name", &name, "--namespace", part.namespace()]
+        self.servers.push(name.clone());
+        let mut args: Vec<&OsStr> = ["prometheus", "up", "--name", &name, "--namespace", namespace]
             .map(OsStr::new)
             .into();
-        args.extend(["--scrape-interval", "2s", "--dir"].map(OsStr::new));
+        args.extend(["--scrape-interval", interval].map(OsStr::new));
+        args.extend(more.iter().map(OsStr::new));
+        args.push(OsStr::new("--dir"));
         args.extend([folder.as_os_str(), OsStr::new("--kubeconfig"), kubeconfig.as_os_str()]);
         if !is_bed {
             args.push(OsStr::new("--via-apiserver"));
         }
         Ok(must(&program, &args).await?.out.trim().to_owned())
+    }
+
+    /// Waits until all pods of a chapter are ready.
+    pub(super) async fn ready(&self, name: &str, namespace: &str) -> Result<(), DemoError> {
+        ready(&self.client()?, name, namespace).await
     }
 
     /// Starts the controller and waits until it leads.
@@ -186,10 +218,7 @@ impl Stage {
 
     /// Begins a load.
     pub async fn load(&mut self, load: Load) -> Result<(), DemoError> {
-        let image = self.image.clone().unwrap_or(Image {
-            name: String::new(),
-            pull: "Never",
-        });
+        let image = self.image()?;
         self.loads.push(load);
         load.begin(&self.client()?, &image).await
     }
@@ -211,9 +240,9 @@ impl Stage {
         if keep {
             return trouble;
         }
-        for part in &self.servers {
+        for server in &self.servers {
             let Some(place) = &self.place else { break };
-            let args = down_args(&server(*part), &place.folder);
+            let args = down_args(server, &place.folder);
             let args: Vec<&OsStr> = args.iter().map(AsRef::as_ref).collect();
             trouble.extend(
                 must(&testbed(&place.folder), &args)
@@ -231,6 +260,9 @@ impl Stage {
             return trouble;
         }
         let Ok(client) = self.client() else { return trouble };
+        if self.gateway_is_ours {
+            trouble.extend(self.take_gateway().await.err().map(|error| error.to_string()));
+        }
         if self.namespaces {
             trouble.extend(clear(&client).await.err().map(|error| error.to_string()));
         }
@@ -248,10 +280,6 @@ impl Stage {
         }
         trouble
     }
-}
-
-fn server(part: Part) -> String {
-    format!("demo-{}", part.name())
 }
 
 fn down_args(name: &str, folder: &Path) -> Vec<std::ffi::OsString> {
@@ -309,8 +337,7 @@ async fn established(client: &Client) -> Result<(), DemoError> {
 /// Deletes the demo's namespaces, which have its label, and waits until they are gone.
 async fn clear(client: &Client) -> Result<(), DemoError> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    for part in Part::ALL {
-        let name = part.namespace();
+    for name in NAMESPACES {
         let found = namespaces
             .get_opt(name)
             .await
@@ -330,8 +357,8 @@ async fn clear(client: &Client) -> Result<(), DemoError> {
             .await
             .map_err(DemoError::api(format!("delete {name}")))?;
     }
-    for part in Part::ALL {
-        gone(client, part.namespace()).await?;
+    for name in NAMESPACES {
+        gone(client, name).await?;
     }
     Ok(())
 }
@@ -359,8 +386,8 @@ async fn gone(client: &Client, name: &str) -> Result<(), DemoError> {
     Ok(())
 }
 
-async fn ready(client: &Client, part: Part) -> Result<(), DemoError> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), part.namespace());
+async fn ready(client: &Client, name: &str, namespace: &str) -> Result<(), DemoError> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
     let began = Instant::now();
     loop {
         let all = deployments
@@ -376,10 +403,10 @@ async fn ready(client: &Client, part: Part) -> Result<(), DemoError> {
             return Ok(());
         }
         if began.elapsed() > PODS {
-            let instead = waiting(client, part)
+            let instead = waiting(client, namespace)
                 .await
                 .unwrap_or_else(|| "they are starting".to_owned());
-            let what = format!("the pods of {} are not ready", part.name());
+            let what = format!("the pods of {name} are not ready");
             return Err(DemoError::TooLate {
                 what,
                 seconds: PODS.as_secs(),
@@ -391,8 +418,8 @@ async fn ready(client: &Client, part: Part) -> Result<(), DemoError> {
 }
 
 /// Why a pod waits.
-async fn waiting(client: &Client, part: Part) -> Option<String> {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), part.namespace());
+async fn waiting(client: &Client, namespace: &str) -> Option<String> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pods = pods.list(&ListParams::default()).await.ok()?.items;
     let mut statuses = pods
         .into_iter()

@@ -1,12 +1,9 @@
 //! Where the story is shown: redrawn on a terminal, one line for each transition elsewhere.
 
 use super::{
-    frame::{HEIGHT, Row, WIDTH, clock, frame},
-    setting::{Part, Setting},
-    story::Story,
+    frame::{HEIGHT, Row, WIDTH, clock},
     world::World,
 };
-use jiff::Timestamp;
 use std::{
     io::{IsTerminal, Write, stdout},
     time::{Duration, Instant},
@@ -46,7 +43,7 @@ impl Screen {
     }
 
     /// Shows what is new.
-    pub fn show(&mut self, world: &World, story: &Story, setting: &Setting, now: Timestamp) {
+    pub fn show(&mut self, world: &World, frame: impl FnOnce() -> Vec<Row>) {
         if !self.redrawn {
             self.lines(world);
             return;
@@ -55,7 +52,7 @@ impl Screen {
             return;
         }
         self.last = Some(Instant::now());
-        let rows = frame(world, story, setting, now);
+        let rows = frame();
         // The rows are apart, not ended: a line feed after the last would scroll.
         let text: Vec<String> = rows
             .iter()
@@ -75,7 +72,7 @@ impl Screen {
 
     fn lines(&mut self, world: &World) {
         for line in world.lines.iter().skip(self.printed) {
-            let who = line.part.map_or("demo", Part::name);
+            let who = line.who.unwrap_or("demo");
             write(&format!(
                 "{:>6}  {who:<8}  {}\n",
                 clock(world.elapsed(line.at)),

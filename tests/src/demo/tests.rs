@@ -280,10 +280,10 @@ fn no_placeholder_is_left() {
     };
     for part in Part::ALL {
         let texts = [
-            manifests::namespace(part),
+            manifests::namespace(part.namespace()),
             manifests::services(part, &image),
             manifests::load(part, "l", 5, &image),
-            manifests::source(part, "http://127.0.0.1:1"),
+            manifests::source(part.namespace(), "http://127.0.0.1:1"),
             manifests::policy(part, &Setting::SHORT),
         ];
         for text in texts {

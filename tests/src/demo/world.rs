@@ -127,7 +127,7 @@ pub struct Line {
     /// When.
     pub at: Timestamp,
     /// In which chapter; `None` is the runner itself.
-    pub part: Option<Part>,
+    pub who: Option<&'static str>,
     /// What happened.
     pub text: String,
 }
@@ -159,10 +159,10 @@ impl World {
     }
 
     /// Adds a line.
-    pub fn say(&mut self, at: Timestamp, part: Option<Part>, text: impl Into<String>) {
+    pub fn say(&mut self, at: Timestamp, who: Option<&'static str>, text: impl Into<String>) {
         self.lines.push(Line {
             at,
-            part,
+            who,
             text: text.into(),
         });
     }
@@ -191,7 +191,7 @@ impl World {
             Sighting::Change(change) => chapter.change(&change, now),
         };
         for text in told {
-            self.say(now, Some(part), text);
+            self.say(now, Some(part.name()), text);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! An open-loop load from this machine: the gateway listens on loopback, where pods can't reach it.
 
-use crate::demo::children::Running;
+use crate::demo::{children::Running, error::DemoError};
 use jiff::Timestamp;
 use serde::Deserialize;
 use std::{
@@ -40,14 +40,14 @@ pub struct Load {
 
 impl Load {
     /// Begins to send so many requests a second to a host of the gateway at `url`.
-    pub fn start(demo: &Path, url: &str, host: &str, rate: u32, report: PathBuf) -> Self {
+    pub fn start(demo: &Path, url: &str, host: &str, rate: u32, report: PathBuf) -> Result<Self, DemoError> {
         let plan = format!("{rate}x2h");
         let words = ["load", "--url", url, "--host", host, "--plan", &plan].map(OsStr::new);
-        let running = Running::start(demo, &words, &report).expect("the load starts");
-        Self {
+        let running = Running::start(demo, &words, &report)?;
+        Ok(Self {
             running: Some(running),
             report,
-        }
+        })
     }
 
     /// What it reported so far. A second is reported once all of its requests have ended.

@@ -9,6 +9,7 @@ use crate::demo::{
     frame::clock,
     setting::{ALERT, LINE, Part, Setting},
     story::{Outcome, Story},
+    weights,
     world::{World, phase, refusal},
 };
 use flyball_crds::{Change, CheckVerdict};
@@ -38,13 +39,21 @@ pub struct Material<'a> {
     pub failure: Option<&'a str>,
     /// What the load saw, one line for each.
     pub loads: &'a [String],
+    /// The chapter on weights, if it was told.
+    pub weights: Option<&'a weights::Chapter>,
+    /// Why it was left out.
+    pub left_out: Option<&'a str>,
 }
 
 /// The report as Markdown.
 pub fn report(material: &Material<'_>) -> String {
     let mut out = String::from("# Flyball demo\n\n");
-    let told = material.story.ended() == Some(true) && material.failure.is_none();
-    let (came, all) = (material.story.came(), material.story.items.len());
+    let more = material.weights.map(|chapter| &chapter.story);
+    let told = material.story.ended() == Some(true)
+        && more.is_none_or(|story| story.ended() == Some(true))
+        && material.failure.is_none();
+    let came = material.story.came() + more.map_or(0, |story| story.came());
+    let all = material.story.items.len() + more.map_or(0, |story| story.items.len());
     let verdict = if told {
         "The story came as it should"
     } else {
@@ -73,16 +82,17 @@ pub fn report(material: &Material<'_>) -> String {
     );
     steps(&mut out, material);
     changes(&mut out, material);
+    if let Some(chapter) = material.weights {
+        super::weights::section(&mut out, material.world, chapter);
+    }
+    if let Some(why) = material.left_out {
+        let _ = writeln!(out, "\nThe chapter on weights was left out: {why}.");
+    }
     numbers(&mut out, material);
     out.push_str("\n## What happened\n\n| at | service | |\n|---|---|---|\n");
     for line in &material.world.lines {
         let at = clock(material.world.elapsed(line.at));
-        let _ = writeln!(
-            out,
-            "| {at} | {} | {} |",
-            line.part.map_or("", Part::name),
-            cell(&line.text)
-        );
+        let _ = writeln!(out, "| {at} | {} | {} |", line.who.unwrap_or(""), cell(&line.text));
     }
     out.push_str(
         "\nRaw data: `series.csv` (one row a second and service), `events.jsonl`, `objects.yaml` (policies and Changes as \
@@ -232,6 +242,6 @@ fn numbers(out: &mut String, material: &Material<'_>) {
 }
 
 /// A text that breaks no table.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

@@ -6,6 +6,7 @@ pub mod numbers;
 pub mod plot;
 pub mod scale;
 pub mod series;
+pub mod weights;
 
 use super::error::DemoError;
 use markdown::Material;
@@ -19,6 +20,10 @@ pub fn write(folder: &Path, material: &Material<'_>) -> Result<(), DemoError> {
     };
     put("report.md", &markdown::report(material))?;
     put("series.csv", &series::csv(material.world))?;
+    if let Some(chapter) = material.weights {
+        put("weights.csv", &weights::csv(chapter))?;
+        put("weights.svg", &weights::svg(chapter)?)?;
+    }
     put("events.jsonl", &series::events(material.world))?;
     put("objects.yaml", &series::objects(material.world))?;
     put(

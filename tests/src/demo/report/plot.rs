@@ -20,24 +20,24 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-const WIDTH: u32 = 1200;
-const LEFT: i32 = 92;
-const RIGHT: i32 = 1176;
+pub(super) const WIDTH: u32 = 1200;
+pub(super) const LEFT: i32 = 92;
+pub(super) const RIGHT: i32 = 1176;
 const FONT: &str = "Helvetica, Arial, 'DejaVu Sans', sans-serif";
 
 // The Okabe-Ito colours, which colour-blind eyes tell apart; words say the same.
-const INK: RGBColor = RGBColor(38, 38, 38);
-const GREY: RGBColor = RGBColor(120, 120, 120);
-const PALE: RGBColor = RGBColor(228, 228, 228);
-const BLUE: RGBColor = RGBColor(0, 114, 178);
-const SKY: RGBColor = RGBColor(86, 180, 233);
-const ORANGE: RGBColor = RGBColor(230, 159, 0);
-const VERMILION: RGBColor = RGBColor(213, 94, 0);
-const GREEN: RGBColor = RGBColor(0, 158, 115);
-const PURPLE: RGBColor = RGBColor(204, 121, 167);
+pub(super) const INK: RGBColor = RGBColor(38, 38, 38);
+pub(super) const GREY: RGBColor = RGBColor(120, 120, 120);
+pub(super) const PALE: RGBColor = RGBColor(228, 228, 228);
+pub(super) const BLUE: RGBColor = RGBColor(0, 114, 178);
+pub(super) const SKY: RGBColor = RGBColor(86, 180, 233);
+pub(super) const ORANGE: RGBColor = RGBColor(230, 159, 0);
+pub(super) const VERMILION: RGBColor = RGBColor(213, 94, 0);
+pub(super) const GREEN: RGBColor = RGBColor(0, 158, 115);
+pub(super) const PURPLE: RGBColor = RGBColor(204, 121, 167);
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Drawn = Result<(), DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Drawn = Result<(), DrawingAreaErrorKind<<SVGBackend<'static> as DrawingBackend>::ErrorType>>;
 
 /// A stretch of time with a name, for a lane.
 #[derive(Clone, Debug, PartialEq)]
@@ -247,7 +247,7 @@ pub fn change_lane(world: &World, chapter: &Chapter, end: Timestamp) -> Vec<Stre
 
 /// Draws stretches side by side. A name that does not fit into its own stretch is written at the end of
 /// the one before, if there is room.
-fn lane(area: &Area<'_>, stretches: &[Stretch], name: &str, panel: Panel, top: i32) -> Drawn {
+pub(super) fn lane(area: &Area<'_>, stretches: &[Stretch], name: &str, panel: Panel, top: i32) -> Drawn {
     const HEIGHT: i32 = 22;
     let middle = top + HEIGHT / 2;
     write(area, name, (LEFT - 10, middle), 13, INK, HPos::Right)?;
@@ -281,7 +281,7 @@ fn lane(area: &Area<'_>, stretches: &[Stretch], name: &str, panel: Panel, top: i
     Ok(())
 }
 
-fn frame_of(area: &Area<'_>, panel: Panel, name: &str, last: bool) -> Drawn {
+pub(super) fn frame_of(area: &Area<'_>, panel: Panel, name: &str, last: bool) -> Drawn {
     for value in ticks(panel.most, 4) {
         let y = panel.y(value);
         area.draw(&PathElement::new(
@@ -364,7 +364,7 @@ fn stairs(
     area.draw(&PathElement::new(line, colour.stroke_width(width)))
 }
 
-fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: u32, colour: RGBColor, anchor: HPos) -> Drawn {
+pub(super) fn write(area: &Area<'_>, text: &str, at: (i32, i32), size: u32, colour: RGBColor, anchor: HPos) -> Drawn {
     area.draw(&Text::new(text.to_owned(), at, text_style(size, colour, anchor)))
 }
 

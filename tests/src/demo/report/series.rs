@@ -59,7 +59,7 @@ pub fn events(world: &World) -> String {
         let event = serde_json::json!({
             "seconds": (world.elapsed(line.at) * 10.0).round() / 10.0,
             "time": line.at.to_string(),
-            "service": line.part.map(Part::name),
+            "service": line.who,
             "text": line.text,
         });
         let _ = writeln!(out, "{event}");

@@ -64,6 +64,8 @@ fn the_report_says_what_did_not_come_and_has_all_its_parts() {
         place: "the test bed",
         failure: None,
         loads: &["a | b".to_owned()],
+        weights: None,
+        left_out: Some("it needs a gateway"),
     };
     let text = markdown::report(&material);
     for expected in [
@@ -71,6 +73,7 @@ fn the_report_says_what_did_not_come_and_has_all_its_parts() {
         "**did not come**",
         "20.0 MiB at most",
         "a \\| b",
+        "The chapter on weights was left out: it needs a gateway.",
         "not known",
     ] {
         assert!(text.contains(expected), "{expected} is missing in\n{text}");

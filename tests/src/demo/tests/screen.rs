@@ -13,7 +13,7 @@ fn a_frame_fits_a_terminal_and_says_what_matters() {
     play(&mut world, &mut story, Step::Applied);
     world.say(
         at(64),
-        Some(Part::Checkout),
+        Some("checkout"),
         "a line that is much too long for the screen ".repeat(5),
     );
     let rows = frame(&world, &story, &Setting::SHORT, at(74));
