@@ -337,19 +337,16 @@ impl Metrics {
     pub fn weights(&self, policy: PolicyName<'_>, action: &str, shares: &[Shares<'_>]) {
         let labels = policy.and([("action", action)]);
         let backends: Vec<&str> = shares.iter().map(|one| one.backend).collect();
-        let gauges: [(&Series<Share>, fn(&Shares<'_>) -> f64); 3] = [
-            (&self.weight_desired, |one| one.desired),
-            (&self.weight_current, |one| one.current),
-            (&self.weight_base, |one| one.base),
-        ];
-        for (gauge, value) in gauges {
+        let tell = |gauge: &Series<Share>, share: fn(&Shares<'_>) -> f64| {
             gauge.keep_among(&labels, &backends);
             for one in shares {
-                gauge
-                    .of(&policy.and([("action", action), ("backend", one.backend)]))
-                    .set(value(one));
+                let labels = policy.and([("action", action), ("backend", one.backend)]);
+                gauge.of(&labels).set(share(one));
             }
-        }
+        };
+        tell(&self.weight_desired, |one| one.desired);
+        tell(&self.weight_current, |one| one.current);
+        tell(&self.weight_base, |one| one.base);
     }
 
     /// How many backends of an action are out.

@@ -111,12 +111,7 @@ fn the_controllers_rights_are_these() {
         "ClusterRole keda.sh/scaledobjects: list watch",
         "ClusterRole metrics.k8s.io/pods: list",
         "ClusterRole monitoring.coreos.com/prometheusrules: get list watch",
-        "ClusterRole networking.istio.io/virtualservices: get list watch patch",
-        "ClusterRole networking.k8s.io/ingresses: get list watch patch",
-        "ClusterRole policy.linkerd.io/httproutes: get list watch patch",
         "ClusterRole policy/poddisruptionbudgets: list",
-        "ClusterRole projectcontour.io/httpproxies: get list watch patch",
-        "ClusterRole traefik.io/traefikservices: get list watch patch",
         "Role /configmaps: get list watch of flyball-freeze",
         "Role /secrets: get list watch",
         "Role coordination.k8s.io/leases: create",
@@ -140,7 +135,9 @@ fn the_doctor_asks_for_no_right_that_is_not_given() {
     let lease = object("lease.yaml", "Lease")["metadata"]["name"].clone();
     let given = ["ClusterRole", "Role"].map(|kind| object("rbac.yaml", kind)["rules"].as_array().unwrap().clone());
     let given = given.concat();
-    let routes: Vec<ScaleKind> = TABLE.iter().map(|row| row.name().parse().unwrap()).collect();
+    // The others are added where they are wanted: docs/weights.md has their names.
+    let shipped = TABLE.iter().filter(|row| row.group == "gateway.networking.k8s.io");
+    let routes: Vec<ScaleKind> = shipped.map(|row| row.name().parse().unwrap()).collect();
     let asked = [
         rights::of_the_controller("flyball-system", None, &kinds, true, lease.as_str().unwrap()),
         rights::of_the_controllers_routes(None, &routes),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const LEVER: &str = "/actions/0/weights";
 
 /// A careful policy that moves the weights of an HTTPRoute by this law.
-fn by(law: &str, of: Value) -> Value {
+fn by(law: &str, of: &Value) -> Value {
     json!({
         "mode": "Enforce",
         "sourceRef": {"name": "prometheus"},
@@ -37,19 +37,19 @@ fn by(law: &str, of: Value) -> Value {
 }
 
 fn capacity() -> Value {
-    by("capacity", json!({"utilisation": "busy"}))
+    by("capacity", &json!({"utilisation": "busy"}))
 }
 
 fn step() -> Value {
-    by("step", json!({"points": 25}))
+    by("step", &json!({"points": 25}))
 }
 
 fn failover() -> Value {
-    by("failover", json!({}))
+    by("failover", &json!({}))
 }
 
 fn aimd() -> Value {
-    by("aimd", json!({"signal": "busy", "above": 0.5}))
+    by("aimd", &json!({"signal": "busy", "above": 0.5}))
 }
 
 fn action(policy: &FeedbackPolicySpec) -> WeightsAction {
@@ -148,20 +148,20 @@ fn hold_is_as_long_as_the_law_looks_back(#[case] pointer: &str, #[case] value: V
     assert_eq!(found.limits.hold, Span::from_secs(seconds));
 }
 
-fn also(more: Value) -> Value {
+fn also(more: &Value) -> Value {
     let mut route = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute", "name": "api"});
     route.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     json!([route])
 }
 
 #[rstest]
-#[case::known_kind("/also", also(json!({"kind": "TCPRoute"})), ".also[0].kind: \"gateway.networking.k8s.io/v1\" \"TCPRoute\" has no list of weights that Flyball knows; it knows gateway.networking.k8s.io/v1/HTTPRoute, ")]
-#[case::known_version("/also", also(json!({"apiVersion": "gateway.networking.k8s.io/v1alpha2"})), ".also[0].kind: ")]
-#[case::a_name("/also", also(json!({"name": "../x"})), ".also[0].name: \"../x\" is not the name of an object")]
-#[case::twice("/also", also(json!({"kind": "HTTPRoute", "name": "web"})), ".also[0]: \"HTTPRoute\" \"web\" is listed twice; one list of a route is moved by one policy")]
-#[case::too_many("/also", (0..8).map(|n| also(json!({"name": format!("api-{n}")}))[0].clone()).collect(), ".also: 8 entries, at most 7 are allowed")]
-#[case::both_rules("/also", also(json!({"rule": "a", "ruleIndex": 1})), ".also[0].ruleIndex: and rule can't both be given; keep the name")]
-#[case::rule_index("/also", also(json!({"ruleIndex": 16})), ".also[0].ruleIndex: 16 is not between 0 and 15")]
+#[case::known_kind("/also", also(&json!({"kind": "TCPRoute"})), ".also[0].kind: \"gateway.networking.k8s.io/v1\" \"TCPRoute\" has no list of weights that Flyball knows; it knows gateway.networking.k8s.io/v1/HTTPRoute, ")]
+#[case::known_version("/also", also(&json!({"apiVersion": "gateway.networking.k8s.io/v1alpha2"})), ".also[0].kind: ")]
+#[case::a_name("/also", also(&json!({"name": "../x"})), ".also[0].name: \"../x\" is not the name of an object")]
+#[case::twice("/also", also(&json!({"kind": "HTTPRoute", "name": "web"})), ".also[0]: \"HTTPRoute\" \"web\" is listed twice; one list of a route is moved by one policy")]
+#[case::too_many("/also", (0..8).map(|n| also(&json!({"name": format!("api-{n}")}))[0].clone()).collect(), ".also: 8 entries, at most 7 are allowed")]
+#[case::both_rules("/also", also(&json!({"rule": "a", "ruleIndex": 1})), ".also[0].ruleIndex: and rule can't both be given; keep the name")]
+#[case::rule_index("/also", also(&json!({"ruleIndex": 16})), ".also[0].ruleIndex: 16 is not between 0 and 15")]
 #[case::own_rule_index("/ruleIndex", json!(-1), ".ruleIndex: -1 is not between 0 and 15")]
 #[case::one_backend("/backends", json!([{"name": "web-a", "weight": 1}]), ".backends: 1 backends; weights move between 2 and 16")]
 #[case::many_backends("/backends", (0..17).map(|n| json!({"name": format!("web-{n}"), "weight": 1})).collect(), ".backends: 17 backends")]
@@ -346,8 +346,6 @@ fn sums_to(a: i32, b: i32) -> Value {
 #[case::unused_floor(step(), "/limits", json!({"floorPercent": 1}), ".limits.floorPercent: is used by capacity and aimd only, not by step; remove it")]
 #[case::unused_step(failover(), "/limits", json!({"stepPercent": 10}), ".limits.stepPercent: is used by capacity and aimd only, not by failover")]
 #[case::unused_band(step(), "/limits", json!({"deadBandPercent": 0}), ".limits.deadBandPercent: is used by")]
-// 1 - 0.7 is 30 %, and a weight moves by 20 % unless stepPercent says otherwise.
-#[case::factor_and_step(aimd(), "/aimd/factor", json!(0.7), ".aimd.factor: 0.7 takes 30 % of a weight, and limits.stepPercent lets it move by 20 % at a time; raise that to 30")]
 #[case::no_label(capacity(), "/traffic", json!({"requests": "sum(rate(x{a=\"b\"}[1m]))", "errors": "sum by (backend) (rate(x{a=\"b\"}[1m]))", "window": "1m"}), ".traffic.requests: drops the label backend")]
 #[case::no_label_of_errors(capacity(), "/traffic", json!({"requests": "sum by (backend) (rate(x{a=\"b\"}[1m]))", "errors": "sum(rate(x{a=\"b\"}[1m]))", "window": "1m"}), ".traffic.errors: drops the label backend")]
 #[case::unscoped(capacity(), "/traffic", json!({"requests": "sum by (backend) (rate(x[1m]))", "errors": "sum by (backend) (rate(x{a=\"b\"}[1m]))", "window": "1m"}), ".traffic.requests: \"x\" has no matcher")]
@@ -397,13 +395,6 @@ fn what_is_rarely_meant_around_weights_is_a_warning(
 }
 
 #[test]
-fn a_factor_within_the_step_is_no_warning() {
-    let mut whole = aimd();
-    whole["actions"][0]["weights"]["aimd"]["factor"] = json!(0.8);
-    assert_eq!(texts(&validate::warnings(&spec(whole))), Vec::<String>::new());
-}
-
-#[test]
 fn a_label_that_the_rule_adds_names_the_backend() {
     let mut whole = step();
     whole["rules"][0] =
@@ -413,7 +404,7 @@ fn a_label_that_the_rule_adds_names_the_backend() {
 
 #[test]
 fn a_kind_that_never_had_real_traffic_is_noted() {
-    let routes = also(json!({}));
+    let routes = also(&json!({}));
     let notes = texts(&validate::notes(&replaced(
         capacity(),
         &format!("{LEVER}/also"),

@@ -214,21 +214,8 @@ fn ejection(path: &str, lever: &WeightsLever, action: &WeightsAction, found: &mu
     }
 }
 
-/// Limits that the law does not look at, or that keep it from what it is told.
+/// Limits that the law does not look at.
 fn limits(path: &str, lever: &WeightsLever, action: &WeightsAction, found: &mut Vec<FieldError>) {
-    if let (WeightLaw::Aimd(law), Some(_)) = (&action.law, lever.aimd.as_ref().and_then(|aimd| aimd.factor)) {
-        let (less, most) = (percent(1.0 - law.factor.get()), percent(action.limits.most_step.get()));
-        if less > most {
-            warn(
-                &format!("{path}.aimd.factor"),
-                format!(
-                    "{} takes {less} % of a weight, and limits.stepPercent lets it move by {most} % at a time; raise that to {less}, or write a larger factor",
-                    law.factor
-                ),
-                found,
-            );
-        }
-    }
     let Some(limits) = &lever.limits else { return };
     let law = match &action.law {
         WeightLaw::Capacity(_) | WeightLaw::Aimd(_) => return,

@@ -78,25 +78,25 @@ fn a_route_that_is_there_tells_its_weights() {
 
 #[rstest]
 #[case::missing(
-    RouteProblem::Missing { list: Box::new(list("HTTPRoute", "web")), namespace: "shop".to_owned() },
+    RouteProblem::Missing { list: list("HTTPRoute", "web").into(), namespace: "shop".to_owned() },
     Mark::Fail, "HTTPRoute web (its only rule) does not exist in namespace shop", "create it, or correct the name"
 )]
 #[case::not_served(
-    RouteProblem::Kind { list: Box::new(list("HTTPRoute", "web")), error: Box::new(KindError::NotServed("HTTPRoute".to_owned())) },
+    RouteProblem::Kind { list: list("HTTPRoute", "web").into(), error: KindError::NotServed("HTTPRoute".to_owned()).into() },
     Mark::Fail, "the API server does not serve gateway.networking.k8s.io/v1 HTTPRoute",
     "install its definition; the controller looks for it every minute"
 )]
 #[case::paused(
-    RouteProblem::Paused(Box::new(list("HTTPRoute", "web"))),
+    RouteProblem::Paused(list("HTTPRoute", "web").into()),
     Mark::Warn,
     "HTTPRoute web (its only rule) carries the annotation flyball.dev/paused",
     "remove it to go on"
 )]
 #[case::no_backend(
-    RouteProblem::Invalid(Box::new(RouteError::NoBackend {
+    RouteProblem::Invalid(RouteError::NoBackend {
         object: "HTTPRoute web".to_owned(), field: "spec.rules[0].backendRefs".to_owned(), backend: "web-c".to_owned(),
         there: "web-a, web-b".to_owned(),
-    })),
+    }.into()),
     Mark::Fail, "HTTPRoute web has no backend \"web-c\" in spec.rules[0].backendRefs, which holds web-a, web-b",
     "add it there or take it off the action"
 )]
