@@ -5,6 +5,8 @@
 
 #[path = "cluster_weights/input.rs"]
 mod input;
+#[path = "cluster_weights/kinds.rs"]
+mod kinds;
 #[path = "cluster_weights/laws.rs"]
 mod laws;
 #[path = "cluster_weights/others.rs"]
