@@ -51,7 +51,7 @@ fn facts(more: Value, changes: Vec<Change>) -> Facts {
 }
 
 /// What the policy remembers of its weights.
-fn known(more: Value) -> Value {
+fn known(more: &Value) -> Value {
     json!({"status": {"actions": [{"name": "shift", "weights": more}]}})
 }
 
@@ -221,7 +221,7 @@ Change web-1-weights-3
     &["  Reapplied   2 times within the last hour, after somebody put the weights back to their base\n"]
 )]
 fn what_a_policy_knows_of_its_weights_is_said(#[case] more: Value, #[case] said: &[&str]) {
-    let text = page(&facts(known(more_of(more)), Vec::new()), ascii(None));
+    let text = page(&facts(known(&more_of(more)), Vec::new()), ascii(None));
     for line in said {
         assert!(text.contains(line), "{line}: {text}");
     }
@@ -387,7 +387,7 @@ fn an_open_change_and_one_without_an_answer_are_of_weights() {
         text.contains("the weights are held") && text.contains("weights.share.within"),
         "{text}"
     );
-    let latched = known(json!({"ineffective": weights(1, 999), "ineffectiveUntil": ago(-600)}));
+    let latched = known(&json!({"ineffective": weights(1, 999), "ineffectiveUntil": ago(-600)}));
     let text = steps(&facts(latched, Vec::new()));
     assert!(
         text.contains("the weights web-a 1, web-b 999 did not have their effect"),

@@ -177,7 +177,7 @@ fn who_owns_the_lists_is_said(#[case] managers: Value, #[case] said: &str) {
 }
 
 /// What is found of a route of this metadata: mark, words and lines.
-fn judged(metadata: Value, on_reset: OnReset) -> Vec<(Mark, String, String)> {
+fn judged(metadata: &Value, on_reset: OnReset) -> Vec<(Mark, String, String)> {
     let route = found(route(json!({"metadata": metadata})), list("HTTPRoute", "web"));
     let judged = gitops::judge(&route.object, &route.located, on_reset);
     judged
@@ -194,15 +194,18 @@ fn judged(metadata: Value, on_reset: OnReset) -> Vec<(Mark, String, String)> {
 
 #[test]
 fn a_route_that_nobody_applies_has_nothing_to_say() {
-    assert_eq!(judged(json!({}), STOP), []);
-    assert_eq!(judged(json!({"managedFields": [entry("flyball", "Update")]}), STOP), []);
+    assert_eq!(judged(&json!({}), STOP), []);
+    assert_eq!(
+        judged(&json!({"managedFields": [entry("flyball", "Update")]}), STOP),
+        []
+    );
 }
 
 #[rstest]
 #[case::by_its_entry(json!({"managedFields": [entry("argocd-controller", "Apply")]}))]
 #[case::by_its_mark(json!({"annotations": {"argocd.argoproj.io/tracking-id": "shop:gateway.networking.k8s.io/HTTPRoute:shop/web"}}))]
 fn argo_cd_is_told_to_ignore_the_weights_and_what_that_costs(#[case] metadata: Value) {
-    let judged = judged(metadata, OnReset::Reapply { per_hour: 3 });
+    let judged = judged(&metadata, OnReset::Reapply { per_hour: 3 });
     let [(mark, said, lines)] = judged.as_slice() else {
         panic!("{judged:?}")
     };
@@ -233,7 +236,7 @@ spec:
 
 #[test]
 fn flux_is_told_to_ignore_the_weights() {
-    let judged = judged(json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "shop"}}), STOP);
+    let judged = judged(&json!({"labels": {"kustomize.toolkit.fluxcd.io/name": "shop"}}), STOP);
     let [(mark, said, lines)] = judged.as_slice() else {
         panic!("{judged:?}")
     };
@@ -269,7 +272,7 @@ kubectl annotate httproute.gateway.networking.k8s.io web -n shop kustomize.toolk
 #[case(json!({"kustomize.toolkit.fluxcd.io/reconcile": "enabled"}), Mark::Warn)]
 fn flux_says_on_the_route_whether_it_leaves_it(#[case] annotations: Value, #[case] mark: Mark) {
     let managers = json!([entry("kustomize-controller", "Apply")]);
-    let judged = judged(json!({"annotations": annotations, "managedFields": managers}), STOP);
+    let judged = judged(&json!({"annotations": annotations, "managedFields": managers}), STOP);
     assert_eq!(judged.iter().map(|found| found.0).collect::<Vec<_>>(), [mark]);
 }
 
@@ -277,7 +280,7 @@ fn flux_says_on_the_route_whether_it_leaves_it(#[case] annotations: Value, #[cas
 fn helm_is_told_to_ignore_the_weights() {
     let labels = json!({"helm.toolkit.fluxcd.io/name": "shop"});
     let release = json!({"meta.helm.sh/release-name": "shop"});
-    let found = judged(json!({"labels": labels, "annotations": release}), STOP);
+    let found = judged(&json!({"labels": labels, "annotations": release}), STOP);
     let [(Mark::Warn, said, lines)] = found.as_slice() else {
         panic!("{found:?}")
     };
@@ -287,9 +290,9 @@ fn helm_is_told_to_ignore_the_weights() {
         "{lines}"
     );
     let off = json!({"helm.toolkit.fluxcd.io/driftDetection": "disabled"});
-    let found = judged(json!({"labels": labels, "annotations": off}), STOP);
+    let found = judged(&json!({"labels": labels, "annotations": off}), STOP);
     assert_eq!(found.iter().map(|found| found.0).collect::<Vec<_>>(), [Mark::Ok]);
-    let found = judged(json!({"annotations": release}), STOP);
+    let found = judged(&json!({"annotations": release}), STOP);
     let [(Mark::Warn, said, _)] = found.as_slice() else {
         panic!("{found:?}")
     };
@@ -299,7 +302,7 @@ fn helm_is_told_to_ignore_the_weights() {
 #[test]
 fn a_file_that_is_applied_again_resets_the_weights() {
     let applied = json!({"annotations": {"kubectl.kubernetes.io/last-applied-configuration": "{}"}});
-    let found = judged(applied.clone(), STOP);
+    let found = judged(&applied, STOP);
     let [(Mark::Warn, said, _)] = found.as_slice() else {
         panic!("{found:?}")
     };
@@ -313,7 +316,7 @@ fn a_file_that_is_applied_again_resets_the_weights() {
         &mut both,
         json!({"managedFields": [entry("argocd-controller", "Update")]}),
     );
-    assert_eq!(judged(both, STOP).len(), 1);
+    assert_eq!(judged(&both, STOP).len(), 1);
 }
 
 /// The paths of the other kinds, by hand from their definitions.
