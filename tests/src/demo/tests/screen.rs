@@ -1,7 +1,7 @@
 use super::{at, play, world};
 use crate::demo::{
     frame::{HEIGHT, WIDTH, clock, frame, span},
-    setting::{Part, Setting},
+    setting::Setting,
     story::{Step, Story},
 };
 use jiff::SignedDuration;
