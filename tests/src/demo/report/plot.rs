@@ -378,6 +378,6 @@ fn text_style(size: u32, colour: RGBColor, anchor: HPos) -> TextStyle<'static> {
 }
 
 /// About how wide a text gets: fonts are not read for it.
-fn text_width(text: &str, size: i32) -> i32 {
+pub(super) fn text_width(text: &str, size: i32) -> i32 {
     i32::try_from(text.chars().count()).unwrap_or(0) * size * 56 / 100
 }

@@ -5,7 +5,7 @@ use super::{
     numbers::closed_at,
     plot::{
         BLUE, Drawn, GREEN, GREY, INK, LEFT, ORANGE, PALE, PURPLE, RIGHT, SKY, Stretch, VERMILION, WIDTH, frame_of,
-        lane, write,
+        lane, text_width, write,
     },
     scale::{Panel, roof},
 };
@@ -16,7 +16,7 @@ use crate::demo::{
     weights::{BACKENDS, Chapter, OFFERED, TITLE, known::Sample},
     world::{World, phase, seconds},
 };
-use flyball_crds::{Change, Phase};
+use flyball_crds::Phase;
 use jiff::Timestamp;
 use plotters::{prelude::*, style::text_anchor::HPos};
 use std::fmt::Write as _;
@@ -123,13 +123,22 @@ fn draw(text: &mut String, chapter: &Chapter) -> Drawn {
         .fold(0.0, f64::max);
     let errors = panel(412, 512, roof(worst * 100.0, 5.0));
     // What was done, as lines through everything, each named at its head.
-    for (at, act) in &chapter.known.marks {
-        let x = shares.x(elapsed(*at));
-        area.draw(&PathElement::new(
-            vec![(x, 74), (x, errors.bottom)],
-            GREY.stroke_width(1),
-        ))?;
-        write(&area, act.words(), (x + 4, 72), 12, VERMILION, HPos::Left)?;
+    let lines: Vec<(i32, &str)> = chapter
+        .known
+        .marks
+        .iter()
+        .map(|(at, act)| (shares.x(elapsed(*at)), act.words()))
+        .collect();
+    for (index, (x, words)) in lines.iter().enumerate() {
+        let line = vec![(*x, 66), (*x, errors.bottom)];
+        area.draw(&PathElement::new(line, GREY.stroke_width(1)))?;
+        let room = lines.get(index + 1).map_or(RIGHT, |(next, _)| *next) - x;
+        let (x, side) = if room > text_width(words, 12) + 12 {
+            (x + 4, HPos::Left)
+        } else {
+            (x - 4, HPos::Right)
+        };
+        write(&area, words, (x, 72), 12, VERMILION, side)?;
     }
     lane(&area, &changes(chapter, until), "change", shares, 90)?;
     frame_of(&area, shares, "share (%)", false)?;
@@ -140,10 +149,17 @@ fn draw(text: &mut String, chapter: &Chapter) -> Drawn {
         curve(&area, shares, chapter, served, colour, 1)?;
         stairs(&area, shares, chapter, |sample| sample.wanted[index] * 100.0, colour)?;
         let x = RIGHT - 60 + 24 * i32::try_from(index).unwrap_or(0);
-        write(&area, name, (x, shares.top - 12), 14, colour, HPos::Left)?;
+        write(&area, name, (x, shares.top - 14), 14, colour, HPos::Left)?;
+    }
+    let mut x = LEFT;
+    for phase in [Phase::Committed, Phase::Inconclusive, Phase::Ineffective] {
+        let (words, colour) = ending(phase);
+        area.draw(&Rectangle::new([(x, 120), (x + 12, 132)], colour.filled()))?;
+        write(&area, words, (x + 18, 126), 12, GREY, HPos::Left)?;
+        x += text_width(words, 12) + 44;
     }
     let legend = "thick: by weight, thin: as the gateway served";
-    write(&area, legend, (RIGHT - 80, shares.top - 12), 12, GREY, HPos::Right)?;
+    write(&area, legend, (RIGHT - 80, shares.top - 14), 12, GREY, HPos::Right)?;
     curve(
         &area,
         errors,
@@ -156,36 +172,32 @@ fn draw(text: &mut String, chapter: &Chapter) -> Drawn {
     area.present()
 }
 
-/// The Changes as stretches: while each is open, and how it ended.
+/// The Changes as stretches from proposal to end, each with how it ended.
 fn changes(chapter: &Chapter, until: f64) -> Vec<Stretch> {
     let elapsed = |at: Timestamp| seconds(chapter.began, at);
-    let written: Vec<&Change> = chapter.known.written();
-    let mut found = Vec::new();
-    for (index, change) in written.iter().enumerate() {
+    let each = chapter.known.written().into_iter().map(|change| {
         let from = elapsed(change.spec.proposed_at.0);
-        let next = written
-            .get(index + 1)
-            .map_or(until, |next| elapsed(next.spec.proposed_at.0));
-        let closed = closed_at(change).map_or(next, elapsed).clamp(from, next.max(from));
-        let (label, colour) = match phase(change) {
-            Phase::Committed => ("committed", GREEN),
-            Phase::Ineffective => ("held", ORANGE),
-            Phase::Inconclusive => ("not told", PALE),
-            Phase::Superseded => ("superseded", PALE),
-            Phase::RolledBack => ("rolled back", PURPLE),
-            _ => ("open", SKY),
-        };
-        let stretch = |from: f64, to: f64, label: &str, colour: RGBColor| Stretch {
+        let (label, colour) = ending(phase(change));
+        Stretch {
             from,
-            to,
+            to: closed_at(change).map_or(until, elapsed).max(from),
             label: label.to_owned(),
             colour,
-        };
-        found.push(stretch(from, closed, "verifying", SKY));
-        found.push(stretch(closed, next, label, colour));
+        }
+    });
+    each.filter(|stretch| stretch.to > stretch.from).collect()
+}
+
+/// How a Change ended, in a word and a colour.
+const fn ending(phase: Phase) -> (&'static str, RGBColor) {
+    match phase {
+        Phase::Committed => ("verified", GREEN),
+        Phase::Ineffective => ("no effect, held", ORANGE),
+        Phase::Inconclusive => ("can't be told, held", PALE),
+        Phase::Superseded => ("superseded", PALE),
+        Phase::RolledBack => ("rolled back", PURPLE),
+        _ => ("under way", SKY),
     }
-    found.retain(|stretch| stretch.to > stretch.from);
-    found
 }
 
 /// A line through the values; it breaks where there are none.

@@ -154,7 +154,7 @@ fn the_screen_and_the_report_hold_what_happened() {
         ["0.2500", "0.5000", "0.2500", "0.2500", "0.5000", "0.2500", "0.0500"]
     );
     let svg = svg(&chapter).unwrap();
-    for word in ["committed", "c loses its only pod", "share (%)", "errors (%)"] {
+    for word in ["verified", "c loses its only pod", "share (%)", "errors (%)"] {
         assert!(svg.contains(word), "{word}");
     }
 }
