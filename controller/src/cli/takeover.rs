@@ -14,6 +14,7 @@ use super::{
     import::Autoscaler,
     kept::{PAUSED_FOR, pausing},
     screen::{plain, quoted, show},
+    suspend::moves_weights,
     write::{self, ActError, Place, confirmed, refuse},
 };
 use checks::{Around, check};
@@ -100,6 +101,12 @@ pub async fn take(
     let place = format!("{} -n {}", quoted(policy), quoted(namespace));
     let read = async || facts::read(connection, namespace, policy).await;
     let facts = read().await?;
+    if moves_weights(&facts.policy.spec) {
+        return refuse(format!(
+            "{namespace}/{policy} moves weights, and takeover takes replicas from another autoscaler; nothing was done. What \
+             else writes its routes is said by flyball doctor"
+        ));
+    }
     let other = select(&facts, wanted)?;
     if next(&facts, other).map_err(refused)? == Step::Done {
         return tell(&format!(

@@ -431,6 +431,35 @@ async fn keda_is_given_time(#[case] spec: Value, #[case] expect: Value) {
     assert_eq!(made["metadata"]["finalizers"], Value::Null, "that is KEDA's own");
 }
 
+/// Weights have no other autoscaler to go to, and their Changes are fenced in every route, by the controller.
+#[tokio::test]
+async fn what_moves_weights_is_not_released() {
+    let weights = json!({"spec": {"actions": [{"name": "shift", "weights": {
+        "backends": [{"name": "a", "weight": 1}, {"name": "b", "weight": 1}],
+        "failover": {}, "traffic": {"proxy": "Traefik"},
+    }}]}});
+    let of_weights = change(
+        2,
+        3,
+        5,
+        json!({"spec": {"field": "weights"}, "status": {"phase": "Verifying", "attempt": 0}}),
+    );
+    for objects in [
+        [enforcing(weights), stamped(5), lease("flyball-1", 1)],
+        [enforcing(json!({})), of_weights, lease("flyball-1", 1)],
+    ] {
+        let server = Server::with("weights", objects).await;
+        let (failed, said) = released(&server, &wanted()).await;
+        assert_eq!(failed, 1, "{said}");
+        assert!(
+            said.contains("moves weights") && said.contains("flyball suspend"),
+            "{said}"
+        );
+        let spec = server.get(POLICY).unwrap()["spec"].clone();
+        assert!(spec["suspend"].is_null(), "nothing was done");
+    }
+}
+
 #[tokio::test]
 async fn where_nothing_was_kept_it_is_said_how_to_go_on() {
     let server = Server::with("release-bare", [policy(json!({})), stamped(5), lease("flyball-1", 1)]).await;

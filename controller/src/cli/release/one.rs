@@ -6,13 +6,13 @@ use crate::{
         fetch::{self, Connection, Scope},
         kept::Kept,
         screen::{plain, quoted},
-        suspend::{edit_policy, no_policy},
+        suspend::{edit_policy, moves_weights, no_policy},
         takeover::facts::{self, Facts, Other, kind_of},
         write::{self, ActError, Place, refuse},
     },
     observe::{is_open, target::Snapshot},
 };
-use flyball_crds::{Change, FeedbackPolicy, Mode, TAKEN_FROM_ANNOTATION};
+use flyball_crds::{Change, ChangeField, FeedbackPolicy, Mode, TAKEN_FROM_ANNOTATION};
 use kube::ResourceExt;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -59,6 +59,7 @@ pub async fn release(
 ) -> Result<Released, ActError> {
     let facts = facts::read(connection, namespace, name).await?;
     let before = open(connection, namespace, name).await?;
+    only_replicas(&facts.policy, &before, namespace, name)?;
     if !holds(&facts, &before) {
         return Ok(Released {
             said: format!("does not hold the field: its mode is {:?}", facts.policy.spec.mode),
@@ -75,6 +76,21 @@ pub async fn release(
         released.said = format!("{}; Change {change} was closed from here: {message}", released.said);
     }
     Ok(released)
+}
+
+/// Refuses what moves weights: there is no other autoscaler to hand a route to, and the fence of a Change of
+/// weights is the controller's, in each of its routes.
+fn only_replicas(policy: &FeedbackPolicy, open: &[Change], namespace: &str, name: &str) -> Result<(), ActError> {
+    if !moves_weights(&policy.spec) && open.iter().all(|change| change.spec.field == ChangeField::Replicas) {
+        return Ok(());
+    }
+    let place = format!("{} -n {}", quoted(name), quoted(namespace));
+    refuse(format!(
+        "{}/{} moves weights, and release hands over replicas. To leave its routes alone: flyball suspend {place}; the \
+         controller then closes its open Change, and the weights stay as they are",
+        plain(namespace),
+        plain(name)
+    ))
 }
 
 /// Waits until no Change is open and none can begin, or closes what is open where no controller does.
