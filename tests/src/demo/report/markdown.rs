@@ -52,7 +52,7 @@ pub fn report(material: &Material<'_>) -> String {
     let told = material.story.ended() == Some(true)
         && more.is_none_or(|story| story.ended() == Some(true))
         && material.failure.is_none();
-    let came = material.story.came() + more.map_or(0, |story| story.came());
+    let came = material.story.came() + more.map_or(0, weights::story::Story::came);
     let all = material.story.items.len() + more.map_or(0, |story| story.items.len());
     let verdict = if told {
         "The story came as it should"
