@@ -86,7 +86,8 @@ pub struct Verify {
     /// What an unanswered verification leads to. Default Hold. It never commits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_inconclusive: Option<OnInconclusive>,
-    /// What an increase that did not help leads to. Default RollBack.
+    /// What a change that did not help leads to. Default RollBack; Hold for weights by `capacity` and `aimd`, whose
+    /// steps are small: none of them reaches the end by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_ineffective: Option<OnIneffective>,
     /// How long an ineffective change is not repeated, unless demand or signal move. Default 30m.

@@ -23,3 +23,5 @@ mod routes;
 mod server;
 #[path = "admission/sources.rs"]
 mod sources;
+#[path = "admission/weights.rs"]
+mod weights;

@@ -7,8 +7,8 @@ use crate::{
 };
 use flyball_core::{
     policy::{
-        AimdLaw, Backend, CapacityLaw, Ejection, FailoverLaw, OnReset, Query, RouteList, RuleRef, ShareDeadline,
-        Signal, Traffic, Verification, Weight, WeightLaw, WeightLimits, WeightStep, WeightsAction,
+        AimdLaw, Backend, CapacityLaw, Ejection, FailoverLaw, OnIneffective, OnReset, Query, RouteList, RuleRef,
+        ShareDeadline, Signal, Traffic, Verification, Weight, WeightLaw, WeightLimits, WeightStep, WeightsAction,
     },
     signal::Finite,
     time::Span,
@@ -91,15 +91,33 @@ pub(super) fn read(
         when: written.when.clone(),
         routes,
         backends: backends?,
-        law: law?,
+        law: law.clone()?,
         limits: limits?,
         ejection: ejection?,
         traffic: traffic?,
         share: share?,
-        verification: verification.ok()?,
+        verification: verification
+            .ok()?
+            .map(|verification| undone(verification, written, law.as_ref())),
         on_reset: on_reset?,
         approval: written.approval == Some(ApprovalMode::Required),
     })
+}
+
+/// A law that goes by small steps does not reach its end with the first one. Taking each back that has not done
+/// so yet would begin anew forever.
+fn undone(verification: Verification, written: &Action, law: Option<&WeightLaw>) -> Verification {
+    let says = written
+        .verify
+        .as_ref()
+        .is_some_and(|verify| verify.on_ineffective.is_some());
+    match law {
+        Some(WeightLaw::Capacity(_) | WeightLaw::Aimd(_)) if !says => Verification {
+            on_ineffective: OnIneffective::Hold,
+            ..verification
+        },
+        _ => verification,
+    }
 }
 
 fn routes(path: &str, target: &TargetRef, lever: &WeightsLever, errors: &mut Errors) -> Vec<RouteList> {

@@ -3,7 +3,7 @@
 use super::{refused, replaced, spec, texts};
 use flyball_controller::validate;
 use flyball_core::{
-    policy::{OnReset, RuleRef, WeightLaw, WeightsAction},
+    policy::{OnIneffective, OnReset, RuleRef, WeightLaw, WeightsAction},
     time::Span,
 };
 use flyball_crds::FeedbackPolicySpec;
@@ -424,4 +424,24 @@ fn a_kind_that_never_had_real_traffic_is_noted() {
         note.starts_with("spec.targetRef.kind: weights of networking.istio.io VirtualService"),
         "{note}"
     );
+}
+
+/// A small step need not suffice, and taking it back would begin anew forever.
+#[test]
+fn by_default_small_steps_without_their_effect_are_held_and_large_ones_taken_back() {
+    let check = |policy: Value, written: Option<&str>, expect: OnIneffective| {
+        let mut policy = policy;
+        if let Some(written) = written {
+            policy["actions"][0]["verify"]["onIneffective"] = json!(written);
+        }
+        let policy = validate::policy(&serde_json::from_value(policy).unwrap()).unwrap();
+        let verification = policy.weights[0].verification.clone().unwrap();
+        assert_eq!(verification.on_ineffective, expect, "{written:?}");
+    };
+    check(capacity(), None, OnIneffective::Hold);
+    check(aimd(), None, OnIneffective::Hold);
+    check(step(), None, OnIneffective::RollBack);
+    check(failover(), None, OnIneffective::RollBack);
+    check(capacity(), Some("RollBack"), OnIneffective::RollBack);
+    check(step(), Some("Hold"), OnIneffective::Hold);
 }

@@ -5,6 +5,7 @@ use super::{
     replicas::REPLICAS,
     server::{Server, apply, documents, said},
     sources::{SOURCES, source},
+    weights::{WEIGHTS, weights_policy},
 };
 use flyball_crds::{Change, FeedbackPolicy, MetricSource};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
@@ -71,6 +72,7 @@ async fn policies_are_accepted_and_refused_with_these_words() {
     let api: Api<FeedbackPolicy> = Api::namespaced(server.admin.clone(), &server.namespace);
     check(&api, policy, POLICIES).await;
     check(&api, policy, REPLICAS).await;
+    check(&api, weights_policy, WEIGHTS).await;
     server.done().await;
 }
 

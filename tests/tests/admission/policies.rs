@@ -109,7 +109,7 @@ pub const POLICIES: &[Case] = &[
     (
         "no lever",
         &[("/spec/actions/0/replicas", || json!(null))],
-        Some("an action takes exactly one lever; today that is replicas"),
+        Some("an action takes exactly one lever: replicas or weights"),
     ),
     (
         "two rules of one name",

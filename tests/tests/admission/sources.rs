@@ -42,6 +42,22 @@ fn two_certificates() -> Value {
 pub const SOURCES: &[Case] = &[
     ("everything", &[], None),
     (
+        "an Alertmanager",
+        &[(
+            "/spec/alertmanager",
+            || json!({"url": "http://alertmanager.monitoring:9093"}),
+        )],
+        None,
+    ),
+    (
+        "an Alertmanager with a password",
+        &[(
+            "/spec/alertmanager",
+            || json!({"url": "http://me:secret@alertmanager:9093"}),
+        )],
+        Some("alertmanager.url must begin with http:// or https:// and carry no user, password, query or fragment"),
+    ),
+    (
         "a URL alone",
         &[
             ("/spec/auth", || json!(null)),
