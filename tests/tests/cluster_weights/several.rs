@@ -105,6 +105,13 @@ async fn where_one_route_can_not_be_written_the_others_go_back() {
     for route in ["web", "mobile"] {
         assert_eq!(world.weights(route).await, named(&BASE), "{route}");
     }
+    // It is not tried again with each pass.
+    let asked = world.prometheus.asked();
+    eventually("further passes", async || {
+        (world.prometheus.asked() > asked + 24).then_some(())
+    })
+    .await;
+    assert_eq!(world.changes().await.len(), 1);
     for object in refusing(&world) {
         world.remove_cluster_wide(&object).await;
     }

@@ -13,7 +13,7 @@ use crate::{
         manager_of,
     },
     promql,
-    reconcile::Context,
+    reconcile::{Context, open::REFUSED_PAUSE},
     validate::comparison_of_change,
 };
 use flyball_core::{
@@ -499,6 +499,11 @@ pub(super) fn remember(
     {
         memory.moved(after, at);
         memory.taken_out(change);
+    }
+    // Whatever refuses it now will hardly let it through with the next pass.
+    let torn = journal.verdict == Some(Verdict::Torn) && !journal.is_open();
+    if torn || journal.phase == Phase::Closed(Outcome::Superseded(Cause::Refused)) {
+        memory.refused_until = Some(now + REFUSED_PAUSE);
     }
     memory.learned = Some((change.spec.sequence, !journal.is_open()));
     match journal.phase {

@@ -39,6 +39,8 @@ pub struct WeightsMemory {
     pub wanted: Option<Weights>,
     /// What the last pass wanted, before any check; for the metrics alone.
     pub desired: Option<Weights>,
+    /// Until when nothing is tried after the API server refused a write.
+    pub refused_until: Option<Timestamp>,
     /// The sequence of the Change that was learned from last, and whether it had ended then.
     pub learned: Option<(i64, bool)>,
 }
@@ -96,6 +98,7 @@ impl WeightsMemory {
             decision: status.last_decision.clone(),
             wanted: None,
             desired: None,
+            refused_until: None,
             learned: None,
         })
     }

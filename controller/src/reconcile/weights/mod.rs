@@ -33,7 +33,6 @@ use kube::{Api, ResourceExt, api::DynamicObject};
 use memory::{Around, WeightsMemory};
 use propose::ProposedWeights;
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
-
 use tracing::warn;
 
 /// A pass of a policy that moves weights.

@@ -105,6 +105,14 @@ pub(super) async fn propose(
         Some(current) => RouteFacts { current, ..facts },
         None => facts,
     };
+    if let Some(until) = memory.refused_until.filter(|until| it.pass.seen.now < *until) {
+        approval::withdraw(it, None).await;
+        let message = format!(
+            "the API server refused the last write of weights; the next try is in {}",
+            until.since(it.pass.seen.now)
+        );
+        return Some(ProposedWeights::Nothing(message));
+    }
     let heard = it.heard(rules).await;
     let proposal = wanted(it, &heard, memory, &facts);
     memory.desired = Some(
