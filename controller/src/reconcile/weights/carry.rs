@@ -28,7 +28,7 @@ use flyball_core::{
 };
 use flyball_crds::{
     Change, ChangeShare, ChangeWeights, Duration, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION,
-    Verdict as RecordedVerdict, WeightedRoute,
+    Verdict as RecordedVerdict, WeightMove, WeightedRoute,
 };
 use kube::ResourceExt;
 use tracing::{error, info};
@@ -250,8 +250,28 @@ async fn judge_all(
     if change.annotations().get(REQUEST_ANNOTATION).map(String::as_str) == Some("rollback") {
         let by = change.annotations().get(REQUESTED_BY_ANNOTATION);
         let asked = format!("{} asked for it", by.map_or("somebody", String::as_str));
-        return take_back(it, memory, change, journal, Verdict::Requested, (None, asked), true).await;
+        let judged = take_back(it, memory, change, journal, Verdict::Requested, (None, asked), true).await;
+        if !matches!(judged.event, Some(Event::Undecided)) {
+            return judged;
+        }
+        // The request stands and is tried again with each pass, and meanwhile it switches nothing off.
+        let on_time = judge_on_time(it, memory, change, journal).await;
+        let waiting = on_time.waiting.zip(judged.waiting);
+        return Judged {
+            waiting: waiting.map(|(waiting, refused)| format!("{refused}; {waiting}")),
+            ..on_time
+        };
     }
+    judge_on_time(it, memory, change, journal).await
+}
+
+/// The same, with nobody asking for its end.
+async fn judge_on_time(
+    it: &WeightsPass<'_, '_>,
+    memory: &WeightsMemory,
+    change: &Change,
+    journal: &Journal<Places<Weights>>,
+) -> Judged {
     let now = it.pass.seen.now;
     let applied_at = journal.applied_at.unwrap_or(now);
     let Some(moved) = &change.spec.weights else {
@@ -503,7 +523,9 @@ pub(super) fn remember(
     // Whatever refuses it now will hardly let it through with the next pass.
     let torn = journal.verdict == Some(Verdict::Torn) && !journal.is_open();
     if torn || journal.phase == Phase::Closed(Outcome::Superseded(Cause::Refused)) {
-        memory.refused_until = Some(now + REFUSED_PAUSE);
+        let weights = change.spec.weights.as_ref();
+        let ejection = weights.is_some_and(|weights| weights.why == WeightMove::Ejection);
+        memory.refused_until = Some((now + REFUSED_PAUSE, ejection));
     }
     memory.learned = Some((change.spec.sequence, !journal.is_open()));
     match journal.phase {

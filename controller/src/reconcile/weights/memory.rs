@@ -39,8 +39,9 @@ pub struct WeightsMemory {
     pub wanted: Option<Weights>,
     /// What the last pass wanted, before any check; for the metrics alone.
     pub desired: Option<Weights>,
-    /// Until when nothing is tried after the API server refused a write.
-    pub refused_until: Option<Timestamp>,
+    /// Until when no write is tried after the API server refused one, and whether that was an ejection: where it was
+    /// not, an ejection is tried all the same.
+    pub refused_until: Option<(Timestamp, bool)>,
     /// The sequence of the Change that was learned from last, and whether it had ended then.
     pub learned: Option<(i64, bool)>,
 }

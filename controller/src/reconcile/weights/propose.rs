@@ -95,14 +95,6 @@ pub(super) async fn propose(
         Some(current) => RouteFacts { current, ..facts },
         None => facts,
     };
-    if let Some(until) = memory.refused_until.filter(|until| it.pass.seen.now < *until) {
-        approval::withdraw(it, None).await;
-        let message = format!(
-            "the API server refused the last write of weights; the next try is in {}",
-            until.since(it.pass.seen.now)
-        );
-        return Some(ProposedWeights::Nothing(message));
-    }
     let heard = it.heard(rules).await;
     let proposal = wanted(it, &heard, memory, &facts);
     memory.desired = Some(
@@ -119,6 +111,19 @@ pub(super) async fn propose(
             reason: reason.unwrap_or_default(),
         });
     };
+    let refused = memory.refused_until.filter(|(until, _)| it.pass.seen.now < *until);
+    if let Some((until, ejection)) = refused
+        && (ejection || proposal.why != Move::Ejection)
+    {
+        approval::withdraw(it, None).await;
+        return Some(ProposedWeights::Refused {
+            shift: shift(&proposal.from, &proposal.to),
+            message: format!(
+                "the API server refused the last write of weights; the next try is in {}",
+                until.since(it.pass.seen.now)
+            ),
+        });
+    }
     let policy = crate::record::name(&it.pass.namespace, &it.pass.name);
     it.pass
         .ctx
