@@ -14,11 +14,11 @@ mod others;
 #[path = "cluster_weights/several.rs"]
 mod several;
 
-use flyball_crds::{BackendWeight, Change};
+use flyball_crds::{BackendWeight, Change, FeedbackPolicy};
 use flyball_tests::{
     bed::{Bed, bed},
     gateway::Gateway,
-    world::{World, routes},
+    world::{World, condition, routes},
 };
 use std::collections::BTreeMap;
 
@@ -58,4 +58,13 @@ fn named(weights: &[(&str, i64)]) -> BTreeMap<String, i64> {
         .iter()
         .map(|(name, weight)| ((*name).to_owned(), *weight))
         .collect()
+}
+
+/// Waits until the policy `web` is not ready, for this reason, and says why.
+async fn troubled(world: &World, reason: &str) -> String {
+    let found = |policy: &FeedbackPolicy| {
+        let (status, why, message) = condition(policy, "Ready")?;
+        (status == "False" && why == reason).then_some(message)
+    };
+    world.policy("web", reason, found).await
 }

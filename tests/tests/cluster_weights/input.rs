@@ -1,18 +1,8 @@
 //! Bad input: a clear message, and nothing written.
 
 use super::{BASE, bed_with_routes, named};
-use flyball_crds::FeedbackPolicy;
-use flyball_tests::world::{Answer, World, condition, routes};
+use flyball_tests::world::{Answer, World, routes};
 use serde_json::{Value, json};
-
-/// Waits until the policy is not ready, and says why.
-async fn refused(world: &World, reason: &str) -> String {
-    let found = |policy: &FeedbackPolicy| {
-        let (status, why, message) = condition(policy, "Ready")?;
-        (status == "False" && why == reason).then_some(message)
-    };
-    world.policy("web", reason, found).await
-}
 
 async fn check(name: &str, route: Option<Value>, policy: impl Fn(&mut Value), reason: &str, says: &[&str]) {
     let Some(bed) = bed_with_routes().await else { return };
@@ -27,7 +17,7 @@ async fn check(name: &str, route: Option<Value>, policy: impl Fn(&mut Value), re
     policy(&mut object);
     world.apply(&object).await;
     let _controller = world.controller("one");
-    let message = refused(&world, reason).await;
+    let message = super::troubled(&world, reason).await;
     for word in says {
         assert!(message.contains(word), "{message}");
     }

@@ -1,23 +1,14 @@
 //! Living with people and GitOps tools that write the same route.
 
-use super::{BASE, SHIFTED, bed_with_routes, world};
-use flyball_crds::{FeedbackPolicy, Phase};
-use flyball_tests::world::{Answer, World, condition, message_of, routes};
+use super::{BASE, SHIFTED, bed_with_routes, troubled, world};
+use flyball_crds::Phase;
+use flyball_tests::world::{Answer, World, message_of, routes};
 use serde_json::json;
 
 fn slow_b(world: &World) {
     world
         .prometheus
         .set("slow", Answer::Backends(vec![("b".to_owned(), 0.9)]));
-}
-
-/// Waits until the policy is not ready, for this reason, and says why.
-async fn troubled(world: &World, reason: &str) -> String {
-    let found = |policy: &FeedbackPolicy| {
-        let (status, why, message) = condition(policy, "Ready")?;
-        (status == "False" && why == reason).then_some(message)
-    };
-    world.policy("web", reason, found).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -183,6 +183,19 @@ pub struct CheckResult {
     pub message: String,
 }
 
+/// The check that refused first, if one did.
+fn first_refusal(checks: &[CheckResult]) -> Option<&CheckResult> {
+    checks.iter().find(|result| result.verdict == Verdict::Refused)
+}
+
+/// What it says.
+fn refusal(checks: &[CheckResult]) -> String {
+    first_refusal(checks).map_or_else(
+        || "refused".to_owned(),
+        |first| format!("{}: {}", first.check, first.message),
+    )
+}
+
 /// What the API server said to a dry run of the write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DryRun {

@@ -1,6 +1,6 @@
 //! The record of checks, and the three things that can come of it.
 
-use super::{Check, CheckResult, DryRun, Verdict, ownership::TargetFinding};
+use super::{Check, CheckResult, DryRun, Verdict, first_refusal, ownership::TargetFinding, refusal};
 use crate::{
     decide::{Direction, Proposal},
     policy::Replicas,
@@ -29,14 +29,11 @@ pub struct Refused {
 impl Refused {
     /// The first check that refused.
     pub fn reason(&self) -> Option<&CheckResult> {
-        self.checks.iter().find(|result| result.verdict == Verdict::Refused)
+        first_refusal(&self.checks)
     }
 
     fn first(&self) -> String {
-        self.reason().map_or_else(
-            || "refused".to_owned(),
-            |first| format!("{}: {}", first.check, first.message),
-        )
+        refusal(&self.checks)
     }
 }
 

@@ -3,7 +3,7 @@
 //! The order is that of replicas, with the checks that make sense for a list of backends: weights take nothing
 //! from anybody's quota, and go up and down at once. Only this module can make a [`WeightsApproved`].
 
-use super::{Check, CheckResult, DryRun, Paused, Verdict};
+use super::{Check, CheckResult, DryRun, Paused, Verdict, first_refusal, refusal};
 use crate::{
     decide::{Move, RouteFacts, WeightProposal},
     policy::{Weight, Weights, WeightsAction},
@@ -87,14 +87,11 @@ pub struct WeightsRefused {
 impl WeightsRefused {
     /// The first check that refused.
     pub fn reason(&self) -> Option<&CheckResult> {
-        self.checks.iter().find(|result| result.verdict == Verdict::Refused)
+        first_refusal(&self.checks)
     }
 
     fn first(&self) -> String {
-        self.reason().map_or_else(
-            || "refused".to_owned(),
-            |first| format!("{}: {}", first.check, first.message),
-        )
+        refusal(&self.checks)
     }
 }
 
