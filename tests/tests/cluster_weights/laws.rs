@@ -233,18 +233,6 @@ async fn a_silenced_alert_moves_nothing_where_the_policy_says_so() {
     assert_eq!(moved(&change).1, named(&SHIFTED));
 }
 
-/// Asks for a roll-back, as `flyball rollback` does.
-async fn asked(world: &flyball_tests::world::World, change: &str) {
-    let patch = json!({"metadata": {"annotations": {
-        flyball_crds::REQUEST_ANNOTATION: "rollback", flyball_crds::REQUESTED_BY_ANNOTATION: "somebody",
-    }}});
-    let api = world.any("flyball.dev/v1alpha1", "Change");
-    let patch = kube::api::Patch::Merge(patch);
-    api.patch(change, &kube::api::PatchParams::default(), &patch)
-        .await
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_roll_back_that_is_refused_switches_no_verification_off() {
     let Some(bed) = bed_with_routes().await else { return };
@@ -259,7 +247,7 @@ async fn a_roll_back_that_is_refused_switches_no_verification_off() {
     world.prometheus.set("slow", slow_b(0.9));
     let change = world.phase(1, Phase::Verifying).await;
     let name = change.metadata.name.clone().unwrap();
-    asked(&world, &name).await;
+    world.flyball(&["rollback", &name]).await.done();
     let change = world.closed(1).await;
     let status = change.status.as_ref().unwrap();
     assert_eq!(status.phase, Phase::Ineffective, "{}", status.message);
