@@ -48,8 +48,8 @@ pub use review::{Approved, Candidate, Refused};
 pub use surge::OpenStep;
 pub use undo::{Undo, undo_decrease, undo_increase, undo_requested};
 pub use weights::{
-    OpenWeights, RouteWorld, WeightsApproval, WeightsApproved, WeightsCandidate, WeightsRefused, shape_weights,
-    undo_weights,
+    OpenWeights, RouteWorld, Supersedable, WeightsApproval, WeightsApproved, WeightsCandidate, WeightsRefused,
+    shape_weights, undo_weights,
 };
 pub use world::{Approval, Budget, Coverage, Headroom, OpenChange, Owner, Paused, Target, World};
 
