@@ -31,6 +31,7 @@ mod coverage;
 mod headroom;
 mod latch;
 mod open;
+mod open_weights;
 mod ownership;
 mod pause;
 mod quality;

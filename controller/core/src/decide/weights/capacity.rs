@@ -59,10 +59,10 @@ pub(super) fn note(pass: &Pass<'_>, law: &CapacityLaw, told: &Told, history: &mu
     let expiry = pass.action.limits.expiry;
     let mut measured = Vec::new();
     for name in pass.names() {
-        let capacity = measure(pass, name, law, told).and_then(|plain| {
+        let capacity = measure(pass, name, law, told).map(|plain| {
             let memory = history.backends.entry(name.to_owned()).or_default();
             let onset = onset::note(pass, &plain, memory);
-            let capacity = calculated(law, plain, onset)?;
+            let capacity = calculated(law, plain, onset);
             // What was measured too long ago says nothing of now.
             let smoothed = memory.capacity.filter(|_| {
                 memory
@@ -76,7 +76,7 @@ pub(super) fn note(pass: &Pass<'_>, law: &CapacityLaw, told: &Told, history: &mu
             memory.capacity =
                 Some(smoothed.map_or(capacity.value, |smoothed| new * capacity.value + (1.0 - new) * smoothed));
             known(memory, pass);
-            Ok(capacity)
+            capacity
         });
         measured.push(capacity);
     }
@@ -114,7 +114,7 @@ fn measure(pass: &Pass<'_>, name: &str, law: &CapacityLaw, told: &Told) -> Resul
 }
 
 /// The capacity of what was measured, or of what it was since the backend began to fail, where that is less.
-fn calculated(law: &CapacityLaw, plain: Measurement, onset: Onset) -> Measured {
+fn calculated(law: &CapacityLaw, plain: Measurement, onset: Onset) -> Capacity {
     let since = match onset {
         Onset::Told { since, is } if is.capacity(law.penalty) < plain.capacity(law.penalty) => Some((since, is)),
         _ => None,
@@ -123,7 +123,7 @@ fn calculated(law: &CapacityLaw, plain: Measurement, onset: Onset) -> Measured {
     let (value, penalty) = (of.capacity(law.penalty), law.penalty);
     let (requests, utilisation, part) = (of.requests, of.utilisation, of.part());
     let since = since.map_or_else(String::new, |(since, _)| format!(" since it began to fail {since} ago"));
-    Ok(Capacity {
+    Capacity {
         value,
         line: format!("{requests:.1} rps / ({utilisation:.2} + {part:.2} * {penalty}) = {value:.1}{since}"),
         of,
@@ -131,7 +131,7 @@ fn calculated(law: &CapacityLaw, plain: Measurement, onset: Onset) -> Measured {
             Onset::Early { since } => Some(since),
             Onset::None | Onset::Told { .. } => None,
         },
-    })
+    }
 }
 
 /// What the law wants of those that are not out.
