@@ -3,7 +3,7 @@
 //! For a whole window its rates are a mean of before and after, and a law that takes them as they are moves too
 //! little, and then has to wait for the hold. The increase from one pass to the next tells what was added since:
 //! with d between the two, of a window w, the part since is the increase x w / d. Rates are extrapolated from
-//! scrapes, so that is rather too much than too little; with d of a quarter of the window or more it is not off by
+//! scrapes, so that is rather too much than too little; with d of a fifth of the window or more it is not off by
 //! much, and until then the law waits.
 
 use super::{BackendHistory, Pass, capacity::Measurement};
@@ -35,9 +35,10 @@ pub(super) enum Onset {
     },
 }
 
-/// The least time between the two passes that are compared: a quarter of the window.
+/// The least time between the two passes that are compared: a fifth of the window. Of the usual 1m two passes of 15 s
+/// are enough then, also where the second is a little early.
 pub(super) fn least(pass: &Pass<'_>) -> Span {
-    Span::from_millis(pass.action.traffic.window.as_millis() / 4)
+    Span::from_millis(pass.action.traffic.window.as_millis() / 5)
 }
 
 /// Whether so many requests fail that it is no chance.

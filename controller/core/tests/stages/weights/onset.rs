@@ -96,16 +96,16 @@ fn until_then_the_law_waits() {
         &cpu(0.7),
         &failing(15, None, 20.0),
         "-",
-        &[waits, "15s after the first"],
+        &[waits, "12s after the first"],
     );
     assert_eq!(history.backends["a"].failing, Some(measured(0, 20.0, 0.7)));
-    let first = Some(measured(14, 10.0, 0.6));
+    let first = Some(measured(11, 10.0, 0.6));
     check(
         &smoothing(),
         &cpu(0.7),
-        &failing(29, first, 20.0),
+        &failing(26, first, 20.0),
         "-",
-        &["a began to fail 29s ago"],
+        &["a began to fail 26s ago"],
     );
     // With passes further apart than half of the window it does not: 100 / (0.7 + 0.2) = 111.1, beside 200 and 100.
     check(

@@ -431,9 +431,9 @@ fn a_backend_that_slows_sheds_nothing_soon_after_that_is_seen() {
     for (interval, window) in CASES {
         let (worst, mean) = slows(interval, window);
         println!("{interval:3} s {window:4} s   {worst:4} s {mean:4} s");
-        // Until a pass sees enough failures (one interval, or two where the first scrape has only some), for a quarter of
+        // Until a pass sees enough failures (one interval, or two where the first scrape has only some), for a fifth of
         // the window at least until what is since is told apart, and a second until the weights count.
-        let told = (window / 4).div_ceil(interval) * interval;
+        let told = (window / 5).div_ceil(interval) * interval;
         let most = 2 * interval + told + 1;
         if 2 * interval <= window {
             assert!(
