@@ -187,7 +187,7 @@ impl Metrics {
             registry,
         };
         // A counter that is absent until its first event hides that event from rate().
-        for check in Check::ALL {
+        for check in Check::of_all_levers() {
             metrics.check_refusals.of(&[("check", check.name())]);
         }
         metrics.policies([]);

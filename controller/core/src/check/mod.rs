@@ -106,14 +106,13 @@ pub enum Check {
 }
 
 impl Check {
-    /// All checks, in the order in which they run.
-    pub const ALL: [Self; 17] = [
+    /// The checks of replicas, in the order in which they run.
+    pub const ALL: [Self; 16] = [
         Self::Target,
         Self::Ownership,
         Self::Pause,
         Self::DataQuality,
         Self::Coverage,
-        Self::Agents,
         Self::Rollout,
         Self::Veto,
         Self::Ineffective,
@@ -126,6 +125,11 @@ impl Check {
         Self::Approval,
         Self::DryRun,
     ];
+
+    /// Those of all levers.
+    pub fn of_all_levers() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain([Self::Agents])
+    }
 
     /// The name, as it is recorded.
     pub const fn name(self) -> &'static str {

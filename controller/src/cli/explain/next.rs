@@ -180,7 +180,7 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
         .checks
         .iter()
         .find(|check| check.verdict == CheckVerdict::Refused)?;
-    let which = Check::ALL.into_iter().find(|known| known.name() == check.name)?;
+    let which = Check::of_all_levers().find(|known| known.name() == check.name)?;
     let index = facts
         .policy
         .spec
