@@ -15,6 +15,7 @@ mod pass;
 mod pods;
 mod replicas;
 mod rollout;
+pub mod runtime;
 mod spike;
 mod stabilize;
 mod weights;
