@@ -13,6 +13,7 @@ mod fleet;
 mod formula;
 mod laws;
 mod options;
+mod runtime;
 mod template;
 mod transaction;
 mod undo;

@@ -43,7 +43,13 @@ impl Lambda {
     /// The price under pressure, at most [`Lambda::MAX`]. A factor that is not above 0 leaves it as it is.
     #[must_use]
     pub fn times(self, factor: f64) -> Self {
-        Self::new((self.0 * factor).min(Self::MAX)).unwrap_or(self)
+        let price = self.0 * factor;
+        // Not `min`, which takes a NaN for nothing.
+        if price > Self::MAX {
+            Self(Self::MAX)
+        } else {
+            Self::new(price).unwrap_or(self)
+        }
     }
 }
 
