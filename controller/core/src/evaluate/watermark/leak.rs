@@ -18,6 +18,8 @@ pub type Point = (Timestamp, f64);
 
 /// The most samples that are kept of a subject for this.
 pub const KEPT: usize = 16;
+/// They are at least a window divided by so many apart; so all of them span half a window or more.
+pub(super) const PARTS: u64 = 32;
 /// The fewest that tell anything.
 const FEWEST: usize = 8;
 /// So many of a hundred pairs have to rise.

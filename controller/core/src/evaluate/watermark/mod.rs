@@ -64,6 +64,8 @@ impl fmt::Display for Level {
 pub const SUBJECTS_CAP: usize = 2000;
 /// The most ratios that are kept of a subject for what is usual.
 pub const USUAL_CAP: usize = 24;
+/// They are a window divided by so many apart.
+const USUAL_PARTS: u64 = 24;
 /// Fewer tell nothing of what is usual: half a window.
 const USUAL_FEWEST: usize = USUAL_CAP / 2;
 
@@ -452,26 +454,34 @@ fn foresee(options: &Options, state: &mut SubjectState, value: f64, at: Timestam
     state.recent.retain(|(time, _)| at.since(*time) <= foresee.window);
     let mut points = state.recent.clone();
     points.push((at, value));
-    keep(&mut state.recent, (at, value), foresee.window, leak::KEPT);
+    // Half as far apart as the window has room for, or passes a little shorter than that would count by halves.
+    keep(
+        &mut state.recent,
+        (at, value),
+        part(foresee.window, leak::PARTS),
+        leak::KEPT,
+    );
     leak::growth(&points, foresee)
 }
 
 /// Remembers a ratio for what is usual, where all of the reading was fresh.
 fn remember(options: &Options, state: &mut SubjectState, ratio: Ratio, at: Timestamp) {
     if let Some(adapt) = options.adapt.filter(|_| ratio.may_lower) {
-        keep(&mut state.usual, (at, ratio.value), adapt.window, USUAL_CAP);
+        let apart = part(adapt.window, USUAL_PARTS);
+        keep(&mut state.usual, (at, ratio.value), apart, USUAL_CAP);
     }
 }
 
-/// Keeps a point where the last is at least a `cap`th of the window old; at most `cap` of them.
-fn keep(points: &mut Vec<Point>, point: Point, window: Span, cap: usize) {
-    let apart = window.as_millis() / u64::try_from(cap).unwrap_or(u64::MAX).max(1);
-    let due = points
-        .last()
-        .is_none_or(|(last, _)| point.0.since(*last).as_millis() >= apart);
-    if due {
+/// Keeps a point where the last is at least `apart` old; at most `cap` of them.
+fn keep(points: &mut Vec<Point>, point: Point, apart: Span, cap: usize) {
+    if points.last().is_none_or(|(last, _)| point.0.since(*last) >= apart) {
         points.push(point);
         let over = points.len().saturating_sub(cap);
         points.drain(..over);
     }
+}
+
+/// So many of it make the span.
+fn part(span: Span, parts: u64) -> Span {
+    Span::from_millis(span.as_millis() / parts)
 }

@@ -168,6 +168,8 @@ pub enum WatermarkError {
 const SHORTEST_HOLD: Span = Span::from_secs(3);
 /// A leak is foreseen over at least so many passes: see [`super::leak`].
 pub(super) const PASSES: u64 = 7;
+/// What is kept of a window spans 15/32 of it at least, and that has to be [`PASSES`].
+const WINDOW_PASSES: u64 = 16;
 
 fn within(field: &'static str, value: f64, ok: bool, expect: &'static str) -> Result<(), WatermarkError> {
     if value.is_finite() && ok {
@@ -270,8 +272,8 @@ impl Watermarks {
         }
         if let Some(Foresee { window, pass }) = options.foresee {
             at_least("foresee.pass", pass, Span::from_secs(1), "as passes are")?;
-            let least = Span::from_millis(pass.as_millis().saturating_mul(PASSES + 1));
-            at_least("foresee.window", window, least, "8 passes, or noise looks like a leak")?;
+            let least = Span::from_millis(pass.as_millis().saturating_mul(WINDOW_PASSES));
+            at_least("foresee.window", window, least, "16 passes, or noise looks like a leak")?;
         }
         Ok(Self(options))
     }
