@@ -18,4 +18,5 @@ mod template;
 mod transaction;
 mod undo;
 mod verify;
+mod watermark;
 mod weights;
