@@ -60,6 +60,14 @@ fn one_scrape_is_one_sample_however_often_it_is_read() {
     assert_eq!(run.story(), "");
     run.pass(32, &observed(&[("a", Ok(ratio(30, 0.85)))]));
     assert_eq!(run.story(), "32:warning");
+    // Two samples 30 s apart are no third one when they are read again.
+    let mut run = Run::new(plain());
+    for (second, sampled) in [(0, 0), (30, 30), (31, 30), (45, 30)] {
+        run.pass(second, &observed(&[("a", Ok(ratio(sampled, 0.85)))]));
+    }
+    assert_eq!(run.story(), "");
+    run.pass(60, &observed(&[("a", Ok(ratio(60, 0.85)))]));
+    assert_eq!(run.story(), "60:warning");
 }
 
 #[test]
