@@ -16,6 +16,7 @@ mod pods;
 mod replicas;
 mod rollout;
 mod setting;
+pub mod runtime;
 mod spike;
 mod stabilize;
 mod weights;
