@@ -33,8 +33,8 @@ impl<const N: usize> World<N> {
             objects.any(|(object, touched)| !touched && object.value == value)
         };
         self.broken = match self.journal.stage {
-            Stage::Committed if self.journal.trial == Trial::Open => {
-                Some("committed, and only the trial was verified (law 6)")
+            Stage::Committed if from.stage != Stage::Verifying || from.trial == Trial::Open => {
+                Some("committed, and the whole was not being verified (law 6)")
             }
             // No person writes it, so it is ours, whatever else was written.
             stage if !stage.is_open() && self.objects.iter().any(|object| object.value == Value::Trial) => {

@@ -119,7 +119,7 @@ const TRIED: Faults = Faults {
     flips: 1,
     edits: 1,
     delayed: 1,
-    refusals: 1,
+    refusals: 0,
     status_writes: false,
     skew: false,
     hand_over: false,
@@ -127,10 +127,17 @@ const TRIED: Faults = Faults {
 const TRIED_APART: Faults = Faults {
     crashes: 0,
     edits: 0,
-    refusals: 0,
     skew: true,
     hand_over: true,
     ..TRIED
+};
+const TRIED_ALONE: Faults = Faults {
+    crashes: 2,
+    flips: 0,
+    edits: 1,
+    refusals: 1,
+    status_writes: true,
+    ..TRIED_APART
 };
 
 #[test]
@@ -211,6 +218,11 @@ fn a_trial_holds_under_many_faults() {
 #[test]
 fn a_trial_holds_when_target_and_journal_are_read_at_different_times() {
     tried_holds(TRIED_APART);
+}
+
+#[test]
+fn a_trial_holds_for_one_controller_that_is_killed_again_and_again() {
+    tried_holds(TRIED_ALONE);
 }
 
 #[test]
