@@ -169,7 +169,10 @@ where
     let tries = trial == Some(&target.value);
     // Both are ours, but before it was tried `after` is somebody else's.
     let back = target.value.taken_back(tx.journal.goal(), &to);
-    let back = trial.map(|trial| back.taken_back(trial, &to)).unwrap_or(back);
+    let back = match trial {
+        Some(trial) => back.taken_back(trial, &to),
+        None => back,
+    };
     if target.value == to {
         close(tx, Outcome::RolledBack)
     } else if back == target.value {
