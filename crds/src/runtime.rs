@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// holds where no other does, and where there is none the processes have the values they were started with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.set) ? 1 : 0) + (has(self.setPoint) ? 1 : 0) + (has(self.reclaim) ? 1 : 0) == 1").message("runtime takes exactly one of set, setPoint and reclaim"))]
+#[x_kube(validation = Rule::new("(has(self.set) ? 1 : 0) + (has(self.setPoint) ? 1 : 0) + (has(self.reclaim) ? 1 : 0) + (has(self.budget) ? 1 : 0) == 1").message("runtime takes exactly one of set, setPoint, budget and reclaim"))]
 pub struct RuntimeLever {
     /// The container whose process has the agent.
     #[schemars(length(min = 1, max = 63))]
@@ -20,6 +20,9 @@ pub struct RuntimeLever {
     /// Holds resident memory at a number. Go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_point: Option<SetPoint>,
+    /// Divides garbage headroom among unlike processes, so that together they spend the least CPU on collections. Go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<HeadroomBudget>,
     /// One full collection, and memory back to the system, on at most 10 % of the pods at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reclaim: Option<Reclaim>,
@@ -128,6 +131,19 @@ pub struct SetPoint {
     /// has; where the live heap leaves no room for it, it gives up and says so.
     #[schemars(length(min = 1, max = 32))]
     pub resident: String,
+}
+
+/// Headroom that processes share. All policies of a namespace with the same budget read the same agents and come to the
+/// same price, which is all that is written: E = sqrt(g t / price) each process computes for itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct HeadroomBudget {
+    /// How much garbage, such as `2Gi`, all Go processes of the namespace that have an agent may let lie together. By
+    /// GOGC 100 it would be as much as their live heaps.
+    #[schemars(length(min = 1, max = 32))]
+    pub headroom: String,
+    /// Over what rates are taken. Default 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Duration>,
 }
 
 /// Collections on demand.

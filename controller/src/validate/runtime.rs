@@ -6,9 +6,10 @@ use crate::{
     promql::{self, shorten},
 };
 use flyball_core::{
+    bytes::Bytes,
     policy::{
-        AgentQueries, Comparator, Knob, KnobValue, Knobs, Query, RuntimeAction, RuntimeAim, TrialPlan, TrialSize,
-        Verification,
+        AgentQueries, Comparator, FleetQueries, HeadroomBudget, Knob, KnobValue, Knobs, Query, RuntimeAction,
+        RuntimeAim, TrialPlan, TrialSize, Verification,
     },
     time::Span,
 };
@@ -20,6 +21,7 @@ const MIN_LEASE: Span = Span::from_secs(60);
 /// What an agent takes at most (agents/CONTRACT.md).
 const MAX_LEASE: Span = Span::from_secs(604_800);
 const DEFAULT_HOLD: Span = Span::from_secs(300);
+const DEFAULT_WINDOW: Span = Span::from_secs(300);
 const DEFAULT_RECLAIM: Span = Span::from_secs(600);
 /// Below, collections cost more than the square-root law knows of; above, a live heap that grows is met too late.
 const DEFAULT_GOGC: (i32, i32) = (50, 400);
@@ -101,8 +103,8 @@ fn gogc(path: &str, lever: &RuntimeLever, errors: &mut Errors) -> Option<(u64, u
 }
 
 fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut Errors) -> Option<RuntimeAim> {
-    match (&lever.set, &lever.set_point, &lever.reclaim) {
-        (Some(set), None, None) => {
+    match (&lever.set, &lever.set_point, &lever.budget, &lever.reclaim) {
+        (Some(set), None, None, None) => {
             let path = format!("{path}.set");
             let knobs = knobs(&path, set, errors)?;
             let knobs = errors.take(path.clone(), Knobs::new(knobs))?;
@@ -120,7 +122,7 @@ fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut 
             }
             Some(RuntimeAim::Set(knobs))
         }
-        (None, Some(point), None) => {
+        (None, Some(point), None, None) => {
             let path = format!("{path}.setPoint.resident");
             let resident = bytes(&path, &point.resident, errors)?;
             let (least, most) = gogc?;
@@ -132,13 +134,25 @@ fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut 
             ];
             errors.take(path, Knobs::new(knobs)).map(RuntimeAim::Set)
         }
-        (None, None, Some(reclaim)) => {
+        (None, None, Some(written), None) => {
+            let headroom = bytes(&format!("{path}.budget.headroom"), &written.headroom, errors)?;
+            let window = errors.positive(
+                &format!("{path}.budget.window"),
+                written.window.as_ref(),
+                DEFAULT_WINDOW,
+            )?;
+            Some(RuntimeAim::Budget(HeadroomBudget {
+                headroom: Bytes::saturating(headroom),
+                queries: fleet(path, lever, window, errors)?,
+            }))
+        }
+        (None, None, None, Some(reclaim)) => {
             let path = format!("{path}.reclaim.every");
             let every = errors.positive(&path, reclaim.every.as_ref(), DEFAULT_RECLAIM)?;
             Some(RuntimeAim::Reclaim { every })
         }
         _ => {
-            errors.add(path, "takes exactly one of set, setPoint and reclaim");
+            errors.add(path, "takes exactly one of set, setPoint, budget and reclaim");
             None
         }
     }
@@ -330,13 +344,34 @@ pub(crate) fn named_pods(expr: &str, moved: &[String], others: &[String]) -> Str
     expr.replace(MOVED, &any(moved)).replace(OTHERS, &any(others))
 }
 
-/// What is asked of the agents of the policy's namespace, by pod.
-fn agents(path: &str, lever: &RuntimeLever, max_age: Option<Span>, errors: &mut Errors) -> Option<AgentQueries> {
-    let more = lever.matchers.as_deref().unwrap_or_default();
-    let matchers = match more {
+fn matchers(lever: &RuntimeLever) -> String {
+    match lever.matchers.as_deref().unwrap_or_default() {
         "" => format!("namespace=\"{}\"", AgentQueries::NAMESPACE),
         more => format!("namespace=\"{}\",{more}", AgentQueries::NAMESPACE),
-    };
+    }
+}
+
+/// What is asked of all agents of the namespace that share a budget, by pod.
+fn fleet(path: &str, lever: &RuntimeLever, window: Span, errors: &mut Errors) -> Option<FleetQueries> {
+    let matchers = matchers(lever);
+    let path = format!("{path}.matchers");
+    let now = |name: &str| format!("max by (pod) (flyball_agent_{name}{{{matchers}}})");
+    let rate = |name: &str| format!("sum by (pod) (rate(flyball_agent_{name}{{{matchers}}}[{window}]))");
+    let mut ask = |text: String| -> Option<Query> { errors.expression(path.clone(), promql::query(&text)) };
+    Some(FleetQueries {
+        allocation: ask(rate("alloc_bytes_total"))?,
+        gc_cpu: ask(rate("gc_cpu_seconds_total"))?,
+        cycles: ask(rate("gc_cycles_total"))?,
+        live: ask(now("heap_live_bytes"))?,
+        roots: ask(now("gc_roots_bytes"))?,
+        limit: ask(now("container_limit_bytes"))?,
+        unmanaged: ask(now("unmanaged_bytes"))?,
+    })
+}
+
+/// What is asked of the agents of the policy's namespace, by pod.
+fn agents(path: &str, lever: &RuntimeLever, max_age: Option<Span>, errors: &mut Errors) -> Option<AgentQueries> {
+    let matchers = matchers(lever);
     let path = format!("{path}.matchers");
     let by_pod = |name: &str| format!("max by (pod) (flyball_agent_{name}{{{matchers}}})");
     let mut ask = |text: String| -> Option<Query> { errors.expression(path.clone(), promql::query(&text)) };

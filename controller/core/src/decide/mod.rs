@@ -6,6 +6,7 @@
 //! and integers, so a few results differ from HPA's, which calculates in floats: 10 % more than 100
 //! are 110 here and 111 there, 90 % less than 10 are 1 here and 0 there.
 
+mod budget;
 mod fallback;
 mod floor;
 mod history;

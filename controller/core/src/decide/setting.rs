@@ -1,10 +1,10 @@
 //! What the actions on a runtime's knobs want: the first whose rules fire sets them, and the one without rules where
 //! none does. A price and a set-point are knobs; the law behind them runs in the agent, once a second.
 
-use super::{EVIDENCE_CAP, Inputs};
+use super::{EVIDENCE_CAP, Inputs, budget, runtime::Profile};
 use crate::{
     evaluate::{Alert, RuleState},
-    policy::{Condition, RuntimeAction, RuntimeAim, Setting},
+    policy::{Condition, Knobs, RuntimeAction, RuntimeAim, Setting},
     signal::{Quality, Reading},
     time::Timestamp,
 };
@@ -43,6 +43,8 @@ pub struct RuntimeFacts {
     pub current: Setting,
     /// The ready pods of the workload, by name, with what their agents tell.
     pub pods: BTreeMap<String, AgentFacts>,
+    /// All processes of the namespace that share a budget, where an action has one; by pod.
+    pub fleet: BTreeMap<String, Profile>,
     /// What is remembered.
     pub history: RuntimeHistory,
 }
@@ -98,15 +100,13 @@ pub fn decide_runtime(
     let mut sets_knobs = false;
     let mut reclaim = None;
     for action in actions {
-        let RuntimeAim::Set(knobs) = &action.aim else {
-            if reclaim.is_none() {
-                reclaim = reclaims(action, inputs, facts, now);
-            }
+        if matches!(action.aim, RuntimeAim::Reclaim { .. }) {
+            reclaim = reclaim.or_else(|| reclaims(action, inputs, facts, now));
             continue;
-        };
+        }
         sets_knobs = true;
         if action.when.is_empty() {
-            fallback = fallback.or(Some((action, knobs)));
+            fallback = fallback.or(Some(action));
             continue;
         }
         let alerts = match drive(&action.when, inputs) {
@@ -114,26 +114,16 @@ pub fn decide_runtime(
             Drive::Unknown(reason) => return RuntimeDecision::Stay { reason },
             Drive::By(alerts) => alerts,
         };
-        let to = Setting::of(knobs.clone(), facts.current.reclaim);
         let reason = fires(&alerts);
-        return moved(action, facts, to, reason, alerts)
+        return wanted(action, facts, reason, alerts)
             .unwrap_or_else(|reason| reclaim.map_or(RuntimeDecision::Stay { reason }, RuntimeDecision::Propose));
     }
     let quiet = match (fallback, sets_knobs) {
-        (Some((action, knobs)), _) => {
-            let to = Setting::of(knobs.clone(), facts.current.reclaim);
-            moved(action, facts, to, "no other action applies".to_owned(), Vec::new())
-        }
+        (Some(action), _) => wanted(action, facts, "no other action applies".to_owned(), Vec::new()),
         (None, true) => match actions.first() {
             Some(action) => {
-                let to = Setting::of(crate::policy::Knobs::default(), facts.current.reclaim);
-                moved(
-                    action,
-                    facts,
-                    to,
-                    "no action applies: boot values".to_owned(),
-                    Vec::new(),
-                )
+                let reason = "no action applies: boot values".to_owned();
+                moved(action, facts, (Knobs::default(), Vec::new()), reason, Vec::new())
             }
             None => Err("the policy has no action".to_owned()),
         },
@@ -147,21 +137,36 @@ pub fn decide_runtime(
     }
 }
 
-/// `Err`: it is there already, and why.
-fn moved(
+/// What an action wants. `Err`: nothing else than there is, and why.
+fn wanted(
     action: &RuntimeAction,
     facts: &RuntimeFacts,
-    to: Setting,
     reason: String,
     alerts: Vec<&Alert>,
 ) -> Result<RuntimeDecision, String> {
+    let knobs = match &action.aim {
+        RuntimeAim::Set(knobs) => (knobs.clone(), vec![format!("action {} sets {knobs}", action.name)]),
+        RuntimeAim::Budget(budget) => budget::price(budget, action.gogc, &facts.fleet, &facts.current.knobs)?,
+        RuntimeAim::Reclaim { .. } => return Err(reason),
+    };
+    moved(action, facts, knobs, reason, alerts)
+}
+
+fn moved(
+    action: &RuntimeAction,
+    facts: &RuntimeFacts,
+    (knobs, arithmetic): (Knobs, Vec<String>),
+    reason: String,
+    alerts: Vec<&Alert>,
+) -> Result<RuntimeDecision, String> {
+    let to = Setting::of(knobs, facts.current.reclaim);
     if facts.current == to {
         return Err(reason);
     }
     Ok(RuntimeDecision::Propose(Box::new(RuntimeProposal {
         action: action.name.clone(),
         from: facts.current.clone(),
-        arithmetic: vec![format!("action {} sets {to}", action.name)],
+        arithmetic,
         to,
         reason,
         alerts: alerts.into_iter().take(EVIDENCE_CAP).cloned().collect(),

@@ -1,7 +1,7 @@
 //! An action on the garbage collector's knobs of a container, past validation.
 
 use super::{Query, Verification};
-use crate::{signal::Finite, time::Span};
+use crate::{bytes::Bytes, signal::Finite, time::Span};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -501,11 +501,73 @@ impl FromStr for Setting {
     }
 }
 
+/// Headroom that processes share.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeadroomBudget {
+    /// How much.
+    pub headroom: Bytes,
+    /// What is asked of all agents of the namespace.
+    pub queries: FleetQueries,
+}
+
+/// What is asked of all agents of a namespace, by pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FleetQueries {
+    /// Bytes allocated per second.
+    pub allocation: Query,
+    /// CPU seconds per second that collections take.
+    pub gc_cpu: Query,
+    /// Collections per second.
+    pub cycles: Query,
+    /// What a collection leaves, in bytes.
+    pub live: Query,
+    /// Stacks and globals, in bytes.
+    pub roots: Query,
+    /// The container's limit in bytes.
+    pub limit: Query,
+    /// What the runtime does not manage, in bytes.
+    pub unmanaged: Query,
+}
+
+impl FleetQueries {
+    /// All of them, in the order of the fields.
+    pub fn all(&self) -> [&Query; 7] {
+        let first = [&self.allocation, &self.gc_cpu, &self.cycles, &self.live];
+        let [allocation, gc_cpu, cycles, live] = first;
+        [
+            allocation,
+            gc_cpu,
+            cycles,
+            live,
+            &self.roots,
+            &self.limit,
+            &self.unmanaged,
+        ]
+    }
+
+    /// The queries as they are asked in a namespace.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        let named = |query: &Query| AgentQueries::named(query, namespace);
+        Self {
+            allocation: named(&self.allocation),
+            gc_cpu: named(&self.gc_cpu),
+            cycles: named(&self.cycles),
+            live: named(&self.live),
+            roots: named(&self.roots),
+            limit: named(&self.limit),
+            unmanaged: named(&self.unmanaged),
+        }
+    }
+}
+
 /// What an action does to the knobs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RuntimeAim {
     /// These knobs. A set-point and a price are knobs too: the law is in the agent.
     Set(Knobs),
+    /// The price at which all processes of a namespace together keep to a budget of headroom.
+    Budget(HeadroomBudget),
     /// One collection, and memory back to the system; the knobs stay.
     Reclaim {
         /// How long after one the next is not asked for.
@@ -568,14 +630,18 @@ impl AgentQueries {
     /// Where the policy's namespace stands in a query.
     pub const NAMESPACE: &str = "$namespace";
 
-    /// The queries as they are asked in a namespace.
-    #[must_use]
-    pub fn within(&self, namespace: &str) -> Self {
-        let named = |query: &Query| Query {
+    fn named(query: &Query, namespace: &str) -> Query {
+        Query {
             text: query.text.replace(Self::NAMESPACE, namespace),
             age: query.age.as_ref().map(|age| age.replace(Self::NAMESPACE, namespace)),
             ..query.clone()
-        };
+        }
+    }
+
+    /// The queries as they are asked in a namespace.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        let named = |query: &Query| Self::named(query, namespace);
         Self {
             applied: named(&self.applied),
             breaker: named(&self.breaker),

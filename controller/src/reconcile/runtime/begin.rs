@@ -96,6 +96,7 @@ pub(super) async fn propose(
     let facts = RuntimeFacts {
         current,
         pods: it.pods(&read),
+        fleet: it.fleet().await,
         history: memory.history.clone(),
     };
     let inputs = it.pass.inputs_of_runtime(rules);

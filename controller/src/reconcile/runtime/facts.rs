@@ -2,8 +2,12 @@
 
 use super::RuntimePass;
 use flyball_core::{
-    decide::AgentFacts,
-    policy::Query,
+    bytes::Bytes,
+    decide::{
+        AgentFacts,
+        runtime::{AllocationRate, CycleCost, FactError, Profile},
+    },
+    policy::{Query, RuntimeAim},
     signal::{Quality, Reading},
     time::Span,
 };
@@ -44,6 +48,45 @@ impl RuntimePass<'_, '_> {
             limit: next(),
             beside: next(),
         }
+    }
+
+    /// All processes of the namespace that share a budget, where an action has one.
+    pub(super) async fn fleet(&self) -> BTreeMap<String, Profile> {
+        let budget = self.actions.iter().find_map(|action| match &action.aim {
+            RuntimeAim::Budget(budget) => Some(budget),
+            RuntimeAim::Set(_) | RuntimeAim::Reclaim { .. } => None,
+        });
+        let Some(budget) = budget else {
+            return BTreeMap::new();
+        };
+        let queries = budget.queries.within(&self.pass.namespace);
+        let read = join_all(queries.all().map(|query| self.ask(query, self.agents.max_age))).await;
+        let values: Vec<BTreeMap<String, f64>> = read.iter().map(by_pod).collect();
+        let [allocation, gc_cpu, cycles, live, roots, limit, unmanaged] = values.as_slice() else {
+            return BTreeMap::new();
+        };
+        let pods = live.keys();
+        pods.map(|pod| {
+            let of = |values: &BTreeMap<String, f64>| values.get(pod).copied().ok_or(FactError::NotRead);
+            let bytes = |value: f64| Bytes::nearest(value).ok_or(FactError::NotRead);
+            let cycle = of(gc_cpu).and_then(|cpu| match of(cycles)? {
+                0.0 => Err(FactError::NoCycle),
+                cycles => CycleCost::new(cpu / cycles).ok_or(FactError::NotRead),
+            });
+            let profile = Profile {
+                allocation: of(allocation).and_then(|g| AllocationRate::new(g).ok_or(FactError::NotRead)),
+                cycle,
+                live: of(live).and_then(bytes),
+                roots: of(roots).and_then(bytes),
+                // Counted with what is unmanaged: for a division only the live heap and the garbage differ.
+                other: Ok(Bytes::ZERO),
+                unmanaged: of(unmanaged).and_then(bytes),
+                limit: of(limit).map(|limit| Bytes::nearest(limit).filter(|_| limit.is_finite())),
+                ..Profile::default()
+            };
+            (pod.clone(), profile)
+        })
+        .collect()
     }
 
     async fn ask(&self, query: &Query, max_age: Span) -> Reading {
