@@ -278,7 +278,6 @@ func (s *State) protect(l Look) {
 		s.setpoint, s.price = law.Setpoint{}, law.Price{}
 		s.note("the breaker's ten minutes are over: generation %d applied again", s.applied)
 		s.mark(l.Now)
-		return
 	}
 	if s.breaker.state == 2 {
 		return

@@ -33,7 +33,12 @@ type Reading struct {
 
 // Unmanaged is N: resident memory that the runtime does not manage. It is less
 // than 0 where the runtime holds pages that were never touched.
-func (r Reading) Unmanaged() int64 { return r.Resident - r.Managed }
+func (r Reading) Unmanaged() int64 {
+	if r.Resident == 0 {
+		return 0
+	}
+	return r.Resident - r.Managed
+}
 
 // Overhead is O: what the runtime holds beside objects and free heap. It is the
 // term that the runtime's own pacer takes off its limit.

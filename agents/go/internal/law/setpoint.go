@@ -1,6 +1,9 @@
 package law
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Hold is what a set-point of resident memory has come to.
 type Hold int
@@ -14,24 +17,30 @@ const (
 )
 
 const (
-	// The runtime keeps its memory between 0.95 of the limit, to which it gives
-	// back in the background, and 0.97, where its pacer aims: 0.96 on average.
-	// So the limit is put that much higher, and the integrator has little to do.
+	// The runtime gives memory back in the background down to 0.95 of its limit,
+	// and its pacer aims at 0.97 of it: 0.96 on average. So the limit begins that
+	// much higher, and the integrator has little to do.
 	share = 0.96
-	// Headroom of the runtime's pacer below the limit.
 	pacer = 0.97
 
-	// Gain of the integrator a second. The memory moves by one percent within a
-	// collection cycle of several seconds, which a faster one would chase. Too
-	// much memory is worse than too little.
-	gainUp, gainDown = 0.1, 0.2
+	// A collection often begins, and ends, well before its goal: after a burst
+	// the pacer keeps its distance for four collections. And what the memory has
+	// once reached it keeps, as long as the runtime need not give it back. So
+	// upward the integrator goes by small steps, each of which is given a whole
+	// collection, from its begin, to show; downward it acts at once, and slowly,
+	// because a limit that falls fast takes the memory far below it.
+	gainUp, stepUp, settle = 0.3, 0.02, 2
+	gainDown               = 0.2
+	still                  = 0.005 // of the set-point: near enough
 	// What the integrator may add or take, as a share of the set-point: a
 	// reading that is wrong can't move the limit further than that.
-	trimUp, trimDown = 0.08, 0.25
+	trimUp, trimDown = 0.12, 0.25
 	// Changes of the limit below this share of the set-point are not written: a
 	// write stops the world for some microseconds.
 	quiet = 0.002
 
+	// The heap does not fit after so many collections that say so.
+	tight = 3
 	// A set-point that was given up is taken again when the heap fits with this
 	// much to spare, for that long.
 	spare     = 1.05
@@ -40,6 +49,8 @@ const (
 	// share of the container's limit, and else what fits.
 	safePeak   = 0.85
 	commonGOGC = 100
+	// The limit stays below this share of the container's.
+	most = 0.97
 )
 
 // Setpoint holds resident memory at a number of bytes. The zero value is ready.
@@ -51,10 +62,11 @@ type Setpoint struct {
 	cycles uint64  // at the last look
 	trim   float64 // bytes that the integrator adds to the limit
 	other  float64 // N, smoothed
-	target int64
+	target float64
 	values Values
+	tight  int           // collections in a row that did not fit
 	fits   time.Duration // since when it fits again; -1: it does not
-	cycled bool          // a collection has ended since the limit was last moved
+	moved  uint64        // collections when the trim last moved
 }
 
 // Step is the law: limit = S - N + trim, where the trim integrates what
@@ -64,21 +76,20 @@ func (s *Setpoint) Step(now time.Duration, target int64, bounds Bounds, r Readin
 	if s.begun && now-s.last < pace {
 		return s.values
 	}
-	seconds := min((now - s.last).Seconds(), 5)
 	if !s.begun {
-		*s = Setpoint{begun: true, other: float64(r.Unmanaged()), fits: -1}
-		s.trim = (1/share - 1) * (float64(target) - s.other)
-		seconds = 1
+		*s = Setpoint{begun: true, last: now - time.Second, other: float64(r.Unmanaged()), fits: -1, cycles: r.Cycles, moved: r.Cycles}
 	}
-	if target != s.target && s.target != 0 {
-		s.trim *= float64(target) / float64(s.target)
+	if float64(target) != s.target {
+		s.target, s.trim = float64(target), 0
+		s.trim = s.above(share)
 	}
-	s.target, s.last = target, now
-	s.cycled = s.cycled || r.Cycles != s.cycles
+	seconds := min((now - s.last).Seconds(), 5)
+	s.last = now
+	ended := r.Cycles != s.cycles
 	s.cycles = r.Cycles
 	s.other += 0.3 * (float64(r.Unmanaged()) - s.other)
 
-	if !s.fit(now, bounds, r) {
+	if s.full(now, ended, bounds, r) {
 		s.State = GivenUp
 		s.values = Values{GOGC: gaveUp(bounds, r), Limit: None}
 		return s.values
@@ -89,65 +100,89 @@ func (s *Setpoint) Step(now time.Duration, target int64, bounds Bounds, r Readin
 	} else {
 		s.State = Below
 	}
-	s.move(bounds)
+	s.move(bounds, r)
 	return s.values
 }
 
-// fit is whether the live heap has room at the set-point for the garbage of
-// the lowest GOGC: L x (1 + min/100) + R x min/100 + O within what is left of
-// S after N. A limit below it makes collections follow each other without end.
-func (s *Setpoint) fit(now time.Duration, bounds Bounds, r Reading) bool {
-	room := pacer*(float64(s.target)-s.other) - float64(r.Overhead())
-	need := float64(r.Live) + float64(r.Live+r.Roots)*float64(bounds.Min)/100
-	if s.State != GivenUp {
-		return need <= room
+// above is the trim with which that share of the limit, and N, are the set-point.
+func (s *Setpoint) above(share float64) float64 { return (1/share - 1) * (s.target - s.other) }
+
+// limit is S - N + trim, and below the container's own.
+func (s *Setpoint) limit(r Reading) float64 {
+	limit := s.target - s.other + s.trim
+	if r.Container != None {
+		limit = min(limit, most*float64(r.Container))
 	}
-	if need*spare > room {
+	return max(limit, 4<<20)
+}
+
+// room is the heap's goal under that limit, as the runtime's pacer computes it.
+func (s *Setpoint) room(r Reading) float64 {
+	return pacer * (s.limit(r) - float64(r.Overhead()))
+}
+
+// need is the heap's size at which GOGC amounts to so much.
+func need(r Reading, gogc float64) float64 {
+	return float64(r.Live) + float64(r.Live+r.Roots)*gogc/100
+}
+
+// full is whether the live heap has no room for the garbage of the lowest GOGC
+// under the limit. Then a limit makes collections follow each other. What the
+// last collection left has in it what was allocated meanwhile, so one alone
+// that says so is not believed, unless half of that GOGC has no room.
+func (s *Setpoint) full(now time.Duration, ended bool, bounds Bounds, r Reading) bool {
+	room, needed := s.room(r), need(r, float64(bounds.Min))
+	if s.State != GivenUp {
+		if needed <= room {
+			s.tight = 0
+		} else if ended {
+			s.tight++
+		}
+		return s.tight >= tight || need(r, float64(bounds.Min)/2) > room
+	}
+	if needed*spare > room {
 		s.fits = -1
-		return false
+		return true
 	}
 	if s.fits < 0 {
 		s.fits = now
 	}
 	if now-s.fits < fitsAgain {
-		return false
+		return true
 	}
-	s.fits = -1
-	s.trim = (1/share - 1) * (float64(s.target) - s.other)
-	return true
+	s.fits, s.tight = -1, 0
+	return false
 }
 
 // binds is whether the limit, not GOGC, makes the goal. Before the first
 // collection nothing is known, and the limit is let bind.
 func (s *Setpoint) binds(bounds Bounds, r Reading) bool {
-	byGOGC := float64(r.Live) + float64(r.Live+r.Roots)*float64(bounds.Max)/100
-	room := pacer*(float64(s.target)-s.other) - float64(r.Overhead())
-	return r.Cycles == 0 || byGOGC >= room
+	return r.Cycles == 0 || need(r, float64(bounds.Max)) >= s.room(r)
 }
 
-// integrate moves the trim by what resident memory is short of. Upward it
-// waits for a collection since the last move, because until then the memory has
-// not shown where this limit leads; else a process that fills its heap slowly
-// would wind the trim up to its bound.
+// integrate moves the trim by what resident memory is short of.
 func (s *Setpoint) integrate(seconds float64, r Reading) {
-	short := float64(s.target - r.Resident)
-	gain := gainUp
-	if short < 0 {
-		gain = gainDown
-	} else if !s.cycled {
+	if r.Resident == 0 { // unknown: what the runtime does has to do
 		return
 	}
-	whole := float64(s.target)
-	s.trim = min(max(s.trim+gain*seconds*short, -trimDown*whole), trimUp*whole)
+	short := s.target - float64(r.Resident)
+	switch {
+	case math.Abs(short) <= still*s.target:
+	case short < 0:
+		s.trim += gainDown * seconds * short
+		s.moved = r.Cycles
+	case r.Cycles >= s.moved+settle:
+		s.trim += min(gainUp*short, stepUp*s.target)
+		s.moved = r.Cycles
+	}
+	s.trim = min(max(s.trim, -trimDown*s.target), trimUp*s.target)
 }
 
-func (s *Setpoint) move(bounds Bounds) {
-	limit := int64(float64(s.target) - s.other + s.trim)
-	limit = max(limit, 4<<20)
-	far := float64(abs(limit-s.values.Limit)) >= quiet*float64(s.target)
-	if s.values.Limit == 0 || s.values.Limit == None || far {
+func (s *Setpoint) move(bounds Bounds, r Reading) {
+	limit := int64(s.limit(r))
+	far := float64(abs(limit-s.values.Limit)) >= quiet*s.target
+	if s.values.Limit == 0 || s.values.Limit == None || far || r.Container != None && float64(s.values.Limit) > most*float64(r.Container) {
 		s.values.Limit = limit
-		s.cycled = false
 	}
 	s.values.GOGC = bounds.Max
 }
