@@ -1,9 +1,6 @@
 package law
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // Hold is what a set-point of resident memory has come to.
 type Hold int
@@ -31,7 +28,8 @@ const (
 	// because a limit that falls fast takes the memory far below it.
 	gainUp, stepUp, settle = 0.3, 0.02, 2
 	gainDown               = 0.2
-	still                  = 0.005 // of the set-point: near enough
+	// Near enough, as shares of the set-point.
+	stillBelow, stillAbove = 0.005, 0.01
 	// What the integrator may add or take, as a share of the set-point: a
 	// reading that is wrong can't move the limit further than that.
 	trimUp, trimDown = 0.12, 0.25
@@ -167,7 +165,7 @@ func (s *Setpoint) integrate(seconds float64, r Reading) {
 	}
 	short := s.target - float64(r.Resident)
 	switch {
-	case math.Abs(short) <= still*s.target:
+	case short <= stillBelow*s.target && -short <= stillAbove*s.target:
 	case short < 0:
 		s.trim += gainDown * seconds * short
 		s.moved = r.Cycles
