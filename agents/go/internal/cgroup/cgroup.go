@@ -102,9 +102,9 @@ func parse(text string) []mount {
 }
 
 // plain undoes the escapes of mountinfo.
-func plain(text string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(text)
-}
+func plain(text string) string { return escapes.Replace(text) }
+
+var escapes = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
 
 // dirs are the folders from the group's own up to the mount. A path that is
 // not below the mount's root is that of another namespace: then the mount shows

@@ -76,6 +76,6 @@ func number(n float64) string {
 	}
 }
 
-func escape(text string) string {
-	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`).Replace(text)
-}
+var escapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
+
+func escape(text string) string { return escapes.Replace(text) }
