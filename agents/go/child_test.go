@@ -73,6 +73,7 @@ type child struct {
 	t      *testing.T
 	dir    string // the mounted one
 	state  string
+	wrap   []string // a command that becomes the child
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *bufio.Reader
@@ -87,6 +88,9 @@ func newChild(t *testing.T) *child {
 func (c *child) start(what string, env ...string) {
 	c.t.Helper()
 	c.cmd = exec.Command(os.Args[0])
+	if c.wrap != nil {
+		c.cmd = exec.Command(c.wrap[0], c.wrap[1:]...)
+	}
 	c.cmd.Env = append([]string{"FLYBALL_TEST_CHILD=" + what, "FLYBALL_RUNTIME_DIR=" + c.dir, "FLYBALL_STATE_DIR=" + c.state,
 		"FLYBALL_METRICS_ADDRESS=127.0.0.1:0", "FLYBALL_WATERMARKS=off", "GOMAXPROCS=2"}, env...)
 	var err error

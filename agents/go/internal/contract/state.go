@@ -268,9 +268,10 @@ func (s *State) stop() {
 // next write.
 func (s *State) release() { s.stop() }
 
-// protect is the breaker.
+// protect is the breaker. A line without knobs has done nothing that could be
+// taken back.
 func (s *State) protect(l Look) {
-	if s.applied == 0 || l.Reading == nil {
+	if s.applied == 0 || s.seenKnobs == (Knobs{}) || l.Reading == nil {
 		return
 	}
 	if s.breaker.ends(l.Now) {

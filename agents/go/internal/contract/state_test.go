@@ -256,6 +256,42 @@ func TestWhoAllowsALowGOGCIsInNoSpiral(t *testing.T) {
 	b.breakerIs(1, 1)
 }
 
+func TestALineWithoutKnobsTripsNothing(t *testing.T) {
+	b := newBench(t, nil, Values{100, None})
+	b.gc.Resident = 1 << 30
+	b.line("gen=1 pressure=emergency")
+	b.after(1, 1)
+	b.breakerIs(0, 0)
+	b.knobsAre(100, None)
+}
+
+func TestASetpointIsGivenUpWhileTheBreakerIsTripped(t *testing.T) {
+	b := newBench(t, nil, Values{100, None})
+	b.gc.Managed, b.gc.Resident, b.gc.Objects = 300<<20, 310<<20, 200<<20
+	b.line("gen=1 rss=524288000")
+	b.after(1, 1)
+	if b.knobs.GOGC != 400 || b.knobs.Limit == None || b.state.Setpoint() != law.Holding {
+		t.Errorf("%+v, state %d", b.knobs, b.state.Setpoint())
+	}
+	if asked := b.state.Asked(); asked["rss"] != 524288000 || asked["gogc-min"] != 50 || asked["gogc-max"] != 400 {
+		t.Errorf("asked %v", asked)
+	}
+	b.gc.LimiterCycle = 3
+	b.after(1, 1)
+	b.breakerIs(1, 1)
+	limit := b.knobs.Limit
+	b.after(1, 1)
+	if b.state.Setpoint() != law.GivenUp || b.knobs.Limit != limit {
+		t.Errorf("the law goes on: %+v, state %d", b.knobs, b.state.Setpoint())
+	}
+	b.look.Text = ""
+	b.after(1, 1)
+	b.knobsAre(100, None)
+	if b.state.Setpoint() != law.Idle {
+		t.Errorf("state %d", b.state.Setpoint())
+	}
+}
+
 func TestOwnWatermarks(t *testing.T) {
 	check := func(name string, readings []float64, want []Level) {
 		t.Helper()

@@ -37,6 +37,9 @@ func (s *State) Setpoint() law.Hold {
 	if s.applied == 0 || s.seenKnobs.RSS == 0 {
 		return law.Idle
 	}
+	if s.breaker.state != 0 {
+		return law.GivenUp
+	}
 	return s.setpoint.State
 }
 
