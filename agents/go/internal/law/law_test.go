@@ -248,3 +248,27 @@ func TestEffective(t *testing.T) {
 		t.Errorf("%v before the first collection", got)
 	}
 }
+
+// Collections that are told to have cost ten times the others move little.
+func TestOneDearCollectionMovesLittle(t *testing.T) {
+	p := &Price{}
+	r := Reading{Live: 100 * mb, Container: None}
+	p.Step(0, 5e-10, Bounds{50, 400}, 100, r)
+	var got int64
+	for i := range 11 {
+		r.Cycles += 3
+		r.Allocated += 300 * mb
+		r.GCCPU += 3 * 0.05
+		if i == 10 {
+			r.GCCPU += 3 * 0.45
+		}
+		got = p.Step(time.Duration(i+1)*3*time.Second, 5e-10, Bounds{50, 400}, 100, r).GOGC
+		if i < 10 && got != 100 {
+			t.Fatalf("GOGC %d at look %d", got, i)
+		}
+	}
+	// 1 - exp(-0.1) = 0.0952: t = 0.05 + 0.0952 x 0.45 = 0.0928, and sqrt(0.0928/0.05) = 1.362.
+	if got != 136 {
+		t.Errorf("GOGC %d, want 136", got)
+	}
+}

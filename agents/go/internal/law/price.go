@@ -9,6 +9,9 @@ const (
 	slew     = 1.5 // a step is at most this factor, up or down
 	deadBand = 0.1 // changes below this share are not made
 	cycles   = 3   // collections between two steps
+	// What a collection costs is told in wall time, so on a machine with other
+	// work one says ten times what the next does. Both inputs are smoothed.
+	memory = 30 * time.Second
 )
 
 // Price sets GOGC by what memory costs: a collection costs the same CPU
@@ -21,6 +24,8 @@ type Price struct {
 	from  Reading       // at the last step
 	began time.Duration // when that was
 	gogc  int64
+
+	rate, cost float64 // g and t, smoothed
 }
 
 // Step is the law: GOGC = 100 E/(L+R), within the bounds, and with a predicted
@@ -71,11 +76,17 @@ func (p *Price) ideal(now time.Duration, lambda float64, bounds Bounds, r Readin
 	if r.CPU > p.from.CPU {
 		cost = min(cost, r.CPU-p.from.CPU)
 	}
-	perCycle := cost / float64(r.Cycles-p.from.Cycles)
-	if !(rate > 0 && perCycle > 0) || r.Live+r.Roots <= 0 {
+	cost /= float64(r.Cycles - p.from.Cycles)
+	if !(rate > 0 && cost > 0) || r.Live+r.Roots <= 0 {
 		return float64(p.gogc)
 	}
-	best := math.Sqrt(rate * perCycle / lambda)
+	part := 1 - math.Exp(-float64(now-p.began)/float64(memory))
+	if p.rate == 0 {
+		part = 1
+	}
+	p.rate += part * (rate - p.rate)
+	p.cost += part * (cost - p.cost)
+	best := math.Sqrt(p.rate * p.cost / lambda)
 	gogc := float64(bounds.clamp(100 * best / float64(r.Live+r.Roots)))
 	return min(gogc, float64(p.ceiling(bounds, r)))
 }
