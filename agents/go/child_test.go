@@ -82,6 +82,7 @@ type child struct {
 }
 
 func newChild(t *testing.T) *child {
+	t.Parallel() // each has a process and folders of its own
 	return &child{t: t, dir: t.TempDir(), state: t.TempDir(), client: http.Client{Timeout: time.Minute}}
 }
 
