@@ -18,7 +18,10 @@ CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
 # Real servers for the tests of the protocol; VictoriaMetrics takes about a minute to build.
 VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
 
-.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-decision bench-pods clean tools
+# Go modules of which all packages are ours and quick to build.
+GO_MODULES := tests/demo tests/heap agents/go agents/go/prom
+
+.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-decision bench-pods bench-agent-go race-agent-go clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -33,9 +36,9 @@ test-unit: ## Run the Rust tests that need no cluster
 	$(CARGO) test --locked --workspace --exclude flyball-tests
 	$(CARGO) test --locked -p flyball-tests --lib --bins
 
-test-go: ## Run the Go tests of the test bed and the demo service
+test-go: ## Run the Go tests: the agent, the demo services, the test bed
 	cd tests/testbed && go test ./internal/...
-	cd tests/demo && go test ./...
+	@for module in $(GO_MODULES); do echo "cd $$module && go test ./..."; (cd $$module && go test ./...); done
 
 test-backends: $(VICTORIA_METRICS) ## Run the tests against a real Prometheus and VictoriaMetrics
 	@prometheus="$$(cd tests/testbed && go run ./fetch --dir $(TESTBED_DIR))"; \
@@ -89,13 +92,14 @@ lint: tools ## Format, clippy, licences and bans, spelling, Go vet
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	$(TOOLS)/bin/typos
-	test -z "$$(gofmt -l tests/testbed tests/demo)"
+	test -z "$$(gofmt -l tests agents/go)"
 	cd tests/testbed && go vet ./internal/... ./fetch .
-	cd tests/demo && go vet ./...
+	@for module in $(GO_MODULES); do echo "cd $$module && go vet ./..."; (cd $$module && go vet ./...); done
+	cd agents/go && GOOS=darwin go vet . ./internal/... && GOOS=windows go vet . ./internal/...
 
 fmt: ## Format everything
 	$(CARGO) fmt --all
-	gofmt -w tests/testbed tests/demo
+	gofmt -w tests agents/go
 
 generate: ## Write what is generated from the types
 	UPDATE=1 $(CARGO) test --locked -p flyball-crds
@@ -105,6 +109,12 @@ bench-decision: ## Print what one decision costs, and ten thousand
 
 bench-pods: ## Print what ten thousand pods cost in memory
 	$(CARGO) test --locked --release -p flyball-controller --lib ten_thousand_pods_are_kept -- --nocapture
+
+bench-agent-go: ## Print what the Go agent costs a look, a page of metrics, and a small program (about 10 minutes)
+	cd agents/go && go test -run '^$$' -bench . . && go run ./bench
+
+race-agent-go: ## Run the Go agent's tests with the race detector, and fuzz the line for half a minute
+	cd agents/go && go test -race ./... && go test -run '^$$' -fuzz FuzzStep -fuzztime 30s ./internal/contract
 
 clean: testbed-down ## Remove what was built
 	$(CARGO) clean

@@ -6,11 +6,14 @@ TESTBED     := $(TESTBED_DIR)/bin/testbed
 DEMO_IMAGE  := $(TESTBED_DIR)/images/demo.tar
 # The same program for this machine: the load through the gateway, which listens on loopback.
 DEMO_PROGRAM := $(TESTBED_DIR)/bin/demo
+# The service whose memory is told, with the Go agent in it.
+HEAP_IMAGE  := $(TESTBED_DIR)/images/heap.tar
 KUBERNETES  := 1.36.3
 
 TESTBED_SOURCES := $(shell find tests/testbed -name '*_test.go' -prune -o -type f \( -name '*.go' -o -path '*/templates/*' \) -print) \
 	tests/testbed/go.mod tests/testbed/go.sum
 DEMO_SOURCES := $(shell find tests/demo -name '*_test.go' -prune -o -type f -name '*.go' -print) tests/demo/go.mod tests/demo/go.sum
+HEAP_SOURCES := $(shell find tests/heap agents/go -name '*_test.go' -prune -o -type f \( -name '*.go' -o -name 'go.mod' -o -name 'go.sum' \) -print)
 
 # Clients read the server's version, and the audit log the clients', from what
 # the linker sets here.
@@ -20,7 +23,7 @@ TESTBED_LDFLAGS := -s -w \
 	-X k8s.io/component-base/version.gitMajor=$(word 1,$(subst ., ,$(KUBERNETES))) \
 	-X k8s.io/component-base/version.gitMinor=$(word 2,$(subst ., ,$(KUBERNETES)))
 
-.PHONY: testbed testbed-build testbed-down testbed-linux demo-image
+.PHONY: testbed testbed-build testbed-down testbed-linux demo-image heap-image
 
 testbed: testbed-build ## Bring the test bed up (root, Linux)
 	@$(TESTBED) up --dir $(TESTBED_DIR)
@@ -47,6 +50,12 @@ demo-image: testbed-linux $(DEMO_IMAGE) ## Build the demo image, and import it i
 
 $(DEMO_IMAGE): $(DEMO_SOURCES) | $(TESTBED)
 	$(TESTBED) image --go-package tests/demo --name flyball.dev/demo:dev --out $@
+
+heap-image: testbed-linux $(HEAP_IMAGE) ## Build the image of the service whose memory is told, and import it if the test bed is up
+	@if $(TESTBED) status --dir $(TESTBED_DIR) >/dev/null; then $(TESTBED) import-image --dir $(TESTBED_DIR) $(HEAP_IMAGE); fi
+
+$(HEAP_IMAGE): $(HEAP_SOURCES) | $(TESTBED)
+	$(TESTBED) image --go-package tests/heap --name flyball.dev/heap:dev --out $@
 
 $(DEMO_PROGRAM): $(DEMO_SOURCES)
 	@mkdir -p $(@D)
