@@ -628,7 +628,7 @@ pub struct AgentQueries {
 
 impl AgentQueries {
     /// Where the policy's namespace stands in a query.
-    pub const NAMESPACE: &str = "$namespace";
+    pub const NAMESPACE: &str = super::Traffic::NAMESPACE;
 
     fn named(query: &Query, namespace: &str) -> Query {
         Query {
