@@ -148,7 +148,12 @@ impl Stage {
     /// What a pod itself says of one of its metrics.
     async fn says(&self, pod: &Pod, metric: &str) -> Option<f64> {
         let ip = pod.status.as_ref()?.pod_ip.clone()?;
-        let page = self.client.get(format!("http://{ip}:{}/metrics", self.port)).send().await.ok()?;
+        let page = self
+            .client
+            .get(format!("http://{ip}:{}/metrics", self.port))
+            .send()
+            .await
+            .ok()?;
         let page = page.text().await.ok()?;
         let line = page.lines().find(|line| {
             let rest = line.strip_prefix(metric);
@@ -173,7 +178,11 @@ impl Stage {
     /// Sends a POST to a pod.
     async fn tell(&self, pod: &Pod, path: &str) {
         let ip = pod.status.as_ref().unwrap().pod_ip.clone().unwrap();
-        let answer = self.client.post(format!("http://{ip}:{}{path}", self.port)).send().await;
+        let answer = self
+            .client
+            .post(format!("http://{ip}:{}{path}", self.port))
+            .send()
+            .await;
         assert!(answer.unwrap().status().is_success(), "{path}");
     }
 
@@ -181,6 +190,8 @@ impl Stage {
     async fn write_line(&self, pod: &str, line: &str) {
         let api: Api<Pod> = Api::namespaced(self.world.bed.client.clone(), &self.world.namespace);
         let patch = json!({"metadata": {"annotations": {LINE: line}}});
-        api.patch(pod, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        api.patch(pod, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap();
     }
 }

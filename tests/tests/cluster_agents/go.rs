@@ -59,7 +59,10 @@ async fn knobs_arrive_act_survive_garbage_and_expire_with_their_controller() {
             let applied = stage.says(pod, "flyball_agent_applied_generation").await?;
             (applied >= wanted).then(|| begun.elapsed())
         });
-        println!("from the patch of a pod to the knob in its process: {:.2} s", seen.await.as_secs_f64());
+        println!(
+            "from the patch of a pod to the knob in its process: {:.2} s",
+            seen.await.as_secs_f64()
+        );
     }
     // The controller brings back what its workload is to have.
     stage.all_say(gogc, |value| (value - 200.0).abs() < 0.5).await;
@@ -69,7 +72,9 @@ async fn knobs_arrive_act_survive_garbage_and_expire_with_their_controller() {
     stage.write_line(&one.name_any(), "v1 gen=two rm -rf").await;
     stage
         .until("the refusal is counted", async || {
-            let syntax = stage.says(one, "flyball_agent_rejected_total{reason=\"syntax\"}").await?;
+            let syntax = stage
+                .says(one, "flyball_agent_rejected_total{reason=\"syntax\"}")
+                .await?;
             (syntax >= 1.0).then_some(())
         })
         .await;
@@ -85,11 +90,18 @@ async fn knobs_arrive_act_survive_garbage_and_expire_with_their_controller() {
     // With nobody to renew it the lease ends, and the processes have what they were started with.
     controller.kill();
     drop(controller);
-    stage.all_say("flyball_agent_applied_generation", |value| value == 0.0).await;
+    stage
+        .all_say("flyball_agent_applied_generation", |value| value == 0.0)
+        .await;
     stage.all_say(gogc, |value| (value - 100.0).abs() < 0.5).await;
     assert_eq!(stage.pods().await.len(), 3);
-    let restarts = |pod: &k8s_openapi::api::core::v1::Pod| pod.status.as_ref().unwrap().container_statuses.as_ref().unwrap()[0].restart_count;
-    assert!(stage.pods().await.iter().all(|pod| restarts(pod) == 0), "no process was restarted");
+    let restarts = |pod: &k8s_openapi::api::core::v1::Pod| {
+        pod.status.as_ref().unwrap().container_statuses.as_ref().unwrap()[0].restart_count
+    };
+    assert!(
+        stage.pods().await.iter().all(|pod| restarts(pod) == 0),
+        "no process was restarted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,9 +128,22 @@ async fn a_limit_that_a_live_heap_outgrows_is_taken_back_from_the_one_pod_that_h
     stage.tell(one, "/admin/heap?live=60Mi&churn=64Mi").await;
     let change = stage.world.closed(1).await;
     let verdict = change.status.as_ref().unwrap().verdict.clone().unwrap();
-    assert_eq!((phase_of(&change), verdict.result.as_str()), (Phase::RolledBack, "Broken"), "{}", verdict.message);
-    assert!(verdict.message.contains(&format!("the breaker of {} tripped", tried[0])), "{}", verdict.message);
-    stage.all_say("flyball_agent_knob{knob=\"memlimit\"}", f64::is_infinite).await;
+    assert_eq!(
+        (phase_of(&change), verdict.result.as_str()),
+        (Phase::RolledBack, "Broken"),
+        "{}",
+        verdict.message
+    );
+    assert!(
+        verdict
+            .message
+            .contains(&format!("the breaker of {} tripped", tried[0])),
+        "{}",
+        verdict.message
+    );
+    stage
+        .all_say("flyball_agent_knob{knob=\"memlimit\"}", f64::is_infinite)
+        .await;
     for pod in stage.pods().await.iter().filter(|pod| pod.name_any() != tried[0]) {
         assert!(!pod.annotations().contains_key(LINE), "{} was touched", pod.name_any());
         let trips = stage.says(pod, "flyball_agent_breaker_trips_total").await;

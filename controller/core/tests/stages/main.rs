@@ -11,6 +11,7 @@ mod decide;
 mod evaluate;
 mod fleet;
 mod formula;
+mod knobs;
 mod laws;
 mod options;
 mod runtime;
