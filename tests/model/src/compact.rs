@@ -210,13 +210,13 @@ pub(super) enum Trial {
 }
 
 impl Trial {
-    /// All of it in two bits: there is time for two decisions to grow old, not more.
+    /// All of it in three bits. There is time for two decisions to grow old, not more; and a pass that is too late may
+    /// still judge the trial after both.
     const fn packed(self) -> u8 {
         match self {
             Self::Unneeded => 0,
             Self::Open => 1,
-            Self::Verified(0) => 2,
-            Self::Verified(_) => 3,
+            Self::Verified(at) => 2 + at,
         }
     }
 }
@@ -234,7 +234,7 @@ pub(super) struct Record<const N: usize> {
 impl<const N: usize> Hash for Record<N> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let flags = u8::from(self.achieved) << 1 | u8::from(self.rollback_to.is_some());
-        state.write_u8((self.stage as u8) << 4 | self.trial.packed() << 2 | flags);
+        state.write_u8((self.stage as u8) << 5 | self.trial.packed() << 2 | flags);
         state.write_u8(self.attempt);
         let to = self.rollback_to.iter().flat_map(|to| to.0);
         to.for_each(|value| state.write_u8(value as u8));
