@@ -6,7 +6,7 @@ use flyball_crds::definitions;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, Config, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use std::{
@@ -105,16 +105,28 @@ async fn install(client: &Client) {
         )
         .await
         .unwrap_or_else(|error| panic!("{name} is not installed: {error}"));
-        eventually(&format!("{name} is served"), async || {
-            let found = api.get(&name).await.ok()?;
-            let conditions = found.status?.conditions?;
-            conditions
-                .iter()
-                .any(|it| it.type_ == "Established" && it.status == "True")
-                .then_some(())
-        })
-        .await;
+        served(client, &name).await;
     }
+}
+
+/// Waits until the objects of a definition can be listed. A definition is Established some time before that: meanwhile lists
+/// are refused, because the storage is being initialised.
+pub async fn served(client: &Client, definition: &str) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    eventually(&format!("{definition} is served"), async || {
+        let found = api.get(definition).await.ok()?;
+        let conditions = found.status?.conditions?;
+        conditions
+            .iter()
+            .find(|it| it.type_ == "Established" && it.status == "True")?;
+        let spec = found.spec;
+        let version = spec.versions.into_iter().find(|version| version.served)?.name;
+        let kind = GroupVersionKind::gvk(&spec.group, &version, &spec.names.kind);
+        let kind = ApiResource::from_gvk_with_plural(&kind, &spec.names.plural);
+        let objects: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+        objects.list(&ListParams::default().limit(1)).await.ok().map(drop)
+    })
+    .await;
 }
 
 /// Asks again and again until there is an answer. Gives up, with `what` in the message, after
