@@ -69,7 +69,7 @@ define on_the_bed
 	$(3)
 endef
 
-test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) $(NEXTEST) ## Run the tests on the real cluster
+test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) $(HEAP_IMAGE) $(NEXTEST) ## Run the tests on the real cluster
 	$(call on_the_bed,the tests on the real cluster,$(BIN),$(NEXTEST) nextest run --locked --profile cluster -p flyball-tests $(CLUSTER_TESTS))
 
 bench-loop: testbed-build $(DEMO_IMAGE) ## Measure the loop beside the HorizontalPodAutoscaler, on the real cluster
