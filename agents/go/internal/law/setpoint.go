@@ -26,7 +26,7 @@ const (
 	// upward the integrator goes by small steps, each of which is given a
 	// collection to show; downward it acts at once, and slowly, because a limit
 	// that falls fast takes the memory far below it.
-	gainUp, stepUp, settle = 0.4, 0.02, 1
+	gainUp, stepUp, settle = 0.3, 0.02, 1
 	gainDown               = 0.2
 	// Near enough, as shares of the set-point.
 	stillBelow, stillAbove = 0.005, 0.01
