@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)] // What fails here ends a test, and says so.
 
+pub mod agents;
 mod command;
 pub mod objects;
 mod process;

@@ -1,0 +1,1 @@
+//! The agents of Java, Node and Python.
