@@ -159,6 +159,9 @@ func (a *process) look(collected bool) time.Duration {
 	reading, current := a.probe.read(a.limit)
 	l.Reading, l.Current = &reading, current
 	actions := a.state.Step(l)
+	// Before anybody can read that it is applied: who reads that, and ends the
+	// process, ends it on probation.
+	a.keep(actions)
 	a.mu.Unlock()
 
 	a.do(actions, current)
@@ -192,9 +195,8 @@ func (a *process) file() (string, bool) {
 	return readFile(filepath.Join(a.folder, "runtime"))
 }
 
-// do carries out what was decided. It holds no lock: the runtime lets a knob be
-// moved only between collections.
-func (a *process) do(actions []contract.Action, current contract.Values) {
+// keep writes and removes the file of probation.
+func (a *process) keep(actions []contract.Action) {
 	for _, action := range actions {
 		switch action.Kind {
 		case contract.Mark:
@@ -205,6 +207,15 @@ func (a *process) do(actions []contract.Action, current contract.Values) {
 			if err := os.Remove(a.stateFile); err != nil && !os.IsNotExist(err) {
 				a.log("probation can't be ended: " + err.Error())
 			}
+		}
+	}
+}
+
+// do carries out the rest of what was decided. It holds no lock: the runtime
+// lets a knob be moved only between collections.
+func (a *process) do(actions []contract.Action, current contract.Values) {
+	for _, action := range actions {
+		switch action.Kind {
 		case contract.SetGOGC:
 			if was := debug.SetGCPercent(int(action.Value)); int64(was) != current.GOGC {
 				debug.SetGCPercent(was)
@@ -233,8 +244,14 @@ func (a *process) do(actions []contract.Action, current contract.Values) {
 // moved: somebody moved a knob between the look and the write. It is his.
 func (a *process) moved() {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.state.Moved()
+	actions := a.state.Moved()
+	a.keep(actions)
+	a.mu.Unlock()
+	for _, action := range actions {
+		if action.Kind == contract.Log {
+			a.log(action.Note)
+		}
+	}
 }
 
 // mark writes the generation so that it is there whole or not at all.

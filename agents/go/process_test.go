@@ -3,7 +3,10 @@ package agent
 import (
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
+
+	"flyball.dev/agent/internal/contract"
 )
 
 func TestNothingIsMounted(t *testing.T) {
@@ -141,6 +144,29 @@ func TestASpiralEnds(t *testing.T) {
 	c.until(map[string]float64{"pressure": 1, "breaker_state": 2, "applied_generation": 1, `knob{knob="gogc"}`: 100})
 	c.mount("")
 	c.until(map[string]float64{"breaker_state": 0, "applied_generation": 0, `knob{knob="gogc"}`: 100})
+}
+
+// The write itself tells what it replaced: a knob that moved since the look is
+// somebody else's, and gets his value again.
+func TestAKnobThatMovesBetweenLookAndWrite(t *testing.T) {
+	state := t.TempDir()
+	a := newProcess(func(name string) string {
+		return map[string]string{"FLYBALL_RUNTIME_DIR": state, "FLYBALL_STATE_DIR": state, "FLYBALL_LOG": "off"}[name]
+	}, "/")
+	must(t, os.WriteFile(filepath.Join(state, "runtime"), []byte(line("gen=1 pressure=high")), 0o644))
+	a.look(false)
+	if marked(a.stateFile) != 1 {
+		t.Fatal("generation 1 is not on probation")
+	}
+	was := debug.SetGCPercent(110)
+	defer debug.SetGCPercent(was)
+	a.do([]contract.Action{{Kind: contract.SetGOGC, Value: 200}}, contract.Values{GOGC: 100})
+	if _, current := a.probe.read(contract.None); current.GOGC != 110 {
+		t.Errorf("GOGC is %d, want 110", current.GOGC)
+	}
+	if !a.state.Foreign() || a.state.Applied() != 0 || marked(a.stateFile) != 0 {
+		t.Error("the agent goes on")
+	}
 }
 
 func TestOffByTheEnvironment(t *testing.T) {

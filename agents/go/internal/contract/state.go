@@ -140,7 +140,7 @@ func (s *State) Step(l Look) []Action {
 // watch compares the knobs that the agent holds with what it wrote.
 func (s *State) watch(current Values) {
 	if s.holds.gogc && current.GOGC != s.set.GOGC || s.holds.limit && current.Limit != s.set.Limit {
-		s.Moved()
+		s.moved()
 	}
 	// What the agent does not hold is the process's own: its start-up code may
 	// set it after the agent began. Where somebody fought the agent, the boot
@@ -153,8 +153,16 @@ func (s *State) watch(current Values) {
 	}
 }
 
-// Moved is told that somebody else moved a knob that the agent holds: hands off.
-func (s *State) Moved() {
+// Moved is told of a knob that somebody else moved between a look and its
+// writes, and returns what is to be done.
+func (s *State) Moved() []Action {
+	s.actions = nil
+	s.moved()
+	return s.actions
+}
+
+// moved takes the agent's hands off.
+func (s *State) moved() {
 	s.Counts.ForeignWrites++
 	s.foreign = s.applied
 	s.note("somebody else moved a knob under generation %d: hands off", s.applied)

@@ -23,10 +23,10 @@ const (
 	// A collection often begins, and ends, well before its goal: after a burst
 	// the pacer keeps its distance for four collections. And what the memory has
 	// once reached it keeps, as long as the runtime need not give it back. So
-	// upward the integrator goes by small steps, each of which is given a
+	// upward the integrator goes by small steps, each of which is given a whole
 	// collection to show; downward it acts at once, and slowly, because a limit
 	// that falls fast takes the memory far below it.
-	gainUp, stepUp, settle = 0.4, 0.02, 1
+	gainUp, stepUp, settle = 0.3, 0.02, 2
 	gainDown               = 0.2
 	// Near enough, as shares of the set-point.
 	stillBelow, stillAbove = 0.005, 0.01

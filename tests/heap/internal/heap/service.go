@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,11 +69,14 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// Pressure is what the agent tells. At high the cache goes, and stays empty.
+// Pressure is what the agent tells. At high the cache goes, and stays empty. A
+// service that then allocates little would collect it much later, so it does
+// that once, and gives the memory back.
 func (s *Service) Pressure(level int) {
 	if was := s.pressure.Swap(int64(level)); was < high && level >= high {
 		s.drops.Add(1)
 		s.cache.drop()
+		debug.FreeOSMemory()
 	}
 }
 
