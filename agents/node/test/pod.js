@@ -97,9 +97,10 @@ class Subject {
     return line && Number(line.split(' ')[1]);
   }
 
-  /** Waits for a metric's value; what never comes ends with the test's own time. */
+  /** Waits for a metric's value, or for one that will do; what never comes ends with the test's own time. */
   async until(name, value) {
-    while ((await this.metric(name)) !== value) await new Promise((resolve) => { setTimeout(resolve, 50); });
+    const holds = typeof value === 'function' ? value : (found) => found === value;
+    while (!holds(await this.metric(name))) await new Promise((resolve) => { setTimeout(resolve, 50); });
   }
 
   async kill(signal) {

@@ -53,7 +53,7 @@ describe('a process under the agent', { concurrency: 8, timeout: 120000 }, () =>
     await subject.until('applied_generation', 1);
     for (let i = 0; i < 50; i++) pod.write(randomBytes(1 + ((i * 97) % 4000)));
     pod.write(randomBytes(200000)); // more than is read
-    await subject.until('rejected_total{reason="too-long"}', await subject.metric('rejected_total{reason="too-long"}')); // it answers
+    await subject.until('rejected_total{reason="too-long"}', (count) => count > 0);
     fs.rmSync(path.join(pod.mount, '..data')); // a link that leads nowhere
     await subject.until('source_readable', 0);
     fs.rmSync(path.join(pod.mount, 'runtime'));
@@ -61,8 +61,6 @@ describe('a process under the agent', { concurrency: 8, timeout: 120000 }, () =>
     fs.symlinkSync('nowhere', path.join(pod.mount, '..data'));
     assert.strictEqual(await subject.metric('applied_generation'), 1);
     assert.strictEqual(await subject.metric(KNOB), 20);
-    const refused = Number(await subject.metric('rejected_total{reason="syntax"}')) + Number(await subject.metric('rejected_total{reason="too-long"}'));
-    assert.ok(refused >= 1, `${refused} lines refused`);
   });
 
   test('probation, over a process that was killed', async (t) => {
