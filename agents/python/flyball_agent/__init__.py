@@ -12,7 +12,7 @@ import sys
 _DELAY = 1.0  # seconds until the agent starts; what ends before that pays for a thread only
 _TOOLS = {"pip", "pip3", "supervisord"}  # parents and helpers that would only stand in the way of the service
 
-_agent = None
+_running = None  # not named like the submodule, which is an attribute of this package as well
 _functions = []
 _runner = None
 
@@ -34,23 +34,23 @@ class _Runner:
     def run(self, delay):
         import threading
 
-        global _agent
+        global _running
         mine = threading.current_thread()
         if delay and self.hurry.acquire(timeout=delay):
             return
         try:
-            if _agent is None:
+            if _running is None:
                 if os.path.basename((getattr(sys, "argv", None) or [""])[0]) in _TOOLS:
                     return
                 from ._agent import Agent
 
                 agent = Agent(os.environ, _functions)
                 agent.begin()
-                _agent = agent
+                _running = agent
         except Exception as error:
             _complain(error)
             return
-        _agent.run(lambda: self.thread is not mine)
+        _running.run(lambda: self.thread is not mine)
 
     def stop(self):
         import threading
@@ -62,20 +62,20 @@ class _Runner:
             self.hurry.release()
         except RuntimeError:
             pass  # released before
-        if _agent is not None:
-            _agent.wake()
+        if _running is not None:
+            _running.wake()
         thread.join(2)  # a long collection is not waited for: the thread ends after it
 
     def in_parent(self):
         try:
-            self.start(0.0 if _agent is not None else _DELAY)
+            self.start(0.0 if _running is not None else _DELAY)
         except Exception as error:
             _complain(error)
 
     def in_child(self):
         try:
-            if _agent is not None:
-                _agent.forked()
+            if _running is not None:
+                _running.forked()
             self.start(_DELAY)
         except Exception as error:
             _complain(error)
@@ -89,14 +89,14 @@ def on_pressure(function):
     if not callable(function):
         raise TypeError("on_pressure needs a function")
     _functions.append(function)
-    if _agent is not None:
-        _agent.registered(function)
+    if _running is not None:
+        _running.registered(function)
     return function
 
 
 def metrics():
     """The metrics in the text form, to be added to the application's own; empty before the agent started."""
-    return _agent.metrics() if _agent is not None else ""
+    return _running.metrics() if _running is not None else ""
 
 
 def _complain(error):
