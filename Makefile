@@ -10,6 +10,7 @@ TOOLS := $(CURDIR)/.tools
 
 include tests/testbed.mk
 -include tests/demo.mk
+include agents/java/java.mk
 
 # The test files that talk to the real API server.
 CLUSTER_FILES := $(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs)
@@ -26,7 +27,7 @@ help: ## Show this help
 build: ## Build the controller
 	$(CARGO) build --locked -p flyball-controller
 
-test: test-unit test-go test-backends test-cluster ## Run all tests, the ones on the real cluster included
+test: test-unit test-go test-java test-backends test-cluster ## Run all tests, the ones on the real cluster included
 	@echo "all tests passed"
 
 test-unit: ## Run the Rust tests that need no cluster
@@ -108,4 +109,4 @@ bench-pods: ## Print what ten thousand pods cost in memory
 
 clean: testbed-down ## Remove what was built
 	$(CARGO) clean
-	rm -rf $(TOOLS)
+	rm -rf $(TOOLS) $(JAVA_BUILD)
