@@ -23,6 +23,9 @@ final class Tests {
     public static void main(String[] args) throws Exception {
         Tests tests = new Tests(args.length > 0 ? args[0] : "");
         Conformance.addTo(tests);
+        DecisionTest.addTo(tests);
+        WatermarksTest.addTo(tests);
+        CgroupTest.addTo(tests);
         System.out.println("JDK " + System.getProperty("java.version") + ": " + tests.passed + " passed, " + tests.failed.size() + " failed, "
                 + tests.skipped.size() + " not for this JDK");
         for (String name : tests.skipped) {
