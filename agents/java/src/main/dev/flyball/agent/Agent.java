@@ -33,7 +33,7 @@ public final class Agent implements Runnable {
     private boolean everReadable;
     private long nextRead = Long.MIN_VALUE;
     private long nextReread = Long.MIN_VALUE;
-    private long limit = Long.MAX_VALUE;
+    private volatile long limit = Long.MAX_VALUE;
     private int ownLevel;
     private int level;
     private boolean registered;
@@ -118,7 +118,7 @@ public final class Agent implements Runnable {
         synchronized (this) {
             decision.look(now, wall, text);
             if (decision.applied() != 0 && limit != Long.MAX_VALUE) {
-                decision.guard(now, process.resident(), limit);
+                decision.guard(now, resident(), limit);
             }
             ownLevel = watermarks == null ? 0 : watermarks.look(now, percent());
             level = Math.max(ownLevel, decision.pressure());
@@ -185,8 +185,17 @@ public final class Agent implements Runnable {
         return hotSpot;
     }
 
+    /**
+     * Bytes of this process, or -1. ZGC without generations, as in Java 17, maps its heap three times, and the kernel counts it as often: no process has more
+     * than its container is charged for.
+     */
     long resident() {
-        return process.resident();
+        long resident = process.resident();
+        if (hotSpot.collector().equals("ZGC")) {
+            long workingSet = workingSet();
+            return workingSet < 0 ? resident : Math.min(resident, workingSet);
+        }
+        return resident;
     }
 
     /** Bytes, or {@link Long#MAX_VALUE}. */

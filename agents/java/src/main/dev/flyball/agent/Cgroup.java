@@ -21,9 +21,9 @@ final class Cgroup {
     private final List<KernelFile> usages = new ArrayList<>();
     private final List<KernelFile> stats = new ArrayList<>();
 
-    private long limit = Long.MAX_VALUE;
+    private volatile long limit = Long.MAX_VALUE;
     /** The group with the smallest limit; the own one where none has any. */
-    private int limited;
+    private volatile int limited;
 
     private Cgroup(boolean v2, String mount, String relative) {
         this.v2 = v2;

@@ -4,7 +4,7 @@ import java.io.File;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 
-/** A small file of the kernel's that is read again and again: kept open, and read into one buffer. */
+/** A small file of the kernel's that is read again and again, from any thread: kept open, and read into one buffer. */
 final class KernelFile {
     private static final int LARGEST = 16_384;
 
@@ -60,7 +60,7 @@ final class KernelFile {
     }
 
     /** The number at a field, fields parted by spaces; {@link Long#MAX_VALUE} for {@code max}, -1 where there is none. */
-    long number(int field) {
+    synchronized long number(int field) {
         if (!read()) {
             return -1;
         }
@@ -75,7 +75,7 @@ final class KernelFile {
     }
 
     /** The number after a word at the start of a line; -1 where there is none. */
-    long number(String word) {
+    synchronized long number(String word) {
         if (!read()) {
             return -1;
         }
