@@ -7,10 +7,13 @@ JAVA_BUILD := $(JAVA_DIR)/build
 JAVA_AGENT := $(JAVA_BUILD)/flyball-agent.jar
 JAVA_API   := $(JAVA_BUILD)/flyball-api.jar
 JAVA_TESTS := $(JAVA_BUILD)/tests
+# A service whose memory is steered from outside, in one jar.
+JAVA_DEMO  := $(JAVA_BUILD)/flyball-demo.jar
 
 JAVA_SOURCES      := $(sort $(wildcard agents/java/src/main/dev/flyball/agent/*.java))
 JAVA_TEST_SOURCES := $(sort $(wildcard agents/java/src/test/dev/flyball/agent/*.java))
 JAVA_API_SOURCES  := $(addprefix agents/java/src/main/dev/flyball/agent/,Flyball.java Level.java)
+JAVA_DEMO_SOURCES := $(sort $(wildcard agents/java/demo/dev/flyball/demo/*.java))
 # Read by JDKs that are too old for the agent, so that it can tell them.
 JAVA_OLD_SOURCES  := agents/java/src/main/dev/flyball/agent/Premain.java
 
@@ -22,7 +25,7 @@ JAVA_JAR := $(JAVA_HOME_BUILD)/bin/jar --create --date=1980-02-01T00:00:00Z
 
 .PHONY: build-java test-java bench-java
 
-build-java: $(JAVA_AGENT) $(JAVA_API) ## Build the Java agent
+build-java: $(JAVA_AGENT) $(JAVA_API) $(JAVA_DEMO) ## Build the Java agent, its API and its demo service
 
 $(JAVA_AGENT): $(JAVA_SOURCES) agents/java/manifest.txt agents/java/java.mk
 	@test -n "$(JAVA_HOME_BUILD)" || { echo "the Java agent needs a JDK 17 or 25: set JAVA_HOME, or install one under /usr/lib/jvm" >&2; exit 1; }
@@ -37,6 +40,12 @@ $(JAVA_API): $(JAVA_API_SOURCES) agents/java/java.mk
 	$(JAVA_HOME_BUILD)/bin/javac --release 17 -Xlint:all -Werror -g:source,lines -d $(JAVA_BUILD)/api $(JAVA_API_SOURCES)
 	cd $(JAVA_BUILD)/api && $(JAVA_JAR) --file $@ $$(find . -name '*.class' | LC_ALL=C sort)
 
+$(JAVA_DEMO): $(JAVA_DEMO_SOURCES) $(JAVA_API)
+	rm -rf $(JAVA_BUILD)/demo && mkdir -p $(JAVA_BUILD)/demo
+	cp -r $(JAVA_BUILD)/api/dev $(JAVA_BUILD)/demo/
+	$(JAVA_HOME_BUILD)/bin/javac --release 17 -Xlint:all -Werror -cp $(JAVA_BUILD)/api -d $(JAVA_BUILD)/demo $(JAVA_DEMO_SOURCES)
+	cd $(JAVA_BUILD)/demo && $(JAVA_JAR) --file $@ --main-class dev.flyball.demo.Demo $$(find . -name '*.class' | LC_ALL=C sort)
+
 $(JAVA_TESTS)/built: $(JAVA_AGENT) $(JAVA_TEST_SOURCES)
 	rm -rf $(@D) && mkdir -p $(@D)
 	$(JAVA_HOME_BUILD)/bin/javac --release 17 -Xlint:all -Werror -cp $(JAVA_BUILD)/agent -d $(@D) $(JAVA_TEST_SOURCES)
@@ -46,7 +55,7 @@ $(JAVA_TESTS)/built: $(JAVA_AGENT) $(JAVA_TEST_SOURCES)
 test-java: ## Run the tests of the Java agent, on JDK 17 and 25
 	@missing=; for version in 17 25; do \
 		home="$$(agents/java/jdk $$version)" || { missing="$$missing $$version"; continue; }; \
-		$(MAKE) --no-print-directory $(JAVA_TESTS)/built $(JAVA_API); \
+		$(MAKE) --no-print-directory $(JAVA_TESTS)/built $(JAVA_API) $(JAVA_DEMO); \
 		"$$home/bin/java" -cp $(JAVA_TESTS):$(JAVA_BUILD)/agent -Dflyball.vectors=agents/conformance/vectors.json \
 			-Dflyball.build=$(JAVA_BUILD) dev.flyball.agent.Tests; \
 	done; \

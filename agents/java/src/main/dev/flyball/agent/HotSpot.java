@@ -20,6 +20,7 @@ import java.util.Map;
 final class HotSpot implements World {
     private static final String[] FLAGS = {"SoftMaxHeapSize", "G1PeriodicGCInterval", "MinHeapFreeRatio", "MaxHeapFreeRatio"};
     private static final String[] COLLECTORS = {"G1", "Z", "Shenandoah", "Parallel", "Serial", "Epsilon"};
+    private static final int SERIAL_STEPS = 4;
 
     private final HotSpotDiagnosticMXBean diagnostic;
     private final StateFile state;
@@ -90,8 +91,7 @@ final class HotSpot implements World {
 
     private String findCollector() {
         for (String name : COLLECTORS) {
-            VMOption option = option("Use" + name + "GC");
-            if (option != null && option.getValue().equals("true")) {
+            if (flag("Use" + name + "GC")) {
                 return name;
             }
         }
@@ -139,17 +139,26 @@ final class HotSpot implements World {
     }
 
     /**
-     * One full collection. {@code jcmd GC.run} heeds the same flags as {@link System#gc()}, and the bean that runs it needs the whole of JMX, which costs ten times
-     * the agent.
+     * A full collection, and memory back to the system. {@code jcmd GC.run} heeds the same flags as {@link System#gc()}, and the bean that runs it needs the whole
+     * of JMX.
      *
      * @return false where {@code -XX:+DisableExplicitGC} makes it nothing
      */
     boolean collect() {
-        if (diagnostic.getVMOption("DisableExplicitGC").getValue().equals("true")) {
+        if (flag("DisableExplicitGC")) {
             return false;
         }
-        System.gc();
+        // Serial gives back nothing after the first full collection, then a tenth, then 40 percent, and after the fourth in a row all.
+        int collections = collector.equals("Serial") && flag("ShrinkHeapInSteps") ? SERIAL_STEPS : 1;
+        for (int i = 0; i < collections; i++) {
+            System.gc();
+        }
         return true;
+    }
+
+    private boolean flag(String name) {
+        VMOption option = option(name);
+        return option != null && option.getValue().equals("true");
     }
 
     /** Bytes of the heap in use, garbage included. */

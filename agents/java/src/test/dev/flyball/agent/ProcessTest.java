@@ -30,6 +30,7 @@ final class ProcessTest {
         tests.test("process: somebody else's jcmd", ProcessTest::foreign);
         tests.test("process: what is killed within a minute is on probation", ProcessTest::probation);
         tests.test("process: reclaim", ProcessTest::reclaim);
+        tests.test("process: reclaim gives memory back with Serial, too", ProcessTest::reclaimSerial);
         tests.test("process: reclaim with -XX:+DisableExplicitGC", ProcessTest::reclaimDisabled);
         tests.test("process: a trough is reclaimed", ProcessTest::trough);
         tests.test("process: Epsilon acts on nothing", ProcessTest::epsilon);
@@ -181,6 +182,21 @@ final class ProcessTest {
             Tests.that(child.metric("flyball_agent_gc_cycles_total") > before, "a collection");
             Tests.that(child.metric("flyball_agent_heap_live_bytes") < 50e6, "it was a full one");
             Tests.that(child.metric("flyball_agent_last_gc_time_seconds") > 1.7e9, "when");
+        }
+    }
+
+    private static void reclaimSerial() throws Exception {
+        Child.Setup setup = new Child.Setup("-XX:+UseSerialGC", "-Xms16m", "-Xmx1g");
+        new Volume(setup.dir.resolve("volume")).line(1, 3600, "");
+        try (Child child = setup.start()) {
+            child.untilMetric("flyball_agent_applied_generation", 1);
+            child.ask("load 400 0");
+            double peak = child.metric("flyball_agent_resident_bytes");
+            Tests.that(peak > 400e6, "a peak: " + peak);
+            child.ask("load 1 0");
+            child.volume.line(1, 3600, "reclaim=1");
+            child.untilMetric("flyball_agent_reclaims_total", 1);
+            child.until("resident memory at half of " + peak, () -> child.metric("flyball_agent_resident_bytes") < peak / 2);
         }
     }
 
