@@ -14,6 +14,7 @@ include tests/testbed.mk
 -include tests/demo.mk
 include agents/node/node.mk
 include agents/python/python.mk
+include agents/java/java.mk
 
 # The test files that talk to the real API server.
 CLUSTER_FILES := $(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs)
@@ -33,7 +34,7 @@ help: ## Show this help
 build: ## Build the controller
 	$(CARGO) build --locked -p flyball-controller
 
-test: test-unit test-go test-node test-python test-backends test-cluster ## Run all tests, the ones on the real cluster included
+test: test-unit test-go test-java test-node test-python test-backends test-cluster ## Run all tests, the ones on the real cluster included
 	@echo "all tests passed"
 
 test-unit: ## Run the Rust tests that need no cluster
@@ -71,7 +72,7 @@ define on_the_bed
 	$(3)
 endef
 
-test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) $(HEAP_IMAGE) $(NEXTEST) ## Run the tests on the real cluster
+test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) $(HEAP_IMAGE) $(JAVA_AGENT) $(JAVA_DEMO) $(NEXTEST) ## Run the tests on the real cluster
 	$(call on_the_bed,the tests on the real cluster,$(BIN),$(NEXTEST) nextest run --locked --profile cluster -p flyball-tests $(CLUSTER_TESTS))
 
 bench-loop: testbed-build $(DEMO_IMAGE) ## Measure the loop beside the HorizontalPodAutoscaler, on the real cluster
@@ -133,4 +134,4 @@ race-agent-go: ## Run the Go agent's tests with the race detector, and fuzz the 
 
 clean: testbed-down ## Remove what was built
 	$(CARGO) clean
-	rm -rf $(TOOLS)
+	rm -rf $(TOOLS) $(JAVA_BUILD)
