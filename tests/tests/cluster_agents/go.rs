@@ -6,6 +6,7 @@ use flyball_tests::{
     bed::bed,
     world::{message_of, phase_of},
 };
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use std::time::Instant;
@@ -40,34 +41,10 @@ async fn knobs_arrive_act_survive_garbage_and_expire_with_their_controller() {
         assert!(goal > 2.5 * 16.0 * 1_048_576.0, "{pod}: {goal}");
     }
 
-    // From the patch of a pod to what its process does, as it is seen from outside.
+    // Garbage changes nothing, and is told. Nobody is there to write it over.
+    controller.kill();
+    drop(controller);
     let pods = stage.pods().await;
-    let generation = |pod: &k8s_openapi::api::core::v1::Pod| -> u64 {
-        let line = pod.annotations()[LINE].clone();
-        let found = line.split(' ').find_map(|word| word.strip_prefix("gen=")?.parse().ok());
-        found.unwrap()
-    };
-    for (pod, gogc) in pods.iter().zip([150, 160, 170]) {
-        let end = 4_000_000_000_u64;
-        let line = format!("v1 gen={} ttl=600 exp={end} gogc={gogc}", generation(pod) + 1);
-        let begun = Instant::now();
-        stage.write_line(&pod.name_any(), &line).await;
-        let wanted = generation(pod) + 1;
-        #[allow(clippy::cast_precision_loss)] // Seconds since 1970.
-        let wanted = wanted as f64;
-        let seen = stage.until("the agent has it", async || {
-            let applied = stage.says(pod, "flyball_agent_applied_generation").await?;
-            (applied >= wanted).then(|| begun.elapsed())
-        });
-        println!(
-            "from the patch of a pod to the knob in its process: {:.2} s",
-            seen.await.as_secs_f64()
-        );
-    }
-    // The controller brings back what its workload is to have.
-    stage.all_say(gogc, |value| (value - 200.0).abs() < 0.5).await;
-
-    // Garbage changes nothing, and is told.
     let one = &pods[0];
     stage.write_line(&one.name_any(), "v1 gen=two rm -rf").await;
     stage
@@ -79,6 +56,7 @@ async fn knobs_arrive_act_survive_garbage_and_expire_with_their_controller() {
         })
         .await;
     stage.all_say(gogc, |value| (value - 200.0).abs() < 0.5).await;
+    let controller = stage.world.controller("one");
     stage
         .until("the pod has a line again", async || {
             let pods = stage.pods().await;
@@ -95,12 +73,33 @@ async fn knobs_arrive_act_survive_garbage_and_expire_with_their_controller() {
         .await;
     stage.all_say(gogc, |value| (value - 100.0).abs() < 0.5).await;
     assert_eq!(stage.pods().await.len(), 3);
-    let restarts = |pod: &k8s_openapi::api::core::v1::Pod| {
-        pod.status.as_ref().unwrap().container_statuses.as_ref().unwrap()[0].restart_count
-    };
+    let restarts = |pod: &Pod| pod.status.as_ref().unwrap().container_statuses.as_ref().unwrap()[0].restart_count;
     assert!(
         stage.pods().await.iter().all(|pod| restarts(pod) == 0),
         "no process was restarted"
+    );
+
+    // From the patch of a pod to what its process does, as it is seen from outside: nobody else writes lines now.
+    let generation = |pod: &Pod| -> u64 {
+        let line = pod.annotations()[LINE].clone();
+        let found = line.split(' ').find_map(|word| word.strip_prefix("gen=")?.parse().ok());
+        found.unwrap()
+    };
+    let mut took = Vec::new();
+    for (pod, wanted) in stage.pods().await.iter().zip([150, 160, 170]) {
+        let line = format!("v1 gen={} ttl=600 exp=4000000000 gogc={wanted}", generation(pod) + 1);
+        let begun = Instant::now();
+        stage.write_line(&pod.name_any(), &line).await;
+        let seen = stage.until("the agent has it", async || {
+            let found = stage.says(pod, gogc).await?;
+            ((found - f64::from(wanted)).abs() < 0.5).then(|| begun.elapsed())
+        });
+        took.push(seen.await);
+    }
+    took.sort();
+    println!(
+        "from the patch of a pod to the knob in its process, the middle one of three: {:.2?}",
+        took[1]
     );
 }
 
