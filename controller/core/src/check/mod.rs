@@ -38,6 +38,8 @@ mod quality;
 mod rate;
 mod review;
 mod rollout;
+mod runtime;
+mod sheet;
 mod surge;
 mod undo;
 mod veto;
@@ -46,6 +48,9 @@ mod world;
 
 pub use coverage::LEAST_COVERAGE;
 pub use review::{Approved, Candidate, Refused};
+pub use runtime::{
+    RuntimeApproval, RuntimeApproved, RuntimeCandidate, RuntimeRefused, RuntimeWorld, shape_runtime, undo_runtime,
+};
 pub use surge::OpenStep;
 pub use undo::{Undo, undo_decrease, undo_increase, undo_requested};
 pub use weights::{
@@ -75,6 +80,8 @@ pub enum Check {
     DataQuality,
     /// The ranges that the queries look back over are filled.
     Coverage,
+    /// The agents in the pods answer, and no breaker of theirs tripped.
+    Agents,
     /// No rollout of the target is under way.
     Rollout,
     /// No condition forbids changes of this direction.
@@ -100,7 +107,7 @@ pub enum Check {
 }
 
 impl Check {
-    /// All checks, in the order in which they run.
+    /// The checks of replicas, in the order in which they run.
     pub const ALL: [Self; 16] = [
         Self::Target,
         Self::Ownership,
@@ -120,6 +127,11 @@ impl Check {
         Self::DryRun,
     ];
 
+    /// Those of all levers.
+    pub fn of_all_levers() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain([Self::Agents])
+    }
+
     /// The name, as it is recorded.
     pub const fn name(self) -> &'static str {
         match self {
@@ -128,6 +140,7 @@ impl Check {
             Self::Pause => "Pause",
             Self::DataQuality => "DataQuality",
             Self::Coverage => "Coverage",
+            Self::Agents => "Agents",
             Self::Rollout => "Rollout",
             Self::Veto => "Veto",
             Self::Ineffective => "Ineffective",

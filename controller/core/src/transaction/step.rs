@@ -165,11 +165,13 @@ where
         .rollback_to
         .clone()
         .unwrap_or_else(|| tx.journal.before.clone());
-    let tries = tx.journal.trial.as_ref() == Some(&target.value);
-    let back = if tries {
-        to.clone()
-    } else {
-        target.value.taken_back(&tx.journal.after, &to)
+    let trial = tx.journal.trial.as_ref();
+    let tries = trial == Some(&target.value);
+    // Both are ours, but before it was tried `after` is somebody else's.
+    let back = target.value.taken_back(tx.journal.goal(), &to);
+    let back = match trial {
+        Some(trial) => back.taken_back(trial, &to),
+        None => back,
     };
     if target.value == to {
         close(tx, Outcome::RolledBack)

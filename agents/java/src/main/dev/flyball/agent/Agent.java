@@ -1,0 +1,210 @@
+package dev.flyball.agent;
+
+import java.io.FileInputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+
+/**
+ * The agent's thread: once a second it looks at the file, at the knobs and at memory. Each second and not on an event of the file system: the breaker and
+ * the watermarks need that second anyway, an open of a small file is a tenth of what a watch's own thread costs at start, and no event is ever lost.
+ */
+public final class Agent implements Runnable {
+    /** Before it does anything: a process that lives no longer is left alone, and the application's start has the processor to itself. */
+    private static final long DELAY = 1_000;
+    private static final long TICK = 1_000;
+    private static final long REREAD = 5_000;
+    /** How often a file is tried that was never there, and one that was. */
+    private static final long MISSING = 60_000;
+    private static final long VANISHED = 5_000;
+    private static final int LARGEST_FILE = 8_192;
+    private static final int STACK = 256 * 1024;
+
+    private static boolean started;
+
+    private final Settings settings;
+    private final String path;
+    private final byte[] buffer = new byte[LARGEST_FILE];
+    private final ProcessMemory process = new ProcessMemory();
+    private HotSpot hotSpot;
+    private Cgroup cgroup;
+    private Decision decision;
+    private Watermarks watermarks;
+
+    private boolean everReadable;
+    private long nextRead = Long.MIN_VALUE;
+    private long nextReread = Long.MIN_VALUE;
+    private volatile long limit = Long.MAX_VALUE;
+    private int ownLevel;
+    private int level;
+    private boolean registered;
+    private boolean complained;
+
+    private Agent(Settings settings) {
+        this.settings = settings;
+        path = settings.runtimeDir + "/runtime";
+    }
+
+    /** Begins the thread, once. */
+    public static synchronized void start() {
+        if (started) {
+            return;
+        }
+        started = true;
+        Settings settings = new Settings(System.getenv());
+        if (!settings.enabled) {
+            return;
+        }
+        Log.on(settings.log);
+        for (String complaint : settings.complaints) {
+            Log.say(complaint);
+        }
+        Hub.running(true);
+        Thread thread = new Thread(null, new Agent(settings), "flyball-agent", STACK);
+        thread.setDaemon(true);
+        thread.start();
+    }
+
+    @Override
+    public void run() {
+        try {
+            sleep(DELAY);
+            hotSpot = new HotSpot(new StateFile(settings.stateDir));
+            decision = new Decision(settings, hotSpot);
+            cgroup = Cgroup.find("");
+            watermarks = settings.watermarks == null ? null : new Watermarks(settings.watermarks);
+        } catch (Throwable error) {
+            Hub.running(false);
+            String why = error instanceof UnsupportedOperationException ? error.getMessage() : error.toString();
+            Log.say("does nothing: " + why + (error instanceof LinkageError ? " (it needs the module jdk.management)" : ""));
+            return;
+        }
+        if (settings.metricsAddress != null) {
+            MetricsServer.start(settings.metricsAddress, new Metrics(this));
+        }
+        while (true) {
+            long pause = TICK;
+            try {
+                pause = tick(now(), System.currentTimeMillis());
+            } catch (Throwable error) {
+                // The application's, such as an OutOfMemoryError that every thread gets; the next look may be better.
+                if (!complained) {
+                    complained = true;
+                    Log.say("a look failed: " + error);
+                }
+            }
+            sleep(pause);
+        }
+    }
+
+    /** @return milliseconds to the next one */
+    private long tick(long now, long wall) {
+        String text = null;
+        if (now >= nextRead) {
+            text = read();
+            everReadable |= text != null;
+            nextRead = text != null ? now : now + (everReadable ? VANISHED : MISSING);
+        }
+        if (now >= nextReread) {
+            nextReread = now + REREAD;
+            if (cgroup != null) {
+                cgroup.readLimit();
+                limit = cgroup.limit();
+            }
+            if (!registered) {
+                registered = AgentBean.register(new Metrics(this));
+            }
+        }
+        boolean reclaim;
+        synchronized (this) {
+            decision.look(now, wall, text);
+            if (decision.applied() != 0 && limit != Long.MAX_VALUE) {
+                decision.guard(now, resident(), limit);
+            }
+            ownLevel = watermarks == null ? 0 : watermarks.look(now, percent());
+            level = Math.max(ownLevel, decision.pressure());
+            reclaim = decision.takeReclaim();
+        }
+        Hub.level(level);
+        if (reclaim) {
+            reclaim();
+        }
+        boolean idle = !everReadable && (watermarks == null || limit == Long.MAX_VALUE);
+        return idle ? REREAD : TICK;
+    }
+
+    /** Not under the lock: a collection may take seconds, and metrics are still read. */
+    private void reclaim() {
+        if (hotSpot.collect()) {
+            synchronized (this) {
+                decision.reclaimed();
+            }
+        } else {
+            Log.say("reclaim: -XX:+DisableExplicitGC makes it nothing");
+        }
+    }
+
+    private double percent() {
+        if (limit == Long.MAX_VALUE || limit == 0) {
+            return Double.NaN;
+        }
+        long usage = cgroup.usage();
+        if (usage >= 0 && usage * 100.0 / limit >= watermarks.floor()) {
+            usage = cgroup.workingSet();
+        }
+        return usage < 0 ? Double.NaN : usage * 100.0 / limit;
+    }
+
+    /** One char for each byte; null where it can't be read. */
+    private String read() {
+        try (FileInputStream file = new FileInputStream(path)) {
+            int length = file.readNBytes(buffer, 0, buffer.length);
+            return new String(buffer, 0, length, StandardCharsets.ISO_8859_1);
+        } catch (IOException none) {
+            return null;
+        }
+    }
+
+    private static long now() {
+        return System.nanoTime() / 1_000_000;
+    }
+
+    private static void sleep(long millis) {
+        try {
+            Thread.sleep(millis);
+        } catch (InterruptedException whoever) {
+            // Nobody ends this thread; it is a daemon.
+        }
+    }
+
+    /** What a page of metrics says of the decision, at one moment. */
+    synchronized Snapshot snapshot() {
+        return new Snapshot(decision, now(), System.currentTimeMillis(), level);
+    }
+
+    HotSpot hotSpot() {
+        return hotSpot;
+    }
+
+    /**
+     * Bytes of this process, or -1. ZGC without generations, as in Java 17, maps its heap three times, and the kernel counts it as often: no process has more
+     * than its container is charged for.
+     */
+    long resident() {
+        long resident = process.resident();
+        if (hotSpot.collector().equals("ZGC")) {
+            long workingSet = workingSet();
+            return workingSet < 0 ? resident : Math.min(resident, workingSet);
+        }
+        return resident;
+    }
+
+    /** Bytes, or {@link Long#MAX_VALUE}. */
+    long limit() {
+        return limit;
+    }
+
+    /** Bytes, or -1. */
+    long workingSet() {
+        return cgroup == null ? -1 : cgroup.workingSet();
+    }
+}
