@@ -53,6 +53,8 @@ final class DecisionTest {
         tests.test("breaker: somebody else's knobs are left alone", DecisionTest::breakerForeign);
         tests.test("what somebody else moves while nothing is in force is theirs to move", DecisionTest::foreignWithoutGeneration);
         tests.test("foreign: the line's pressure ends too", DecisionTest::foreignPressure);
+        tests.test("foreign: its line is refused when it comes again", DecisionTest::foreignAgain);
+        tests.test("syntax comes before what is unknown", DecisionTest::syntaxFirst);
         tests.test("lease: what is left, by whichever clock ends it first", DecisionTest::leaseLeft);
         tests.test("lease: an end beyond all time is none", DecisionTest::farEnd);
         tests.test("1,024 bytes are a line, spaces at the end not counted", DecisionTest::longest);
@@ -336,6 +338,25 @@ final class DecisionTest {
         Tests.that(test.decision.foreign(), "foreign");
         test.look(line(2, "min-heap-free=5 max-heap-free=20"));
         Tests.that(!test.decision.foreign(), "a higher generation is no longer foreign");
+    }
+
+    private static void foreignAgain() {
+        DecisionTest test = new DecisionTest();
+        String line = line(1, "min-heap-free=5 max-heap-free=20");
+        test.look(line);
+        test.world.values[Knob.MAX_HEAP_FREE] = 50;
+        test.look(line);
+        test.look("hello");
+        test.look(line);
+        Tests.equal(1L, test.decision.rejected(Reason.FOREIGN), "foreign");
+    }
+
+    private static void syntaxFirst() {
+        DecisionTest test = new DecisionTest();
+        test.look(line(1, "nonsense=4=5"));
+        Tests.equal(1L, test.decision.rejected(Reason.SYNTAX), "syntax");
+        test.look(line(1, "nonsense=4"));
+        Tests.equal(1L, test.decision.rejected(Reason.UNKNOWN), "unknown");
     }
 
     private static void leaseLeft() {

@@ -2,6 +2,7 @@ package dev.flyball.agent;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 
 /** The agent in real JVMs of this JDK, adopted by the environment, with its line in a volume that is really swapped. */
@@ -18,6 +19,7 @@ final class ProcessTest {
             new Collector("G1", List.of("-XX:+UseG1GC"), List.of(MIN, MAX, INTERVAL), "soft-max-heap=134217728"),
             new Collector("ZGC", List.of("-XX:+UseZGC"), List.<String[]>of(SOFT), "min-heap-free=5"),
             new Collector("Shenandoah", List.of("-XX:+UseShenandoahGC"), List.<String[]>of(SOFT), "g1-periodic-interval=3000"),
+            new Collector("Shenandoah-generational", List.of("-XX:+UseShenandoahGC", "-XX:ShenandoahGCMode=generational"), List.of(), "soft-max-heap=134217728"),
             new Collector("Parallel", List.of("-XX:+UseParallelGC"), List.of(MIN, MAX), "soft-max-heap=134217728"),
             new Collector("Serial", List.of("-XX:+UseSerialGC"), List.of(MIN, MAX), "g1-periodic-interval=3000"));
 
@@ -39,7 +41,10 @@ final class ProcessTest {
     private static Child.Setup setup(Collector collector) throws Exception {
         Child.Setup setup = new Child.Setup("-Xmx256m");
         setup.options.addAll(collector.options);
-        Process probe = new ProcessBuilder(Child.java("java"), collector.options.get(0), "-version").redirectErrorStream(true).start();
+        List<String> command = new ArrayList<>(List.of(Child.java("java")));
+        command.addAll(collector.options);
+        command.add("-version");
+        Process probe = new ProcessBuilder(command).redirectErrorStream(true).start();
         String said = new String(probe.getInputStream().readAllBytes());
         if (probe.waitFor() != 0) {
             throw new Tests.Skipped(said.lines().findFirst().orElse("") + " (" + collector.name + ")");
