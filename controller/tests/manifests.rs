@@ -10,8 +10,8 @@ use flyball_controller::{
     },
 };
 use flyball_crds::{
-    APPROVED_BY_ANNOTATION, FREEZE_NAME, GROUP, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION, Request, STAMP_ANNOTATION,
-    definitions,
+    APPROVED_BY_ANNOTATION, FREEZE_NAME, GROUP, REQUEST_ANNOTATION, REQUESTED_BY_ANNOTATION, RUNTIME_PREFIX,
+    RUNTIME_STAMP_PREFIX, Request, STAMP_ANNOTATION, definitions,
 };
 use serde_json::{Value, json};
 use std::{
@@ -89,7 +89,7 @@ fn the_controllers_rights_are_these() {
     let expect = [
         "ClusterRole /limitranges: list",
         "ClusterRole /nodes: list watch",
-        "ClusterRole /pods: get list watch",
+        "ClusterRole /pods: get list watch patch",
         "ClusterRole /resourcequotas: list",
         "ClusterRole apiextensions.k8s.io/customresourcedefinitions: get of feedbackpolicies.flyball.dev metricsources.flyball.dev changes.flyball.dev",
         "ClusterRole apps/deployments/scale: get update",
@@ -317,6 +317,27 @@ fn the_admission_policy_means_this_account_this_stamp_and_these_kinds() {
             assert_eq!(subject["namespace"], account["metadata"]["namespace"]);
         }
     }
+}
+
+#[test]
+fn the_admission_policy_of_pods_means_this_account_and_the_lines_of_agents() {
+    let writes = object("admission.yaml", "ValidatingAdmissionPolicy");
+    let policy = object("pods.yaml", "ValidatingAdmissionPolicy");
+    assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+    assert_eq!(policy["spec"]["matchConditions"], writes["spec"]["matchConditions"]);
+    let held = &policy["spec"]["matchConstraints"]["resourceRules"][0];
+    assert_eq!(strings(&held["operations"]), ["CREATE", "UPDATE", "DELETE", "CONNECT"]);
+    assert_eq!(strings(&held["resources"]), ["pods", "pods/*"]);
+    let quoted = |prefix: &str| format!("'{prefix}'");
+    assert!(policy.to_string().contains(&quoted(RUNTIME_PREFIX)));
+    for prefix in [RUNTIME_PREFIX, RUNTIME_STAMP_PREFIX] {
+        assert!(writes.to_string().contains(&quoted(prefix)), "{prefix}");
+    }
+    let binding = object("pods.yaml", "ValidatingAdmissionPolicyBinding");
+    assert_eq!(
+        binding["spec"],
+        json!({"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]})
+    );
 }
 
 #[test]

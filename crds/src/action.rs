@@ -1,12 +1,12 @@
-use crate::{Duration, OnInconclusive, OnIneffective, Replicas, WeightsLever};
+use crate::{Duration, OnInconclusive, OnIneffective, Replicas, RuntimeLever, WeightsLever};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a rule or a signal drives: exactly one lever, `replicas` of a workload or `weights` of a route.
+/// What a rule or a signal drives: exactly one lever, `replicas` or `runtime` of a workload, or `weights` of a route.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.replicas) != has(self.weights)").message("an action takes exactly one lever: replicas or weights"))]
-#[x_kube(validation = Rule::new("!has(self.weights) || (!has(self.inhibit) && !has(self.holdDownWhile))").message("inhibit and holdDownWhile go with replicas; weights go up and down at once"))]
+#[x_kube(validation = Rule::new("(has(self.replicas) ? 1 : 0) + (has(self.weights) ? 1 : 0) + (has(self.runtime) ? 1 : 0) == 1").message("an action takes exactly one lever: replicas, weights or runtime"))]
+#[x_kube(validation = Rule::new("has(self.replicas) || (!has(self.inhibit) && !has(self.holdDownWhile))").message("inhibit and holdDownWhile go with replicas; other levers have no up and down"))]
 pub struct Action {
     /// The action's name within the policy.
     #[schemars(length(min = 1, max = 63))]
@@ -21,6 +21,9 @@ pub struct Action {
     /// Moves the weights of a route's backends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightsLever>,
+    /// Moves the knobs of a garbage collector in the pods' processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeLever>,
     /// What must hold after the change. Required for Enforce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verify>,

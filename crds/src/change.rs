@@ -1,6 +1,6 @@
 use crate::{
-    AlertStatus, BackendWeight, ChangeWeights, CheckStatus, Direction, Duration, Mode, OnInconclusive, OnIneffective,
-    SignalStatus, TargetRef,
+    AlertStatus, BackendWeight, ChangeRuntime, ChangeWeights, CheckStatus, Direction, Duration, Mode, OnInconclusive,
+    OnIneffective, SignalStatus, TargetRef,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::{CustomResource, KubeSchema};
@@ -42,7 +42,7 @@ pub struct ChangeSpec {
     pub target: ChangeTarget,
     /// Which field of it.
     pub field: ChangeField,
-    /// Up or down. Weights go both ways at once, and have Up here.
+    /// Up or down. Weights and knobs have no direction, and Up here.
     pub direction: Direction,
     /// The number in the target's stamp that this Change takes; 0 for a record without a write.
     #[schemars(range(min = 0))]
@@ -54,15 +54,18 @@ pub struct ChangeSpec {
     /// The weights, where it moves weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<Box<ChangeWeights>>,
-    /// The number of replicas before; 0 where it moves weights.
+    /// The knobs, where it moves a runtime's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Box<ChangeRuntime>>,
+    /// The number of replicas before; 0 where it moves none.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     pub before: i32,
-    /// The number of replicas after; 0 where it moves weights.
+    /// The number of replicas after; 0 where it moves none.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     pub after: i32,
-    /// Where a roll-back goes: the last verified number of replicas; 0 where it moves weights.
+    /// Where a roll-back goes: the last verified number of replicas; 0 where it moves none.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
     pub verified: i32,
@@ -114,6 +117,8 @@ pub enum ChangeField {
     Replicas,
     /// The weights of a list of backends.
     Weights,
+    /// The knobs of a garbage collector.
+    Runtime,
 }
 
 /// The verification of one Change, frozen when it was made.
@@ -268,6 +273,16 @@ pub struct ChangeStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub rollback_weights: Vec<BackendWeight>,
+    /// The setting to which a roll-back goes, where a runtime's knobs are moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub rollback_setting: Option<String>,
+    /// When the trial was verified: the rest follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried_at: Option<MicroTime>,
+    /// What the trial showed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Verdict>,
     /// Since when every backend has the share that was intended, where weights are moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realised_at: Option<MicroTime>,

@@ -13,6 +13,7 @@ mod prometheus_rule;
 mod reason;
 mod replicas;
 mod request;
+mod runtime;
 mod shared;
 mod status;
 mod weights;
@@ -26,6 +27,7 @@ pub use prometheus_rule::*;
 pub use reason::{ConditionType, Reason};
 pub use replicas::*;
 pub use request::*;
+pub use runtime::*;
 pub use shared::*;
 pub use status::*;
 pub use weights::*;
@@ -40,6 +42,11 @@ pub const VERSION: &str = "v1alpha1";
 
 /// The annotation on a target that holds the transaction's stamp: which Change may write it now.
 pub const STAMP_ANNOTATION: &str = "flyball.dev/stamp";
+/// What the annotations begin with that hold the knobs of a container: on a workload what all its pods are to have,
+/// on a pod the line that its agent reads. The container's name follows.
+pub const RUNTIME_PREFIX: &str = "runtime.flyball.dev/";
+/// What the annotations on a workload begin with that hold the stamps of transactions on those.
+pub const RUNTIME_STAMP_PREFIX: &str = "stamp.runtime.flyball.dev/";
 /// The annotation with which a person pauses Flyball on one target; any value but `false` pauses.
 pub const PAUSE_ANNOTATION: &str = "flyball.dev/paused";
 /// The annotation on a Change by which somebody approves it; its value says who.

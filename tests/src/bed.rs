@@ -6,15 +6,19 @@ use flyball_crds::definitions;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, Config, ResourceExt,
-    api::{Patch, PatchParams},
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
 use std::{
     env,
     path::{Path, PathBuf},
+    process::Stdio,
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    process::Command,
+    time::{Instant, sleep},
+};
 
 /// How long a scenario waits for what must come before it gives up. It is no measure of speed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,16 +42,42 @@ pub struct Bed {
     pub demo: Option<PathBuf>,
 }
 
+/// The exit code by which the test bed says that this machine can't.
+const UNFIT: i32 = 77;
+
+impl Bed {
+    /// Runs a command of the test bed, and returns what it writes to standard output. `None`: this machine can't do that,
+    /// and the test has to pass without it; under `CI=true` that is a failure.
+    pub async fn testbed(&self, words: &[&str]) -> Option<String> {
+        let Some(testbed) = &self.testbed else {
+            return skipped("no FLYBALL_TESTBED (make test-cluster)");
+        };
+        let out = Command::new(testbed).args(words).stdin(Stdio::null()).output().await;
+        let out = out.expect("the test bed's binary runs");
+        let said = String::from_utf8_lossy(&out.stderr);
+        if out.status.code() == Some(UNFIT) {
+            return skipped(said.trim());
+        }
+        assert!(out.status.success(), "testbed {}: {said}", words.join(" "));
+        Some(String::from_utf8_lossy(&out.stdout).into_owned())
+    }
+}
+
+/// Says why a test can't be made here, or fails under `CI=true`.
+pub fn skipped<T>(why: &str) -> Option<T> {
+    assert!(
+        env::var("CI").as_deref() != Ok("true"),
+        "{why}: a skipped test is a failure in CI"
+    );
+    eprintln!("skipped: {why}");
+    None
+}
+
 /// The bed, with the definitions installed. `None`: there is none, and the test has to pass without
 /// it; under `CI=true` that is a failure.
 pub async fn bed() -> Option<Bed> {
     let Some(kubeconfig) = env::var_os("FLYBALL_TESTBED_KUBECONFIG").map(PathBuf::from) else {
-        assert!(
-            env::var("CI").as_deref() != Ok("true"),
-            "no test bed (make testbed): a skipped test is a failure in CI"
-        );
-        eprintln!("skipped: no test bed (make testbed)");
-        return None;
+        return skipped("no test bed (make testbed)");
     };
     flyball_controller::observe::source::install_crypto_provider();
     let read = Kubeconfig::read_from(&kubeconfig).expect("the test bed's kubeconfig can be read");
@@ -105,16 +135,28 @@ async fn install(client: &Client) {
         )
         .await
         .unwrap_or_else(|error| panic!("{name} is not installed: {error}"));
-        eventually(&format!("{name} is served"), async || {
-            let found = api.get(&name).await.ok()?;
-            let conditions = found.status?.conditions?;
-            conditions
-                .iter()
-                .any(|it| it.type_ == "Established" && it.status == "True")
-                .then_some(())
-        })
-        .await;
+        served(client, &name).await;
     }
+}
+
+/// Waits until the objects of a definition can be listed. A definition is Established some time before that: meanwhile lists
+/// are refused, because the storage is being initialised.
+pub async fn served(client: &Client, definition: &str) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    eventually(&format!("{definition} is served"), async || {
+        let found = api.get(definition).await.ok()?;
+        let conditions = found.status?.conditions?;
+        conditions
+            .iter()
+            .find(|it| it.type_ == "Established" && it.status == "True")?;
+        let spec = found.spec;
+        let version = spec.versions.into_iter().find(|version| version.served)?.name;
+        let kind = GroupVersionKind::gvk(&spec.group, &version, &spec.names.kind);
+        let kind = ApiResource::from_gvk_with_plural(&kind, &spec.names.plural);
+        let objects: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+        objects.list(&ListParams::default().limit(1)).await.ok().map(drop)
+    })
+    .await;
 }
 
 /// Asks again and again until there is an answer. Gives up, with `what` in the message, after

@@ -5,21 +5,12 @@
 #[cfg(test)]
 mod tests;
 
-use crate::bed::{Bed, unique};
+use crate::bed::Bed;
 use reqwest::{Client, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeMap,
-    env,
-    path::{Path, PathBuf},
-    process::{Command as Blocking, Stdio},
-    time::Duration,
-};
-use tokio::process::Command;
+use std::{collections::BTreeMap, time::Duration};
 
-/// The exit code by which the test bed says that this machine can't.
-const UNFIT: i32 = 77;
 /// The port of the demo service.
 const PORT: u16 = 8080;
 /// The counter of what the servers of each backend have answered. Requests that reach no server are not in it.
@@ -49,16 +40,8 @@ impl Gateway {
     /// Makes the gateway a part of the bed, if it is none yet. `None`: it can't be one here, and the test has
     /// to pass without it; under `CI=true` that is a failure.
     pub async fn up(bed: &Bed) -> Option<Self> {
-        let Some(testbed) = &bed.testbed else {
-            return skipped("no FLYBALL_TESTBED (make test-cluster)");
-        };
-        let out = run(testbed, &["gateway", "up"]).await;
-        let said = String::from_utf8_lossy(&out.stderr);
-        if out.status.code() == Some(UNFIT) {
-            return skipped(said.trim());
-        }
-        assert!(out.status.success(), "no gateway: {said}");
-        let Addresses { url, metrics } = serde_json::from_slice(&out.stdout).expect("a line of JSON with addresses");
+        let said = bed.testbed(&["gateway", "up"]).await?;
+        let Addresses { url, metrics } = serde_json::from_str(&said).expect("a line of JSON with addresses");
         let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build();
         Some(Self {
             url,
@@ -86,26 +69,23 @@ impl Gateway {
     /// What the servers of a route's backends have answered so far: by the Service's name and the status, over
     /// all rules. A Service of which no server was ever reached is not in it.
     pub async fn served(&self, namespace: &str, route: &str) -> BTreeMap<(String, u16), u64> {
-        let mut counts = BTreeMap::new();
-        for (labels, count) in self.series(SERVED).await {
-            let Some(backend) = backend(labels.get("service"), namespace, route) else {
-                continue;
-            };
-            *counts.entry((backend, code(&labels))).or_default() += count;
-        }
-        counts
+        served_in(&self.text().await, namespace, route)
     }
 
     /// What a route was answered so far, by status: by servers, and by the proxy itself where it had none.
     pub async fn routed(&self, namespace: &str, route: &str) -> BTreeMap<u16, u64> {
-        let mut counts = BTreeMap::new();
-        for (labels, count) in self.series(ROUTED).await {
-            let router = labels.get("router").map_or("", String::as_str);
-            if router.starts_with(&key(namespace, route)) {
-                *counts.entry(code(&labels)).or_default() += count;
-            }
-        }
-        counts
+        routed_in(&self.text().await, namespace, route)
+    }
+
+    /// How many requests to a route have failed so far without having reached a server. Both counters are of one moment: of
+    /// two, a failure between them would be in one only.
+    pub async fn unserved(&self, namespace: &str, route: &str) -> u64 {
+        let text = self.text().await;
+        let routed = routed_in(&text, namespace, route);
+        let routed: u64 = routed.range(500..).map(|(_, count)| count).sum();
+        let served = served_in(&text, namespace, route);
+        let served = served.into_iter().filter(|((_, code), _)| *code >= 500);
+        routed.saturating_sub(served.map(|(_, count)| count).sum())
     }
 
     /// How often the proxy has taken over another configuration, whosever routes and pods it was about. It then
@@ -117,24 +97,36 @@ impl Gateway {
 
     /// The labels and the count of each series of one counter.
     pub async fn series(&self, name: &str) -> Vec<(BTreeMap<String, String>, u64)> {
+        parse(&self.text().await, name)
+    }
+
+    async fn text(&self) -> String {
         let request = self.client.get(format!("http://{}/metrics", self.metrics)).send();
         let text = request.await.expect("the gateway has metrics").text().await;
-        parse(&text.expect("metrics are text"), name)
+        text.expect("metrics are text")
     }
 }
 
-fn skipped<T>(why: &str) -> Option<T> {
-    assert!(
-        env::var("CI").as_deref() != Ok("true"),
-        "{why}: a skipped test is a failure in CI"
-    );
-    eprintln!("skipped: {why}");
-    None
+fn served_in(text: &str, namespace: &str, route: &str) -> BTreeMap<(String, u16), u64> {
+    let mut counts = BTreeMap::new();
+    for (labels, count) in parse(text, SERVED) {
+        let Some(backend) = backend(labels.get("service"), namespace, route) else {
+            continue;
+        };
+        *counts.entry((backend, code(&labels))).or_default() += count;
+    }
+    counts
 }
 
-async fn run(testbed: &Path, words: &[&str]) -> std::process::Output {
-    let out = Command::new(testbed).args(words).stdin(Stdio::null()).output().await;
-    out.expect("the test bed's binary runs")
+fn routed_in(text: &str, namespace: &str, route: &str) -> BTreeMap<u16, u64> {
+    let mut counts = BTreeMap::new();
+    for (labels, count) in parse(text, ROUTED) {
+        let router = labels.get("router").map_or("", String::as_str);
+        if router.starts_with(&key(namespace, route)) {
+            *counts.entry(code(&labels)).or_default() += count;
+        }
+    }
+    counts
 }
 
 /// How the names of a route's routers and services begin, with the proxy's own way to write names.
@@ -236,74 +228,4 @@ pub fn route(name: &str, host: &str, rules: &[Value]) -> Value {
             "rules": rules,
         },
     })
-}
-
-/// A real Prometheus that scrapes the gateway, as the job `traefik`, and the pods of one namespace. It ends
-/// when this is dropped.
-pub struct Scraper {
-    /// Its base URL.
-    pub url: String,
-    name: String,
-    testbed: PathBuf,
-    client: Client,
-}
-
-impl Scraper {
-    /// Starts one with this scrape interval, such as `1s`.
-    pub async fn start(bed: &Bed, gateway: &Gateway, namespace: &str, interval: &str) -> Self {
-        let testbed = bed.testbed.clone().expect("a bed with a gateway has its binary");
-        let name = format!("gateway-{}", unique());
-        let kubeconfig = bed.kubeconfig.display().to_string();
-        let words = ["prometheus", "up", "--name", &name, "--namespace", namespace];
-        let more = [
-            "--scrape-interval",
-            interval,
-            "--target",
-            &gateway.metrics,
-            "--kubeconfig",
-            &kubeconfig,
-        ];
-        let out = run(&testbed, &[&words[..], &more[..]].concat()).await;
-        assert!(
-            out.status.success(),
-            "no Prometheus: {}",
-            String::from_utf8_lossy(&out.stderr)
-        );
-        Self {
-            url: String::from_utf8_lossy(&out.stdout).trim().to_owned(),
-            name,
-            testbed,
-            client: gateway.client.clone(),
-        }
-    }
-
-    /// What an instant query is answered: each element's value, by one of its labels.
-    pub async fn ask(&self, query: &str, label: &str) -> BTreeMap<String, f64> {
-        let url = reqwest::Url::parse_with_params(&format!("{}/api/v1/query", self.url), [("query", query)]);
-        let answer = self
-            .client
-            .get(url.expect("a URL"))
-            .send()
-            .await
-            .expect("Prometheus answers");
-        let answer: Value = serde_json::from_slice(&answer.bytes().await.expect("a whole answer")).expect("JSON");
-        let result = answer["data"]["result"].as_array();
-        let result = result.unwrap_or_else(|| panic!("{query}: {answer}"));
-        let element = |it: &Value| {
-            let name = it["metric"][label].as_str().unwrap_or_default().to_owned();
-            let value = it["value"][1].as_str().and_then(|value| value.parse().ok());
-            (name, value.unwrap_or_else(|| panic!("{query}: {answer}")))
-        };
-        result.iter().map(element).collect()
-    }
-}
-
-impl Drop for Scraper {
-    fn drop(&mut self) {
-        // What is left of it ends with the bed.
-        let _ = Blocking::new(&self.testbed)
-            .args(["prometheus", "down", "--name", &self.name])
-            .stdin(Stdio::null())
-            .status();
-    }
 }

@@ -7,5 +7,7 @@ pub mod gateway;
 pub mod hpa;
 pub mod laws;
 pub mod proxy;
+pub mod runtimes;
+pub mod scraper;
 pub mod traffic;
 pub mod world;

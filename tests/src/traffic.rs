@@ -9,7 +9,8 @@ pub mod story;
 
 use crate::{
     bed::{Bed, eventually_within},
-    gateway::{self, Gateway, Scraper},
+    gateway::{self, Gateway},
+    scraper::Scraper,
     world::World,
 };
 use flyball_crds::Change;
@@ -115,7 +116,8 @@ impl Traffic {
         let host = format!("{}.example.com", world.namespace);
         let rule = gateway::rule(RULE, "/", &weights);
         world.create(&gateway::route(ROUTE, &host, &[rule])).await;
-        let scraper = Scraper::start(bed, &gateway, &world.namespace, &format!("{}s", pace.scrape)).await;
+        let more = ["--target", &gateway.metrics];
+        let scraper = Scraper::start(bed, &world.namespace, &format!("{}s", pace.scrape), &more).await;
         world
             .source(&world.namespace, json!({"url": scraper.url, "timeout": "2s"}))
             .await;
@@ -180,20 +182,7 @@ impl Traffic {
 
     /// How many requests reached no backend so far, as the gateway counts now.
     pub async fn unserved(&self) -> u64 {
-        let namespace = &self.world.namespace;
-        let served = self.gateway.served(namespace, ROUTE).await;
-        let served: u64 = served
-            .into_iter()
-            .filter(|((_, code), _)| *code >= 500)
-            .map(|(_, n)| n)
-            .sum();
-        let routed = self.gateway.routed(namespace, ROUTE).await;
-        let routed: u64 = routed
-            .into_iter()
-            .filter(|(code, _)| *code >= 500)
-            .map(|(_, n)| n)
-            .sum();
-        routed.saturating_sub(served)
+        self.gateway.unserved(&self.world.namespace, ROUTE).await
     }
 
     /// How many requests a backend was sent so far, as the gateway counts now.

@@ -3,7 +3,9 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::missing_panics_doc)] // What fails here ends a test, and says so.
 
+pub mod agents;
 mod command;
+mod memory;
 pub mod objects;
 mod process;
 mod prometheus;

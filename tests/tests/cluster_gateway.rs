@@ -5,7 +5,8 @@
 
 use flyball_tests::{
     bed::{bed, eventually},
-    gateway::{Gateway, Scraper, demo, route, rule, service},
+    gateway::{Gateway, demo, route, rule, service},
+    scraper::Scraper,
     world::World,
 };
 use serde_json::{Value, json};
@@ -169,7 +170,7 @@ async fn weights_are_kept_to_the_request_and_told_by_the_metrics() {
     }
     world.create(&service("refusing", "a", CLOSED)).await;
     traffic.weigh(&[("a", 70), ("b", 20), ("c", 10)]).await;
-    let scraper = Scraper::start(&bed, &gateway, &world.namespace, "500ms").await;
+    let scraper = Scraper::start(&bed, &world.namespace, "500ms", &["--target", &gateway.metrics]).await;
     for name in ["a", "b", "c"] {
         ready(&world, name).await;
     }

@@ -4,7 +4,7 @@
 
 use flyball_crds::{Change, FeedbackPolicy, Phase};
 use flyball_tests::{
-    bed::{Bed, bed, eventually},
+    bed::{Bed, bed, eventually, served},
     world::{World, condition, objects, phase_of},
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -79,14 +79,7 @@ async fn install(bed: &Bed) {
     )
     .await
     .expect("the definition");
-    eventually("the definition is served", async || {
-        let conditions = api.get(NAME).await.ok()?.status?.conditions?;
-        conditions
-            .iter()
-            .any(|it| it.type_ == "Established" && it.status == "True")
-            .then_some(())
-    })
-    .await;
+    served(&bed.client, NAME).await;
 }
 
 /// The object with this expression.

@@ -8,6 +8,7 @@
 //! ([`verify`]). Beside it, [`breaker`] says when a server that fails is left alone.
 
 pub mod breaker;
+pub mod bytes;
 pub mod check;
 pub mod decide;
 mod decimal;

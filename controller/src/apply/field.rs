@@ -2,7 +2,7 @@
 
 use super::journal::{JournalError, verdict_of};
 use flyball_core::{
-    policy::{Replicas, Weight, Weights},
+    policy::{Replicas, Setting, SettingError, Weight, Weights},
     transaction::{Places, Value, Verdict},
 };
 use flyball_crds::{BackendWeight, Change, ChangeStatus};
@@ -15,6 +15,8 @@ pub struct Moved<V> {
     pub before: V,
     /// The value after.
     pub after: V,
+    /// What is written first, where the change is tried.
+    pub trial: Option<V>,
     /// Where a roll-back goes, once it was decided.
     pub rollback_to: Option<V>,
 }
@@ -40,6 +42,7 @@ impl Field for Replicas {
         Ok(Moved {
             before: number("spec.before", change.spec.before.into())?,
             after: number("spec.after", change.spec.after.into())?,
+            trial: None,
             rollback_to: rollback_to
                 .map(|value| number("status.rollbackTo", value.into()))
                 .transpose()?,
@@ -87,6 +90,7 @@ impl Field for Places<Weights> {
         };
         Ok(Moved {
             after: Self(vec![after; before.len()]),
+            trial: None,
             before: Self(before),
             rollback_to,
         })
@@ -94,6 +98,41 @@ impl Field for Places<Weights> {
 
     fn record_way_back(to: &Self, status: &mut ChangeStatus) {
         status.rollback_weights = to.0.first().map(recorded_weights).unwrap_or_default();
+    }
+}
+
+impl Field for Setting {
+    fn moved(change: &Change) -> Result<Moved<Self>, JournalError> {
+        let Some(moved) = &change.spec.runtime else {
+            return Err(JournalError::Incomplete {
+                name: change.name_any(),
+                field: "spec.runtime",
+            });
+        };
+        let setting = |field, text: &str| {
+            text.parse().map_err(|error: SettingError| JournalError::Unreadable {
+                name: change.name_any(),
+                field,
+                why: error.to_string(),
+            })
+        };
+        let before: Self = setting("spec.runtime.before", &moved.before)?;
+        let after = setting("spec.runtime.after", &moved.after)?;
+        let pods: std::collections::BTreeSet<String> = moved.tried.iter().cloned().collect();
+        let back = change
+            .status
+            .as_ref()
+            .and_then(|status| status.rollback_setting.as_deref());
+        Ok(Moved {
+            trial: (!pods.is_empty()).then(|| before.trying(&after, pods)),
+            rollback_to: back.map(|text| setting("status.rollbackSetting", text)).transpose()?,
+            before,
+            after,
+        })
+    }
+
+    fn record_way_back(to: &Self, status: &mut ChangeStatus) {
+        status.rollback_setting = Some(to.to_string());
     }
 }
 

@@ -69,6 +69,16 @@ pub enum JournalError {
         /// The value.
         value: i64,
     },
+    /// It holds a text that no Change of ours has.
+    #[error("the Change {name} holds a {field} that can't be read: {why}; it was not written by Flyball")]
+    Unreadable {
+        /// Its name.
+        name: String,
+        /// The field.
+        field: &'static str,
+        /// Why not.
+        why: String,
+    },
     /// A field is missing that every Change of its kind has.
     #[error("the Change {name} has no {field}; it was not written by Flyball")]
     Incomplete {
@@ -207,10 +217,13 @@ pub fn journal_of<V: Field>(change: &Change) -> Result<Journal<V>, JournalError>
     let Moved {
         before,
         after,
+        trial,
         rollback_to,
     } = V::moved(change)?;
     let mut journal = Journal::open(sequence, before, after, from_micro_time(&change.spec.proposed_at));
+    journal.trial = trial;
     if let Some(status) = &change.status {
+        journal.tried_at = status.tried_at.as_ref().map(from_micro_time);
         journal.attempt = u64::try_from(status.attempt).unwrap_or_default();
         journal.phase = step_of(status.phase, status.cause);
         journal.applied_at = status.applied_at.as_ref().map(from_micro_time);
@@ -312,7 +325,18 @@ fn status_of<V: Field>(journal: &Journal<V>, before: ChangeStatus, note: &Note, 
         Step::Closed(Outcome::Superseded(cause)) => Some(recorded_cause(cause)),
         _ => None,
     };
+    let just_tried = journal.tried_at.is_some() && before.tried_at.is_none();
+    let trial = if just_tried {
+        note.verdict.clone().map(|verdict| RecordedVerdict {
+            result: format!("{:?}", Verdict::Achieved),
+            ..verdict
+        })
+    } else {
+        before.trial.clone()
+    };
     let mut status = ChangeStatus {
+        tried_at: journal.tried_at.map(micro_time),
+        trial,
         phase: phase_of(journal.phase),
         cause,
         attempt: i64::try_from(journal.attempt).unwrap_or(i64::MAX),
@@ -363,10 +387,11 @@ fn message_of<V: Field>(journal: &Journal<V>, verdict: Option<&RecordedVerdict>,
         .filter(|message| !message.is_empty());
     let with = |text: String| said.map_or_else(|| text.clone(), |said| format!("{text}: {said}"));
     match journal.phase {
-        Step::Applying => format!("writing {}", journal.after),
+        Step::Applying => format!("writing {}", journal.goal()),
+        Step::Verifying if journal.is_trying() => format!("{} is written; verifying the trial", journal.goal()),
         Step::Verifying => format!("{} is written; verifying its effect", journal.after),
         Step::RollingBack if journal.verdict == Some(Verdict::Torn) => {
-            with("it could not be written everywhere; taking back what was".to_owned())
+            with("it could not be written everywhere, or was cut short; taking back what was".to_owned())
         }
         Step::RollingBack => with("taking the change back".to_owned()),
         Step::Closed(Outcome::Committed) => with("the effect is verified".to_owned()),

@@ -6,12 +6,16 @@
 
 mod field;
 mod journal;
+mod pods;
 mod routes;
+mod runtime;
 mod target;
 
 pub use field::{Field, recorded_weights, weights_of};
 pub use journal::{Intent, JournalError, Journals, Note, journal_of, phase_of};
+pub use pods::{PodLine, PodWrite, write_line};
 pub use routes::{Place, RouteHands, WeightsEvent, WeightsTarget, WeightsTx};
+pub use runtime::{RuntimeEvent, RuntimeHands, RuntimeTarget, RuntimeTx, setting_of};
 pub use target::Hands;
 
 use crate::{

@@ -8,6 +8,9 @@ const COLUMN: usize = 44;
 
 /// From what to what: `2 -> 3`, or `a 50 -> 25, b 50 -> 75`.
 pub fn of_change(change: &Change) -> String {
+    if change.spec.runtime.is_some() {
+        return plain(&change.spec.shift);
+    }
     match &change.spec.weights {
         Some(_) if !change.spec.shift.is_empty() => plain(&change.spec.shift),
         Some(moved) => plain(&each(moved).collect::<Vec<_>>().join(", ")),
@@ -36,6 +39,9 @@ pub fn in_short(change: &Change) -> String {
 
 /// What a Change goes back to if it is taken back.
 pub fn verified(change: &Change) -> String {
+    if let Some(moved) = &change.spec.runtime {
+        return plain(&moved.verified);
+    }
     match &change.spec.weights {
         Some(moved) => weights(&moved.verified),
         None => change.spec.verified.to_string(),
@@ -44,6 +50,9 @@ pub fn verified(change: &Change) -> String {
 
 /// What was there before a Change.
 pub fn before(change: &Change) -> String {
+    if let Some(moved) = &change.spec.runtime {
+        return plain(&moved.before);
+    }
     match &change.spec.weights {
         Some(moved) => moved
             .lists

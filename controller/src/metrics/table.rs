@@ -168,6 +168,16 @@ pub const METRICS: &[Doc] = &[
         &["namespace", "policy", "action", "why"],
         "Changes of weights that were begun, by why: Law, Ejection, Return or Reapply",
     ),
+    gauge(
+        "flyball_runtime_pods",
+        &["namespace", "policy", "state"],
+        "Pods whose knobs are moved: ready, and given (those that have the line they are to have)",
+    ),
+    counter(
+        "flyball_runtime_lines_total",
+        &["namespace", "policy", "what"],
+        "Writes of lines to pods: changed, renewed (a lease) or failed",
+    ),
     counter(
         "flyball_api_requests_total",
         &["verb", "result"],

@@ -160,7 +160,8 @@ impl Observation {
             .map(|(name, signal)| (name, &signal.query, signal.max_age));
         let verified = policy.actions.iter().map(|action| (&action.name, &action.verification));
         let weighed = policy.weights.iter().map(|action| (&action.name, &action.verification));
-        let verifications = verified.chain(weighed).filter_map(|(name, verification)| {
+        let knobs = policy.runtime.iter().map(|action| (&action.name, &action.verification));
+        let verifications = verified.chain(weighed).chain(knobs).filter_map(|(name, verification)| {
             let verification = verification.as_ref()?;
             Some((name, &verification.condition.left, verification.max_age))
         });

@@ -5,7 +5,7 @@ use flyball_core::{
     policy::Replicas,
     transaction::{Stamp, Target},
 };
-use flyball_crds::{FIELD_MANAGER, PAUSE_ANNOTATION, STAMP_ANNOTATION};
+use flyball_crds::{FIELD_MANAGER, PAUSE_ANNOTATION, RUNTIME_PREFIX, RUNTIME_STAMP_PREFIX, STAMP_ANNOTATION};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ManagedFieldsEntry};
 use kube::{ResourceExt, api::DynamicObject, core::Selector};
 use serde_json::{Map, Value};
@@ -131,7 +131,10 @@ pub(super) fn newest<'a>(entries: impl Iterator<Item = &'a ManagedFieldsEntry>) 
 /// Drops what the loop never reads, so that a large cluster's workloads fit into little memory.
 pub fn strip(object: &mut DynamicObject) {
     let keep = [PAUSE_ANNOTATION, STAMP_ANNOTATION, rollout::REVISION];
-    object.annotations_mut().retain(|key, _| keep.contains(&key.as_str()));
+    let is_runtime = |key: &str| key.starts_with(RUNTIME_PREFIX) || key.starts_with(RUNTIME_STAMP_PREFIX);
+    object
+        .annotations_mut()
+        .retain(|key, _| keep.contains(&key.as_str()) || is_runtime(key));
     object.labels_mut().clear();
     object.managed_fields_mut().retain(owns_replicas);
     for entry in object.managed_fields_mut() {

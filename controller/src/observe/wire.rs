@@ -7,6 +7,7 @@ use flyball_core::{
     policy::Resource,
     time::Timestamp,
 };
+use flyball_crds::RUNTIME_PREFIX;
 use k8s_openapi::{
     api::{
         apps::v1::ReplicaSet,
@@ -32,10 +33,16 @@ struct Metadata {
     deletion_timestamp: Option<Time>,
     owner_references: Option<Vec<OwnerReference>>,
     labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     let read = Metadata::deserialize(deserializer)?;
+    // Others may be large: whole objects are kept in some.
+    let ours = read.annotations.map(|mut annotations| {
+        annotations.retain(|key, _| key.starts_with(RUNTIME_PREFIX));
+        annotations
+    });
     Ok(ObjectMeta {
         name: read.name,
         namespace: read.namespace,
@@ -45,6 +52,7 @@ fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
         deletion_timestamp: read.deletion_timestamp,
         owner_references: read.owner_references,
         labels: read.labels,
+        annotations: ours.filter(|annotations| !annotations.is_empty()),
         ..ObjectMeta::default()
     })
 }

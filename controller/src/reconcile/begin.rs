@@ -242,6 +242,7 @@ fn spec(
         sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
         shift: format!("{} -> {to}", proposal.from),
         weights: None,
+        runtime: None,
         before: stored_replicas(proposal.from),
         after: stored_replicas(to),
         verified: stored_replicas(verified),

@@ -17,7 +17,7 @@ use flyball_core::{
     time::Timestamp,
     transaction::{Cause, Journal, Outcome, Phase, Verdict},
 };
-use flyball_crds::{Change, Phase as Recorded, YieldStatus};
+use flyball_crds::{Change, ChangeField, Phase as Recorded, YieldStatus};
 use kube::ResourceExt;
 use std::sync::Arc;
 use tracing::info;
@@ -73,7 +73,10 @@ fn own(pass: &Pass<'_>) -> Vec<Arc<Change>> {
     };
     let mut own = pass.ctx.cluster.changes.state();
     own.retain(|change| {
-        change.spec.policy.uid == uid && change.spec.target.uid == snapshot.uid && change.spec.sequence > 0
+        change.spec.policy.uid == uid
+            && change.spec.target.uid == snapshot.uid
+            && change.spec.sequence > 0
+            && change.spec.field == ChangeField::Replicas
     });
     own.sort_by_key(|change| change.spec.sequence);
     own

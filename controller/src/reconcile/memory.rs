@@ -7,6 +7,7 @@ pub use stored::{direction, stored_alert, stored_direction, stored_replicas};
 
 use super::{
     evidence::joined,
+    runtime::memory::RuntimeMemory,
     weights::memory::{WeightsMemory, restored as restored_weights},
 };
 use crate::clock::from_micro_time;
@@ -67,6 +68,8 @@ pub struct Memory {
     pub actions: BTreeMap<String, ActionMemory>,
     /// Those of the actions that move weights.
     pub weights: BTreeMap<String, WeightsMemory>,
+    /// That of a policy that moves a runtime's knobs.
+    pub runtime: Option<RuntimeMemory>,
     /// The status as it was last written or read.
     pub written: crds::FeedbackPolicyStatus,
     /// The sequence of the open Change, and the demand as first read with its range filled since that was
@@ -123,10 +126,11 @@ impl Memory {
             rules,
             target: status.target_uid.clone(),
             weights: restored_weights(&status.actions, now),
+            runtime: RuntimeMemory::restored(&status.actions),
             actions: status
                 .actions
                 .iter()
-                .filter(|action| action.weights.is_none())
+                .filter(|action| action.weights.is_none() && action.runtime.is_none())
                 .map(|action| (action.name.clone(), restored(action, now)))
                 .collect(),
             written: status,
@@ -166,6 +170,7 @@ impl Memory {
             self.actions.retain(|name, _| names.contains(name));
             self.weights
                 .retain(|name, _| own.weights.iter().any(|action| action.name == *name));
+            self.runtime = self.runtime.take().filter(|_| !own.runtime.is_empty());
             for name in names {
                 if let Entry::Vacant(vacant) = self.actions.entry(name) {
                     vacant.insert(ActionMemory::new(now));
@@ -181,6 +186,14 @@ impl Memory {
                 .yielded
                 .take()
                 .filter(|yielded| Some(yielded.generation) == self.generation);
+        }
+        if let Some(action) = &mut self.runtime
+            && action
+                .yielded
+                .as_ref()
+                .is_some_and(|yielded| Some(yielded.generation) != self.generation)
+        {
+            (action.yielded, action.written) = (None, None);
         }
         for action in self.weights.values_mut() {
             // What is found then is adopted.
@@ -325,6 +338,11 @@ impl Memory {
             .collect();
         let weights = self.weights.iter().map(|(name, action)| action.stored(name));
         status.actions.extend(weights);
+        let first = self.policy.as_ref().ok().and_then(|policy| policy.runtime.first());
+        let runtime = self.runtime.as_ref().zip(first);
+        status
+            .actions
+            .extend(runtime.map(|(memory, action)| memory.stored(&action.name)));
         status.alerts = alerts_in_short(&self.rules);
     }
 }

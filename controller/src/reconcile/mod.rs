@@ -10,6 +10,7 @@ pub mod memory;
 pub(crate) mod open;
 pub mod orphans;
 pub(crate) mod propose;
+mod runtime;
 pub mod schedule;
 pub mod sources;
 mod summary;
@@ -113,6 +114,12 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         tell(ctx, object, memory, summary, now, authority).await;
         return;
     }
+    if !pass.policy.runtime.is_empty() {
+        let summary = Box::pin(pass.run_runtime(memory)).await;
+        summary::count(&pass, memory, None, began.elapsed());
+        tell(ctx, object, memory, summary, now, authority).await;
+        return;
+    }
     let (summary, proposed) = Box::pin(pass.run(memory)).await;
     summary::count(&pass, memory, proposed.as_ref(), began.elapsed());
     tell(ctx, object, memory, summary, now, authority).await;
@@ -150,18 +157,31 @@ async fn tell(
 impl Pass<'_> {
     async fn run_weights(&self, memory: &mut Memory, action: &WeightsAction) -> Summary {
         self.evaluate(memory);
-        // The policy moved replicas before it was edited.
+        self.abandon_replicas().await;
+        runtime::abandon(self).await;
+        weights::run(self, memory, action).await
+    }
+
+    async fn run_runtime(&self, memory: &mut Memory) -> Summary {
+        self.evaluate(memory);
+        self.abandon_replicas().await;
+        weights::abandon(self).await;
+        runtime::run(self, memory).await
+    }
+
+    /// The policy moved replicas before it was edited.
+    async fn abandon_replicas(&self) {
         let uid = self.object.uid().unwrap_or_default();
         let own = self.seen.open.iter().filter(|change| change.spec.policy.uid == uid);
         for change in own.filter(|change| change.spec.field == ChangeField::Replicas) {
             open::abort(self.ctx, change, Abort::NotEnforced, self.authority).await;
         }
-        weights::run(self, memory, action).await
     }
 
     async fn run(&self, memory: &mut Memory) -> (Summary, Option<Proposed>) {
         self.evaluate(memory);
         weights::abandon(self).await;
+        runtime::abandon(self).await;
         if let Some(snapshot) = &self.seen.found.snapshot {
             memory.aim(&snapshot.uid, self.seen.now);
         }
@@ -222,14 +242,22 @@ impl Pass<'_> {
             .weights
             .iter()
             .map(|action| (&action.name, &action.verification));
-        let verifications = replicas.chain(weights).filter_map(|(name, verification)| {
-            let verification = verification.as_ref()?;
-            Some((
-                &verification.condition.left,
-                verification.max_age,
-                self.seen.verifications.get(name),
-            ))
-        });
+        let runtime = self
+            .policy
+            .runtime
+            .iter()
+            .map(|action| (&action.name, &action.verification));
+        let verifications = replicas
+            .chain(weights)
+            .chain(runtime)
+            .filter_map(|(name, verification)| {
+                let verification = verification.as_ref()?;
+                Some((
+                    &verification.condition.left,
+                    verification.max_age,
+                    self.seen.verifications.get(name),
+                ))
+            });
         let mut asked = signals.chain(verifications);
         asked
             .find(|(known, age, _)| known.text == query.text && *age == max_age)
@@ -259,6 +287,20 @@ impl Pass<'_> {
             readings: &self.seen.rules,
             signals: &self.seen.signals,
             verification: self.seen.verifications.get(&action.name),
+            signal_definitions: &self.policy.signals,
+            usage: &self.seen.usage,
+            vetoes: &NO_VETOES,
+        }
+    }
+
+    /// What actions on a runtime's knobs decide on.
+    pub(crate) fn inputs_of_runtime<'m>(&'m self, rules: &'m BTreeMap<String, RuleState>) -> Inputs<'m> {
+        Inputs {
+            definitions: &self.policy.rules,
+            rules,
+            readings: &self.seen.rules,
+            signals: &self.seen.signals,
+            verification: None,
             signal_definitions: &self.policy.signals,
             usage: &self.seen.usage,
             vetoes: &NO_VETOES,

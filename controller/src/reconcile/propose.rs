@@ -16,7 +16,7 @@ use flyball_core::{
     policy::{Law, Mode, Replicas, ReplicasAction},
     transaction::Phase as Step,
 };
-use flyball_crds::{DecisionOutcome, Phase, TARGET_LABEL};
+use flyball_crds::{ChangeField, DecisionOutcome, Phase, TARGET_LABEL};
 use kube::ResourceExt;
 
 /// What came of the decision in this pass.
@@ -303,7 +303,8 @@ fn open_change(pass: &Pass<'_>, memory: &Memory, action: &ReplicasAction, carrie
         return OpenChange::Unknown(unknown.to_string());
     }
     let uid = pass.object.uid().unwrap_or_default();
-    let other = pass.seen.open.iter().find(|change| change.spec.policy.uid != uid);
+    let mut open = pass.seen.open.iter();
+    let other = open.find(|change| change.spec.policy.uid != uid && change.spec.field == ChangeField::Replicas);
     other.map_or(OpenChange::None, |change| OpenChange::Others {
         name: change.name_any(),
         policy: change.spec.policy.name.clone(),

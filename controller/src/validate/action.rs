@@ -4,13 +4,13 @@ use super::{
     Errors,
     names::{Names, is_label},
     replicas::{self, Beside},
-    verification,
+    runtime, verification,
     veto::{self, Asked},
     weights,
 };
 use crate::promql::shorten;
 use flyball_core::{
-    policy::{ReplicasAction, Signal, WeightsAction},
+    policy::{ReplicasAction, RuntimeAction, Signal, WeightsAction},
     time::Span,
 };
 use flyball_crds::{Action, TargetRef};
@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 pub(super) enum Lever {
     Replicas(Box<ReplicasAction>),
     Weights(Box<WeightsAction>),
+    Runtime(Box<RuntimeAction>),
 }
 
 pub(super) fn read(
@@ -43,8 +44,12 @@ pub(super) fn read(
         None => Some(None),
     };
     let vetoes = veto::read(path, written, max_age, asked, errors);
-    match (&written.replicas, &written.weights) {
-        (Some(lever), None) => {
+    let moves_replicas = written.replicas.is_some();
+    if !moves_replicas && (written.weights.is_some() || written.runtime.is_some()) {
+        no_vetoes(path, written, errors);
+    }
+    match (&written.replicas, &written.weights, &written.runtime) {
+        (Some(lever), None, None) => {
             let beside = verification
                 .zip(vetoes)
                 .map(|(verification, (inhibit, hold_down_while))| Beside {
@@ -55,18 +60,7 @@ pub(super) fn read(
             let path = format!("{path}.replicas");
             replicas::read(&path, written, lever, beside, names, errors).map(|action| Lever::Replicas(Box::new(action)))
         }
-        (None, Some(lever)) => {
-            for (field, vetoes) in [
-                ("inhibit", &written.inhibit),
-                ("holdDownWhile", &written.hold_down_while),
-            ] {
-                if !vetoes.is_empty() {
-                    errors.add(
-                        format!("{path}.{field}"),
-                        "goes with replicas; weights go up and down at once, remove it",
-                    );
-                }
-            }
+        (None, Some(lever), None) => {
             let around = weights::Around {
                 target,
                 names,
@@ -77,19 +71,39 @@ pub(super) fn read(
             let path = format!("{path}.weights");
             weights::read(&path, written, lever, around, errors).map(|action| Lever::Weights(Box::new(action)))
         }
-        (None, None) => {
+        (None, None, Some(lever)) => {
+            let path = format!("{path}.runtime");
+            let read = runtime::read(&path, written, lever, max_age, verification.ok_or(()), errors);
+            read.map(|action| Lever::Runtime(Box::new(action)))
+        }
+        (None, None, None) => {
             errors.add(
                 format!("{path}.replicas"),
-                "is missing; an action takes exactly one lever, replicas or weights",
+                "is missing; an action takes exactly one lever, replicas, weights or runtime",
             );
             None
         }
-        (Some(_), Some(_)) => {
+        _ => {
             errors.add(
-                format!("{path}.weights"),
-                "and replicas can't both be given; an action takes exactly one lever, make a policy of each",
+                path,
+                "has several levers; an action takes exactly one of replicas, weights and runtime, make a policy of each",
             );
             None
+        }
+    }
+}
+
+/// Only replicas have a direction that could be forbidden.
+fn no_vetoes(path: &str, written: &Action, errors: &mut Errors) {
+    for (field, vetoes) in [
+        ("inhibit", &written.inhibit),
+        ("holdDownWhile", &written.hold_down_while),
+    ] {
+        if !vetoes.is_empty() {
+            errors.add(
+                format!("{path}.{field}"),
+                "goes with replicas; other levers have no up and down, remove it",
+            );
         }
     }
 }

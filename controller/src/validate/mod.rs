@@ -12,6 +12,7 @@ mod metrics;
 mod names;
 mod replicas;
 mod rules;
+pub(crate) mod runtime;
 mod schedule;
 mod signal;
 mod taken;
@@ -163,7 +164,7 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         Names::of(spec, taken.as_ref().map(|(object, taken)| (*object, taken))),
         veto::Asked::default(),
     );
-    let (mut actions, mut weights) = (Vec::new(), Vec::new());
+    let (mut actions, mut weights, mut runtime) = (Vec::new(), Vec::new(), Vec::new());
     for (index, written) in spec.actions.iter().enumerate() {
         let path = format!("spec.actions[{index}]");
         if spec.mode == Mode::Enforce && written.verify.is_none() {
@@ -174,6 +175,7 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         match action::read(&path, written, &spec.target_ref, known, max_age, &mut asked, errors) {
             Some(action::Lever::Replicas(action)) => actions.push(*action),
             Some(action::Lever::Weights(action)) => weights.push(*action),
+            Some(action::Lever::Runtime(action)) => runtime.push(*action),
             None => {}
         }
     }
@@ -181,6 +183,7 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         let message = "has more than one action, and one moves weights: one list has one law; make a policy of each";
         errors.add("spec.actions", message);
     }
+    one_container(spec, errors);
     for action in &actions {
         if let Some(index) = spec.actions.iter().position(|written| written.name == action.name) {
             let path = format!("spec.actions[{index}].replicas.zero.signal");
@@ -206,9 +209,21 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         signals,
         actions,
         weights,
+        runtime,
     };
     let (origins, notes) = taken.map(|(_, taken)| (taken.origins, taken.notes)).unwrap_or_default();
     Some(Resolved { policy, origins, notes })
+}
+
+/// A policy on a runtime's knobs moves those of one container, and nothing else.
+fn one_container(spec: &FeedbackPolicySpec, errors: &mut Errors) {
+    let mut levers = spec.actions.iter().map(|action| action.runtime.as_ref());
+    let first = levers.clone().flatten().next();
+    let Some(first) = first else { return };
+    if levers.any(|lever| lever.is_none_or(|lever| lever.container != first.container)) {
+        let message = "one moves the knobs of a container, and another something else: one container has one setting; make a policy of each";
+        errors.add("spec.actions", message);
+    }
 }
 
 /// Takes rules from the object, where the spec refers to one and it is at hand.

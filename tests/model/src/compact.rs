@@ -4,12 +4,12 @@
 use super::Without;
 use flyball_core::{
     time::Timestamp,
-    transaction::{self, Abort, Cause, Journal, Outcome, Phase, Places, Stamp, Target, Tx, Verdict},
+    transaction::{self, Abort, Cause, Journal, Outcome, Phase, Places, Stamp, Target, Tx, VALID_FOR, Verdict},
 };
 use std::hash::{Hash, Hasher};
 
 /// When the decision was made.
-pub(super) const PROPOSED: Timestamp = Timestamp::from_millis(0);
+const PROPOSED: Timestamp = Timestamp::from_millis(0);
 /// The number of the only transaction.
 const SEQUENCE: u64 = 1;
 
@@ -18,6 +18,8 @@ const SEQUENCE: u64 = 1;
 pub enum Value {
     /// Before the change.
     Old,
+    /// What is written and verified before the whole, where the change is tried first.
+    Trial,
     /// After the change.
     New,
     /// What a person wrote.
@@ -33,6 +35,7 @@ pub(super) struct Values<const N: usize>(pub [Value; N]);
 
 impl<const N: usize> Values<N> {
     pub const OLD: Self = Self([Value::Old; N]);
+    const TRIAL: Self = Self([Value::Trial; N]);
     pub const NEW: Self = Self([Value::New; N]);
 
     fn places(self) -> Places<Value> {
@@ -184,18 +187,54 @@ impl Stage {
     }
 }
 
+/// How often so much time passed that a decision made before is void.
+pub(super) type Clock = u8;
+
+pub(super) fn time(clock: Clock) -> Timestamp {
+    (0..clock).fold(PROPOSED, |time, _| time + VALID_FOR + VALID_FOR)
+}
+
+fn clock(at: Timestamp) -> Clock {
+    (0..Clock::MAX).find(|clock| time(*clock) >= at).unwrap_or_default()
+}
+
+/// How far the trial is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trial {
+    /// The change is written whole at once.
+    Unneeded,
+    /// The trial comes first, and is not verified yet.
+    Open,
+    /// It was verified then.
+    Verified(Clock),
+}
+
+impl Trial {
+    /// All of it in three bits. There is time for two decisions to grow old, not more; and a pass that is too late may
+    /// still judge the trial after both.
+    const fn packed(self) -> u8 {
+        match self {
+            Self::Unneeded => 0,
+            Self::Open => 1,
+            Self::Verified(at) => 2 + at,
+        }
+    }
+}
+
 /// A journal: what the step function reads of one, and whether the verification said yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Record<const N: usize> {
     pub stage: Stage,
     pub attempt: u8,
+    pub trial: Trial,
     pub rollback_to: Option<Values<N>>,
     pub achieved: bool,
 }
 
 impl<const N: usize> Hash for Record<N> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u8((self.stage as u8) << 4 | u8::from(self.achieved) << 1 | u8::from(self.rollback_to.is_some()));
+        let flags = u8::from(self.achieved) << 1 | u8::from(self.rollback_to.is_some());
+        state.write_u8((self.stage as u8) << 5 | self.trial.packed() << 2 | flags);
         state.write_u8(self.attempt);
         let to = self.rollback_to.iter().flat_map(|to| to.0);
         to.for_each(|value| state.write_u8(value as u8));
@@ -203,18 +242,48 @@ impl<const N: usize> Hash for Record<N> {
 }
 
 impl<const N: usize> Record<N> {
+    /// When what is to be written was decided.
+    pub const fn decided_at(&self) -> Clock {
+        match self.trial {
+            Trial::Unneeded | Trial::Open => 0,
+            Trial::Verified(at) => at,
+        }
+    }
+
     /// The intent as it was created.
-    pub const OPEN: Self = Self {
-        stage: Stage::Applying,
-        attempt: 0,
-        rollback_to: None,
-        achieved: false,
-    };
+    pub const fn open(trial: Trial) -> Self {
+        Self {
+            stage: Stage::Applying,
+            attempt: 0,
+            trial,
+            rollback_to: None,
+            achieved: false,
+        }
+    }
+
+    /// What a forward write finds, and what it writes.
+    pub const fn forward(&self) -> (Value, Value) {
+        match self.trial {
+            Trial::Unneeded => (Value::Old, Value::New),
+            Trial::Open => (Value::Old, Value::Trial),
+            Trial::Verified(_) => (Value::Trial, Value::New),
+        }
+    }
+
+    /// Whether a forward write of this journal, or of what it was before, wrote this value.
+    pub fn may_have_written(&self, value: Value) -> bool {
+        value == self.forward().1 || value == Value::Trial && self.trial != Trial::Unneeded
+    }
 
     pub fn of(journal: &Journal<Values<N>>) -> Self {
         Self {
             stage: Stage::of(journal.phase),
             attempt: attempt_of(journal.attempt),
+            trial: match (journal.trial, journal.tried_at) {
+                (None, _) => Trial::Unneeded,
+                (Some(_), None) => Trial::Open,
+                (Some(_), Some(at)) => Trial::Verified(clock(at)),
+            },
             rollback_to: journal.rollback_to,
             achieved: journal.verdict == Some(Verdict::Achieved),
         }
@@ -222,6 +291,12 @@ impl<const N: usize> Record<N> {
 
     fn journal(&self) -> Journal<Values<N>> {
         let mut journal = Journal::open(SEQUENCE, Values::OLD, Values::NEW, PROPOSED);
+        if self.trial != Trial::Unneeded {
+            journal = journal.trying(Values::TRIAL);
+        }
+        if let Trial::Verified(at) = self.trial {
+            journal.tried_at = Some(time(at));
+        }
         journal.phase = self.stage.phase();
         journal.attempt = self.attempt.into();
         journal.rollback_to = self.rollback_to;

@@ -2,7 +2,7 @@
 
 use super::{
     Without,
-    compact::{Stage, Value},
+    compact::{Record, Stage, Trial, Value},
     world::{Controller, Request, World},
 };
 use flyball_core::transaction::Event;
@@ -17,8 +17,8 @@ impl<const N: usize> World<N> {
             }
             (stage, _) if !stage.is_open() => Some("a write landed after its journal was closed (law 4)"),
             (_, Value::Human) => Some("a write landed on somebody else's value (law 8)"),
-            (Stage::Applying, Value::Old) if value == Value::New => None,
-            (Stage::RollingBack, Value::New) if value == Value::Old => None,
+            (Stage::Applying, current) if (current, value) == self.journal.forward() => None,
+            (Stage::RollingBack, current) if self.journal.may_have_written(current) && value == Value::Old => None,
             // The same value again changes nothing that anybody could see.
             (_, current) if current == value => None,
             _ => Some("a write landed that the journal does not know (law 1)"),
@@ -27,16 +27,23 @@ impl<const N: usize> World<N> {
 
     /// The laws about a journal that was just recorded over one that was at `from`. What a person wrote is theirs,
     /// and may be so between our reading and our record.
-    pub(super) fn judge_record(&mut self, from: Stage) {
+    pub(super) fn judge_record(&mut self, from: Record<N>) {
         let holds = |value| {
             let mut objects = self.objects.iter().zip(self.touched);
             objects.any(|(object, touched)| !touched && object.value == value)
         };
         self.broken = match self.journal.stage {
+            Stage::Committed if from.stage != Stage::Verifying || from.trial == Trial::Open => {
+                Some("committed, and the whole was not being verified (law 6)")
+            }
+            // No person writes it, so it is ours, whatever else was written.
+            stage if !stage.is_open() && self.objects.iter().any(|object| object.value == Value::Trial) => {
+                Some("closed, and an object holds the trial's value (law 5)")
+            }
             Stage::Committed if !self.journal.achieved => Some("committed without a recorded verification (law 6)"),
             Stage::Committed if holds(Value::Old) => Some("committed, and an object holds the old value (law 5)"),
             Stage::RolledBack if holds(Value::New) => Some("rolled back, and an object holds the new value (law 5)"),
-            Stage::Superseded if from != Stage::Verifying && holds(Value::New) => {
+            Stage::Superseded if from.stage != Stage::Verifying && holds(Value::New) => {
                 Some("superseded before it was verified, and an object holds the new value (law 5)")
             }
             stage if !stage.is_open() && self.edits == 0 && holds(Value::Old) && holds(Value::New) => {
@@ -56,7 +63,7 @@ impl<const N: usize> World<N> {
     }
 
     /// Whether, with faults at an end, one controller closes the journal within `passes` passes. The objects, the
-    /// journal, and whether the policy is deleted and the decision late are all that counts.
+    /// journal, and whether the policy is deleted and what time it is are all that counts.
     pub(super) fn recovers(&self, passes: usize) -> bool {
         let mut world = self.clone();
         world.messages.clear();

@@ -13,7 +13,7 @@ mod search;
 mod world;
 
 pub use compact::Value;
-use compact::{Stage, Values, Version};
+use compact::{Clock, Stage, Trial, Values, Version};
 use flyball_core::transaction::{Event, Verdict};
 pub use search::{Report, Violation};
 use std::{
@@ -60,13 +60,14 @@ pub enum Without {
 }
 
 /// All that a quiet pass reads of a world.
-type Rest<const N: usize> = ([compact::Object; N], compact::Record<N>, bool, bool);
+type Rest<const N: usize> = ([compact::Object; N], compact::Record<N>, bool, Clock);
 
 /// The model, with the field in `N` objects.
 #[derive(Debug)]
 pub struct Protocol<const N: usize> {
     faults: Faults,
     without: Without,
+    trial: Trial,
     /// Whether the protocol comes to an end from here: asked of every state, and of few different ones.
     recovered: RwLock<HashMap<Rest<N>, bool>>,
 }
@@ -77,12 +78,22 @@ impl<const N: usize> Protocol<N> {
         Self {
             faults,
             without,
+            trial: Trial::Unneeded,
             recovered: RwLock::default(),
         }
     }
 
+    /// The same of a change that is tried first.
+    #[must_use]
+    pub fn tried_first(self) -> Self {
+        Self {
+            trial: Trial::Open,
+            ..self
+        }
+    }
+
     fn recovers(&self, world: &World<N>) -> bool {
-        let rest = (world.objects, world.journal, world.deleted, world.late);
+        let rest = (world.objects, world.journal, world.deleted, world.clock);
         let known = self.recovered.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(recovers) = known.get(&rest) {
             return *recovers;
@@ -167,6 +178,10 @@ impl<const N: usize> Protocol<N> {
         for place in 0..N {
             if world.edits < self.faults.edits {
                 actions.extend([Value::Human, Value::Old].map(|value| Action::Edit(place, value)));
+                // Not before it was tried is the new value ours.
+                if world.journal.trial == Trial::Open {
+                    actions.push(Action::Edit(place, Value::New));
+                }
             }
             if self.faults.status_writes && world.something_is_current(place) {
                 actions.push(Action::Status(place));
@@ -175,7 +190,7 @@ impl<const N: usize> Protocol<N> {
         if !world.deleted {
             actions.push(Action::Delete);
         }
-        if !world.late && world.journal.stage == Stage::Applying {
+        if world.clock == world.journal.decided_at() && world.journal.stage == Stage::Applying {
             actions.push(Action::Wait);
         }
     }
@@ -256,7 +271,7 @@ impl<const N: usize> Protocol<N> {
             }
             Action::Status(place) => world.object_changed(place),
             Action::Delete => world.deleted = true,
-            Action::Wait => world.late = true,
+            Action::Wait => world.clock += 1,
         }
         world.settle(without);
         world.judge_closed();

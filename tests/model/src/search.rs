@@ -1,7 +1,10 @@
 //! The search: every state that can be reached, level by level, so that a violation is found by a shortest way
 //! and every run counts the same states.
 
-use super::{Action, Protocol, World, compact::Stage};
+use super::{
+    Action, Protocol, World,
+    compact::{Stage, Trial},
+};
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hash, Hasher},
@@ -31,6 +34,8 @@ pub struct Report {
     pub commits: bool,
     /// Whether a change was rolled back somewhere.
     pub rolls_back: bool,
+    /// Whether a trial that was not verified was taken back somewhere.
+    pub takes_back_trial: bool,
 }
 
 /// A law that does not hold.
@@ -45,7 +50,7 @@ pub struct Violation {
 impl<const N: usize> Protocol<N> {
     /// Looks at every state that can be reached, until a law is broken.
     pub fn search(&self) -> Report {
-        let start = World::start();
+        let start = World::start(self.trial);
         let found = Found::default();
         let first = fingerprint(&start);
         found.is_new(first, first);
@@ -69,6 +74,7 @@ impl<const N: usize> Protocol<N> {
             }),
             commits: found.commits.load(Ordering::Relaxed),
             rolls_back: found.rolls_back.load(Ordering::Relaxed),
+            takes_back_trial: found.takes_back_trial.load(Ordering::Relaxed),
         }
     }
 
@@ -123,7 +129,7 @@ impl<const N: usize> Protocol<N> {
         while let Some(parent) = way.last().and_then(|this| found.parent(*this)) {
             way.push(parent);
         }
-        let mut world = World::start();
+        let mut world = World::start(self.trial);
         let mut steps = vec![(None, world.to_string())];
         let mut actions = Vec::new();
         for this in way.into_iter().rev().skip(1) {
@@ -151,6 +157,7 @@ struct Found {
     stop: AtomicBool,
     commits: AtomicBool,
     rolls_back: AtomicBool,
+    takes_back_trial: AtomicBool,
 }
 
 impl Default for Found {
@@ -161,6 +168,7 @@ impl Default for Found {
             stop: AtomicBool::new(false),
             commits: AtomicBool::new(false),
             rolls_back: AtomicBool::new(false),
+            takes_back_trial: AtomicBool::new(false),
         }
     }
 }
@@ -200,6 +208,9 @@ impl Found {
         }
         match world.journal.stage {
             Stage::Committed => self.commits.store(true, Ordering::Relaxed),
+            Stage::RolledBack if world.journal.trial == Trial::Open => {
+                self.takes_back_trial.store(true, Ordering::Relaxed);
+            }
             Stage::RolledBack => self.rolls_back.store(true, Ordering::Relaxed),
             _ => {}
         }

@@ -2,11 +2,11 @@
 
 use super::{
     Without,
-    compact::{Known, Object, PROPOSED, Pass, Record, Value, Values, Version, attempt_of, joined},
+    compact::{Clock, Known, Object, Pass, Record, Trial, Value, Values, Version, attempt_of, joined, time},
 };
 use flyball_core::{
     time::Timestamp,
-    transaction::{Effect, Event, VALID_FOR, step},
+    transaction::{Effect, Event, step},
 };
 use std::{
     fmt,
@@ -126,7 +126,7 @@ pub struct World<const N: usize> {
     /// The objects that a person wrote.
     pub(super) touched: [bool; N],
     pub(super) deleted: bool,
-    pub(super) late: bool,
+    pub(super) clock: Clock,
     /// The journal was just created, and its creator goes on with it.
     pub(super) fresh: bool,
     /// A law that was broken by the last action, in words.
@@ -151,14 +151,14 @@ impl<const N: usize> fmt::Display for World<N> {
 }
 
 impl<const N: usize> World<N> {
-    pub(super) const fn start() -> Self {
+    pub(super) const fn start(trial: Trial) -> Self {
         let object = Object {
             value: Value::Old,
             stamp: None,
         };
         Self {
             objects: [object; N],
-            journal: Record::OPEN,
+            journal: Record::open(trial),
             controllers: [Controller::started(true), Controller::started(false)],
             holder: 0,
             messages: Vec::new(),
@@ -168,18 +168,14 @@ impl<const N: usize> World<N> {
             refusals: 0,
             touched: [false; N],
             deleted: false,
-            late: false,
+            clock: 0,
             fresh: true,
             broken: None,
         }
     }
 
     fn now(&self) -> Timestamp {
-        if self.late {
-            PROPOSED + VALID_FOR + VALID_FOR
-        } else {
-            PROPOSED
-        }
+        time(self.clock)
     }
 
     /// Requests that nobody waits for.
@@ -306,7 +302,7 @@ impl<const N: usize> World<N> {
             Request::Record { journal, .. } => {
                 let before = std::mem::replace(&mut self.journal, journal);
                 self.journal_changed(sender);
-                self.judge_record(before.stage);
+                self.judge_record(before);
                 Event::Recorded
             }
         }

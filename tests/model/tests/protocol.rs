@@ -4,11 +4,18 @@
 use flyball_model::{Faults, Protocol, Report, Without};
 
 fn search<const N: usize>(without: Without, faults: Faults) -> Report {
-    let report = Protocol::<N>::new(faults, without).search();
-    println!(
-        "{N} objects, {without:?}, {faults:?}: {} states, depth {}",
-        report.states, report.depth
-    );
+    println!("{N} objects, {without:?}, {faults:?}:");
+    printed(Protocol::<N>::new(faults, without).search())
+}
+
+/// The same of a change that is tried first.
+fn search_tried(without: Without, faults: Faults) -> Report {
+    println!("1 object, a trial, {without:?}, {faults:?}:");
+    printed(Protocol::<1>::new(faults, without).tried_first().search())
+}
+
+fn printed(report: Report) -> Report {
+    println!("{} states, depth {}", report.states, report.depth);
     if let Some(violation) = &report.violation {
         println!("{}:", violation.law);
         for (action, world) in &violation.steps {
@@ -23,6 +30,13 @@ fn holds<const N: usize>(faults: Faults) {
     let report = search::<N>(Without::Nothing, faults);
     assert_eq!(report.violation.map(|violation| violation.law), None);
     assert!(report.commits && report.rolls_back);
+}
+
+/// The same of a change that is tried first; and its trial is also taken back.
+fn tried_holds(faults: Faults) {
+    let report = search_tried(Without::Nothing, faults);
+    assert_eq!(report.violation.map(|violation| violation.law), None);
+    assert!(report.commits && report.rolls_back && report.takes_back_trial);
 }
 
 fn breaks<const N: usize>(without: Without, faults: Faults) {
@@ -99,6 +113,33 @@ const ALONE: Faults = Faults {
     ..IN_TWO
 };
 
+/// A trial has two writes forward and two ways back, so there are fewer faults at once.
+const TRIED: Faults = Faults {
+    crashes: 1,
+    flips: 1,
+    edits: 1,
+    delayed: 1,
+    refusals: 0,
+    status_writes: false,
+    skew: false,
+    hand_over: false,
+};
+const TRIED_APART: Faults = Faults {
+    crashes: 0,
+    edits: 0,
+    skew: true,
+    hand_over: true,
+    ..TRIED
+};
+const TRIED_ALONE: Faults = Faults {
+    crashes: 2,
+    flips: 0,
+    edits: 1,
+    refusals: 1,
+    status_writes: true,
+    ..TRIED_APART
+};
+
 #[test]
 fn the_whole_protocol_holds_under_many_faults() {
     holds::<1>(MANY);
@@ -167,4 +208,29 @@ fn it_breaks_when_only_the_first_object_is_stamped() {
 #[test]
 fn it_breaks_when_one_stamp_counts_for_all() {
     breaks::<2>(Without::EachStamp, IN_TWO);
+}
+
+#[test]
+fn a_trial_holds_under_many_faults() {
+    tried_holds(TRIED);
+}
+
+#[test]
+fn a_trial_holds_when_target_and_journal_are_read_at_different_times() {
+    tried_holds(TRIED_APART);
+}
+
+#[test]
+fn a_trial_holds_for_one_controller_that_is_killed_again_and_again() {
+    tried_holds(TRIED_ALONE);
+}
+
+#[test]
+fn a_trial_breaks_without_preconditions() {
+    assert!(search_tried(Without::Precondition, TRIED).violation.is_some());
+}
+
+#[test]
+fn a_trial_breaks_without_the_fence() {
+    assert!(search_tried(Without::Fence, TRIED).violation.is_some());
 }

@@ -32,7 +32,7 @@ pub use fleet::{Fleet, GROUP, LABEL, Pod, VERSION};
 pub use metrics::{MetricsApi, PodValues, Resources, Series, Values};
 pub use outcome::{Outcome, Verdict};
 
-use crate::bed::{Bed, eventually, unique};
+use crate::bed::{Bed, eventually, served, unique};
 use futures::{StreamExt, stream};
 use k8s_openapi::{
     api::{
@@ -238,12 +238,7 @@ async fn define(client: &Client) {
     )
     .await
     .expect("the definition of fleets is installed");
-    eventually("fleets are served", async || {
-        let conditions = api.get(&name).await.ok()?.status?.conditions?;
-        let established = conditions.iter().find(|it| it.type_ == "Established")?;
-        (established.status == "True").then_some(())
-    })
-    .await;
+    served(client, &name).await;
 }
 
 impl Drop for Fleets {

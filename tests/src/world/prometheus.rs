@@ -29,6 +29,8 @@ pub enum Answer {
     Text(&'static str),
     /// Fresh numbers, by the label `pod`.
     Vector(Vec<(&'static str, f64)>),
+    /// The same, of pods whose names are only known then.
+    Pods(Vec<(String, f64)>),
     /// Fresh numbers, by the label `backend`.
     Backends(Vec<(String, f64)>),
     /// A number whose newest sample is so many seconds old.
@@ -147,6 +149,7 @@ fn age(answer: Answer) -> Answer {
         Answer::Value(_)
         | Answer::Text(_)
         | Answer::Vector(_)
+        | Answer::Pods(_)
         | Answer::Backends(_)
         | Answer::Partial(_)
         | Answer::Typed(..) => Answer::Value(AGE),
@@ -168,6 +171,12 @@ async fn written(answer: Answer, time: f64) -> Response<Body> {
         Answer::Value(value) | Answer::Stale(value, _) => ok(&one(value)),
         Answer::Text(value) => ok(&vector(vec![(json!({}), value.to_owned())])),
         Answer::Vector(values) => ok(&vector(
+            values
+                .into_iter()
+                .map(|(pod, value)| (json!({"pod": pod}), value.to_string()))
+                .collect(),
+        )),
+        Answer::Pods(values) => ok(&vector(
             values
                 .into_iter()
                 .map(|(pod, value)| (json!({"pod": pod}), value.to_string()))

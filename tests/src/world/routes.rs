@@ -2,14 +2,17 @@
 
 use super::{Answer, World};
 use crate::bed::eventually;
-use kube::ResourceExt;
+use futures::StreamExt;
+use kube::{
+    ResourceExt,
+    runtime::watcher::{self, Event, watcher},
+};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::task::JoinHandle;
 
 /// How many requests a second the fake proxy tells of.
 pub const RATE: f64 = 5000.0;
@@ -131,17 +134,20 @@ impl Split {
         let stuck: Arc<Mutex<Option<BTreeMap<String, f64>>>> = Arc::default();
         let (api, name) = (world.any("gateway.networking.k8s.io/v1", "HTTPRoute"), route.to_owned());
         let seen = Arc::clone(&shares);
+        // Watched, not asked for again and again: a sweep has many of these at a time.
+        let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let task = tokio::spawn(async move {
-            loop {
-                if let Ok(object) = api.get(&name).await {
-                    let weights = weights_of(&object.data);
-                    #[allow(clippy::cast_precision_loss)] // Small weights.
-                    let total = weights.values().sum::<i64>().max(1) as f64;
-                    #[allow(clippy::cast_precision_loss)]
-                    let found = weights.into_iter().map(|(name, weight)| (name, weight as f64 / total));
-                    *locked(&seen) = found.collect();
-                }
-                sleep(Duration::from_millis(50)).await;
+            let mut events = std::pin::pin!(watcher(api, one));
+            while let Some(event) = events.next().await {
+                let Ok(Event::Apply(object) | Event::InitApply(object)) = event else {
+                    continue;
+                };
+                let weights = weights_of(&object.data);
+                #[allow(clippy::cast_precision_loss)] // Small weights.
+                let total = weights.values().sum::<i64>().max(1) as f64;
+                #[allow(clippy::cast_precision_loss)]
+                let found = weights.into_iter().map(|(name, weight)| (name, weight as f64 / total));
+                *locked(&seen) = found.collect();
             }
         });
         let split = Self {

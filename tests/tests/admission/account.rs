@@ -39,7 +39,8 @@ fn workload(kind: &str) -> Value {
 }
 
 const SPEC: &str = "flyball changes no spec; replicas are written through the scale subresource";
-const ANNOTATION: &str = "flyball writes no annotation but flyball.dev/stamp, and takes none away";
+const ANNOTATION: &str =
+    "flyball writes no annotation but flyball.dev/stamp and those of runtime.flyball.dev, and takes no other away";
 const LABEL: &str = "flyball changes no label, owner or finalizer";
 
 /// The same for each kind that is moved.
@@ -114,6 +115,14 @@ where
             "others are not affected"
         );
     }
+    for annotation in ["runtime.flyball.dev/checkout", "stamp.runtime.flyball.dev/checkout"] {
+        for value in [json!("gogc=200"), Value::Null] {
+            let patch = json!({"metadata": {"annotations": {annotation: value}}});
+            assert_eq!(merge(patch.clone()).await, Ok(()), "{patch}");
+        }
+    }
+    let near = json!({"metadata": {"annotations": {"xruntime.flyball.dev/checkout": "1"}}});
+    assert!(merge(near).await.unwrap_err().contains(ANNOTATION));
     // A stamp hides nothing else.
     let both = json!({"metadata": {"annotations": {STAMP_ANNOTATION: "x"}}, "spec": {"replicas": 5}});
     assert!(merge(both).await.unwrap_err().contains(SPEC));

@@ -1,11 +1,9 @@
 //! The API server, with what this repository installs on it.
 
 use flyball_controller::{observe::source::install_crypto_provider, record::events::target_reference};
-use flyball_crds::{MetricSource, TargetRef};
-use k8s_openapi::{
-    api::core::v1::{Namespace, ObjectReference},
-    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
-};
+use flyball_crds::TargetRef;
+use flyball_tests::bed::served;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ObjectReference};
 use kube::{
     Api, Client, Config, Error, ResourceExt,
     api::{DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams, ValidationDirective},
@@ -14,7 +12,7 @@ use kube::{
     discovery,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -35,6 +33,9 @@ pub struct Server {
     pub namespace: String,
 }
 
+/// The ConfigMap that says which run has installed everything.
+const NOTE: &str = "flyball-tests-installed";
+
 static INSTALLED: OnceCell<()> = OnceCell::const_new();
 
 impl Server {
@@ -53,7 +54,7 @@ impl Server {
         let admin = Client::try_from(config.clone()).unwrap();
         config.auth_info.impersonate = Some(ACCOUNT.to_owned());
         let controller = Client::try_from(config).unwrap();
-        INSTALLED.get_or_init(|| install(&admin)).await;
+        INSTALLED.get_or_init(|| install_once(&admin)).await;
         let random = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap();
         let namespace = format!("admission-{}", &random[..8]);
         let metadata = ObjectMeta {
@@ -96,6 +97,23 @@ pub async fn config() -> Config {
     config
 }
 
+/// nextest gives each test a process of its own: what one of them has installed is noted with the id of the run, and
+/// the others of the run leave it. It is a dozen objects, and there are more than a hundred tests.
+async fn install_once(admin: &Client) {
+    let Ok(run) = env::var("NEXTEST_RUN_ID") else {
+        return install(admin).await;
+    };
+    let notes: Api<ConfigMap> = Api::namespaced(admin.clone(), "default");
+    let noted = notes.get_opt(NOTE).await.unwrap().and_then(|note| note.data);
+    if noted.is_some_and(|data| data.get("run") == Some(&run)) {
+        return;
+    }
+    install(admin).await;
+    let note = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": NOTE}, "data": {"run": run}});
+    let parameters = PatchParams::apply("flyball-tests").force();
+    notes.patch(NOTE, &parameters, &Patch::Apply(note)).await.unwrap();
+}
+
 async fn install(admin: &Client) {
     for folder in ["crds/generated", "deploy/manifests"] {
         for object in documents(folder) {
@@ -106,23 +124,9 @@ async fn install(admin: &Client) {
                 .unwrap_or_else(|error| panic!("{error}: {object}"));
         }
     }
-    let definitions: Api<CustomResourceDefinition> = Api::all(admin.clone());
     for definition in flyball_crds::definitions() {
-        let name = definition.name_any();
-        eventually(&format!("{name} is served"), async || {
-            let conditions = definitions.get(&name).await.ok()?.status?.conditions?;
-            conditions
-                .iter()
-                .any(|it| it.type_ == "Established" && it.status == "True")
-                .then_some(())
-        })
-        .await;
+        served(admin, &definition.name_any()).await;
     }
-    let sources: Api<MetricSource> = Api::all(admin.clone());
-    eventually("MetricSources are listed", async || {
-        sources.list(&kube::api::ListParams::default()).await.ok()
-    })
-    .await;
 }
 
 /// All objects in a folder of this repository, kustomizations excepted.

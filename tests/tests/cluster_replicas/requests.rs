@@ -2,7 +2,7 @@
 
 use super::{check_of, passes, says, written};
 use flyball_controller::clock::{from_micro_time, read};
-use flyball_crds::{APPROVED_BY_ANNOTATION, Change, CheckVerdict, Direction, Phase};
+use flyball_crds::{APPROVED_BY_ANNOTATION, Change, CheckVerdict, Direction, FeedbackPolicy, Phase};
 use flyball_tests::{
     bed::{Bed, bed, eventually},
     world::{Controller, World, message_of, objects, phase_of},
@@ -10,14 +10,21 @@ use flyball_tests::{
 use kube::ResourceExt;
 use serde_json::json;
 
-/// The record that waits for an approval of this number.
+/// The record that waits for an approval of this number, once the policy says that it is what it wants now.
 async fn awaiting(world: &World, after: i32) -> Change {
-    eventually(&format!("a change to {after} waits for approval"), async || {
+    let record = eventually(&format!("a change to {after} waits for approval"), async || {
         let changes = world.changes().await.into_iter();
         let mut waits = changes.filter(|it| phase_of(it) == Phase::AwaitingApproval && it.spec.after == after);
         waits.next()
     })
-    .await
+    .await;
+    let name = record.name_any();
+    let named = |policy: &FeedbackPolicy| {
+        let action = policy.status.as_ref()?.actions.first()?;
+        (action.last_decision.as_ref()?.change.as_ref() == Some(&name)).then_some(())
+    };
+    world.policy("web", &format!("it names {name}"), named).await;
+    record
 }
 
 /// A record, once it is closed.

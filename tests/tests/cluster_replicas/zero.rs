@@ -11,7 +11,7 @@ use flyball_tests::{
 use serde_json::{Value, json};
 
 /// A world with three workers for a queue of 25, of which all go when nothing waits for two seconds.
-async fn workers(bed: &Bed, within: &str) -> World {
+async fn workers(bed: &Bed, settle: &str, within: &str) -> World {
     let world = World::new(bed, "zero").await;
     world.web(3).await;
     world.prometheus.value("queue", 25.0);
@@ -20,6 +20,7 @@ async fn workers(bed: &Bed, within: &str) -> World {
     let policy = objects::with(policy, "/spec/actions/0/replicas/min", json!(0));
     let zero: Value = json!({"signal": "queue", "activation": 2, "cooldown": "2s"});
     let policy = objects::with(policy, "/spec/actions/0/replicas/zero", zero);
+    let policy = objects::with(policy, "/spec/actions/0/verify/settle", json!(settle));
     let policy = objects::with(policy, "/spec/actions/0/verify/within", json!(within));
     world.apply(&policy).await;
     world
@@ -38,7 +39,7 @@ fn idle_since(policy: &FeedbackPolicy) -> Option<flyball_core::time::Timestamp> 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_go_when_there_is_nothing_to_do_and_come_back_with_the_first_work() {
     let Some(bed) = bed().await else { return };
-    let world = workers(&bed, "3s").await;
+    let world = workers(&bed, "1s", "3s").await;
     let _controller = world.controller("one");
     says(&world, "web", "Steady at 3", "").await;
     // Two are waiting, which is not above the activation. As fresh data say so for long enough, all go.
@@ -73,7 +74,9 @@ async fn all_go_when_there_is_nothing_to_do_and_come_back_with_the_first_work() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_that_comes_during_the_verification_of_none_does_not_wait_for_it() {
     let Some(bed) = bed().await else { return };
-    let world = workers(&bed, "10m").await;
+    // Within the settle time, however slow the machine is: after it the work would show in the verification, which takes
+    // the change back first.
+    let world = workers(&bed, "5m", "10m").await;
     let policy = json!({"spec": {"replicas": 1}});
     world
         .any("apps/v1", "Deployment")

@@ -121,15 +121,7 @@ async fn define(bed: &flyball_tests::bed::Bed, (module, sum): (&str, &str), file
     api.patch(name, &parameters, &kube::api::Patch::Apply(definition))
         .await
         .unwrap();
-    flyball_tests::bed::eventually(&format!("{name} is served"), async || {
-        let found = api.get(name).await.ok()?;
-        let conditions = found.status?.conditions?;
-        let established = conditions
-            .iter()
-            .any(|it| it.type_ == "Established" && it.status == "True");
-        established.then_some(())
-    })
-    .await;
+    flyball_tests::bed::served(&bed.client, name).await;
 }
 
 /// The weights of three backends, which add up to 100, by their places.

@@ -37,6 +37,8 @@ mod quality;
 mod rate;
 mod review;
 mod rollout;
+mod runtime;
+mod sheet;
 mod surge;
 mod undo;
 mod veto;
@@ -45,6 +47,9 @@ mod world;
 
 pub use coverage::LEAST_COVERAGE;
 pub use review::{Approved, Candidate, Refused};
+pub use runtime::{
+    RuntimeApproval, RuntimeApproved, RuntimeCandidate, RuntimeRefused, RuntimeWorld, shape_runtime, undo_runtime,
+};
 pub use surge::OpenStep;
 pub use undo::{Undo, undo_decrease, undo_increase, undo_requested};
 pub use weights::{
@@ -74,6 +79,8 @@ pub enum Check {
     DataQuality,
     /// The ranges that the queries look back over are filled.
     Coverage,
+    /// The agents in the pods answer, and no breaker of theirs tripped.
+    Agents,
     /// No rollout of the target is under way.
     Rollout,
     /// No condition forbids changes of this direction.
@@ -99,7 +106,7 @@ pub enum Check {
 }
 
 impl Check {
-    /// All checks, in the order in which they run.
+    /// The checks of replicas, in the order in which they run.
     pub const ALL: [Self; 16] = [
         Self::Target,
         Self::Ownership,
@@ -119,6 +126,11 @@ impl Check {
         Self::DryRun,
     ];
 
+    /// Those of all levers.
+    pub fn of_all_levers() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain([Self::Agents])
+    }
+
     /// The name, as it is recorded.
     pub const fn name(self) -> &'static str {
         match self {
@@ -127,6 +139,7 @@ impl Check {
             Self::Pause => "Pause",
             Self::DataQuality => "DataQuality",
             Self::Coverage => "Coverage",
+            Self::Agents => "Agents",
             Self::Rollout => "Rollout",
             Self::Veto => "Veto",
             Self::Ineffective => "Ineffective",

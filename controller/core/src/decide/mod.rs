@@ -6,6 +6,7 @@
 //! and integers, so a few results differ from HPA's, which calculates in floats: 10 % more than 100
 //! are 110 here and 111 there, 90 % less than 10 are 1 here and 0 there.
 
+mod budget;
 mod fallback;
 mod floor;
 mod history;
@@ -15,6 +16,8 @@ mod pass;
 mod pods;
 mod replicas;
 mod rollout;
+pub mod runtime;
+mod setting;
 mod spike;
 mod stabilize;
 mod weights;
@@ -26,6 +29,7 @@ pub use latch::SIGNAL_MOVED;
 pub(crate) use latch::moved_since;
 pub(crate) use metrics::{Asked, NoNumber, asked};
 pub use pods::{Pod, PodPhase, PodReady, PodUsage, Pods, RequestError, Requests};
+pub use setting::{AgentFacts, RuntimeDecision, RuntimeFacts, RuntimeHistory, RuntimeProposal, decide_runtime};
 pub(crate) use spike::lasts as spike_lasts;
 pub use weights::{BackendHistory, Move, RouteFacts, WeightDecision, WeightHistory, WeightProposal, decide_weights};
 pub(crate) use weights::{ReadError, by_backend};

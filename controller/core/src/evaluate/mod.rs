@@ -3,6 +3,7 @@
 mod print;
 mod rule;
 mod template;
+pub mod watermark;
 
 pub use rule::{Alert, AlertPhase, RuleError, RuleState, evaluate};
 pub use template::{Template, TemplateError, expand, parse};

@@ -4,12 +4,14 @@
 
 mod formula;
 mod replicas;
+mod runtime;
 mod schedule;
 mod verification;
 mod weights;
 
 pub use formula::{Formula, FormulaError};
 pub use replicas::*;
+pub use runtime::*;
 pub use schedule::{Schedule, Window, floor};
 pub use verification::*;
 pub use weights::*;
@@ -224,4 +226,6 @@ pub struct Policy {
     pub actions: Vec<ReplicasAction>,
     /// The actions that move weights, in the order written.
     pub weights: Vec<WeightsAction>,
+    /// The actions that move a runtime's knobs, in the order written: the first that its rules drive counts.
+    pub runtime: Vec<RuntimeAction>,
 }

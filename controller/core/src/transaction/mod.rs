@@ -23,6 +23,10 @@
 //! A [`Value`] that stands in several places (the same list in several routes) is stamped and written one place
 //! after the other, each a step of its own. Found half-way it is written on; where that can't be, what was
 //! written goes back, so all places move or none. [`Stamp::joined`] makes one fence of several.
+//!
+//! A change may be tried first: [`Journal::trial`] is written and verified before [`Journal::after`], each with a
+//! verification of its own. A trial is no state to stay in: whatever ends the transaction before `after` is
+//! written takes the trial back.
 
 mod stamp;
 mod step;
@@ -119,7 +123,8 @@ pub enum Verdict {
     Requested,
     /// The traffic did not go where the weights say.
     Unrealised,
-    /// Nobody waited for it: it could be written in some of its places, but not in all.
+    /// Nobody waited for it: it could be written in some of its places, but not in all, or it was cut short between its
+    /// trial and the whole.
     Torn,
 }
 
@@ -132,13 +137,17 @@ pub struct Journal<V> {
     pub before: V,
     /// The value after.
     pub after: V,
+    /// What is written and verified before `after`, where the change is tried first.
+    pub trial: Option<V>,
+    /// When the trial was verified: `after` is what is written from then on.
+    pub tried_at: Option<Timestamp>,
     /// Grows each time the transaction is taken up.
     pub attempt: u64,
     /// When the change was proposed.
     pub proposed_at: Timestamp,
     /// Where it is.
     pub phase: Phase,
-    /// When the write of `after` was accepted, or first seen to have been.
+    /// When the write of [`Journal::goal`] was accepted, or first seen to have been.
     pub applied_at: Option<Timestamp>,
     /// Where a roll-back goes, once it was decided.
     pub rollback_to: Option<V>,
@@ -153,6 +162,8 @@ impl<V> Journal<V> {
             sequence,
             before,
             after,
+            trial: None,
+            tried_at: None,
             attempt: 0,
             proposed_at,
             phase: Phase::Applying,
@@ -162,9 +173,41 @@ impl<V> Journal<V> {
         }
     }
 
+    /// The same, tried first.
+    #[must_use]
+    pub fn trying(self, trial: V) -> Self {
+        Self {
+            trial: Some(trial),
+            ..self
+        }
+    }
+
     /// Whether the transaction may still write its target.
     pub fn is_open(&self) -> bool {
         !matches!(self.phase, Phase::Closed(_))
+    }
+
+    /// Whether what is written now is the trial.
+    pub fn is_trying(&self) -> bool {
+        self.trial.is_some() && self.tried_at.is_none()
+    }
+
+    /// What is written and verified now.
+    pub fn goal(&self) -> &V {
+        self.trial.as_ref().filter(|_| self.is_trying()).unwrap_or(&self.after)
+    }
+
+    /// What is there until then.
+    fn origin(&self) -> &V {
+        self.trial
+            .as_ref()
+            .filter(|_| !self.is_trying())
+            .unwrap_or(&self.before)
+    }
+
+    /// When it was decided to write [`Journal::goal`].
+    fn decided_at(&self) -> Timestamp {
+        self.tried_at.unwrap_or(self.proposed_at)
     }
 }
 

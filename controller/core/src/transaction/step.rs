@@ -31,15 +31,21 @@ where
         // The precondition failed, or we can't know. Reading the target again is not enough: the
         // journal may have moved on as well, so only a new pass may go on.
         Event::Conflict | Event::Lost | Event::Undecided => None,
-        Event::Achieved => judged(&mut tx, Verdict::Achieved, |journal| {
+        Event::Achieved if tx.journal.is_trying() => judged(&mut tx, None, |journal| {
+            journal.phase = Phase::Applying;
+            journal.tried_at = Some(now);
+            journal.applied_at = None;
+        }),
+        Event::Achieved => judged(&mut tx, Some(Verdict::Achieved), |journal| {
             journal.phase = Phase::Closed(Outcome::Committed);
         }),
-        Event::RollBack { to, verdict } => judged(&mut tx, verdict, |journal| {
-            journal.phase = Phase::RollingBack;
-            journal.rollback_to = Some(to);
-            journal.attempt += 1;
+        Event::RollBack { to, verdict } => judged(&mut tx, Some(verdict), |journal| go_back(journal, to)),
+        // A trial is no state to stay in.
+        Event::Keep { verdict } if tx.journal.is_trying() => judged(&mut tx, Some(verdict), |journal| {
+            let to = journal.before.clone();
+            go_back(journal, to);
         }),
-        Event::Keep { verdict } => judged(&mut tx, verdict, |journal| {
+        Event::Keep { verdict } => judged(&mut tx, Some(verdict), |journal| {
             journal.phase = Phase::Closed(match verdict {
                 Verdict::Ineffective => Outcome::Ineffective,
                 _ => Outcome::Inconclusive,
@@ -62,7 +68,7 @@ where
     if target.stamp.is_some_and(|stamp| stamp.sequence > tx.journal.sequence) {
         return Some(close(tx, Outcome::Superseded(Cause::Newer)));
     }
-    let foreign = target.value != tx.journal.after;
+    let foreign = target.value != *tx.journal.goal();
     if tx.journal.phase == Phase::Verifying && !foreign && tx.abort.is_none() {
         return Some(Effect::Verify);
     }
@@ -83,6 +89,7 @@ where
     Some(match tx.journal.phase {
         Phase::Applying => applying(tx, target, now),
         Phase::RollingBack => rolling_back(tx, target),
+        Phase::Verifying if tx.journal.is_trying() && !foreign => take_back(tx),
         Phase::Verifying | Phase::Closed(_) => close(
             tx,
             match tx.abort {
@@ -99,10 +106,11 @@ fn applying<V, R>(tx: &mut Tx<V, R>, target: Target<V, R>, now: Timestamp) -> Ef
 where
     V: Value,
 {
-    let expired = now.since(tx.journal.proposed_at) > VALID_FOR;
-    let (before, after) = (&tx.journal.before, &tx.journal.after);
-    if target.value == *after {
+    let expired = now.since(tx.journal.decided_at()) > VALID_FOR;
+    let (origin, goal) = (tx.journal.origin(), tx.journal.goal());
+    if target.value == *goal {
         return match tx.abort {
+            Some(_) if tx.journal.is_trying() => take_back(tx),
             // The write had landed: the value stays, unverified.
             Some(_) => close(tx, Outcome::Inconclusive),
             None => record(tx, |journal| {
@@ -111,10 +119,12 @@ where
             }),
         };
     }
-    let untouched = target.value == *before;
-    let half_way = target.value.is_between(before, after);
+    let untouched = target.value == *origin;
+    let half_way = target.value.is_between(origin, goal);
     let foreign = !untouched && !half_way;
-    if (half_way && (tx.abort.is_some() || expired)) || (foreign && target.value.has_some(before, after)) {
+    let some_is_ours = half_way || tx.journal.tried_at.is_some();
+    let cut_short = tx.abort.is_some() || expired;
+    if (cut_short && !foreign && some_is_ours) || (foreign && target.value.has_some(origin, goal)) {
         return take_back(tx);
     }
     match tx.abort {
@@ -122,23 +132,28 @@ where
         Some(why) => close(tx, Outcome::Superseded(Cause::Aborted(why))),
         None if expired => close(tx, Outcome::Superseded(Cause::Expired)),
         None => Effect::Write {
-            value: after.clone(),
+            value: goal.clone(),
             at: target.version,
         },
     }
 }
 
-/// All places move or none: what was written goes back to what was there, under an attempt of its own.
+/// All or none: what was written goes back to what was there, under an attempt of its own.
 fn take_back<V, R>(tx: &mut Tx<V, R>) -> Effect<V, R>
 where
     V: Value,
 {
     record(tx, |journal| {
-        journal.phase = Phase::RollingBack;
-        journal.rollback_to = Some(journal.before.clone());
         journal.verdict = Some(Verdict::Torn);
-        journal.attempt += 1;
+        let to = journal.before.clone();
+        go_back(journal, to);
     })
+}
+
+fn go_back<V>(journal: &mut Journal<V>, to: V) {
+    journal.phase = Phase::RollingBack;
+    journal.rollback_to = Some(to);
+    journal.attempt += 1;
 }
 
 fn rolling_back<V, R>(tx: &mut Tx<V, R>, target: Target<V, R>) -> Effect<V, R>
@@ -150,13 +165,20 @@ where
         .rollback_to
         .clone()
         .unwrap_or_else(|| tx.journal.before.clone());
-    let back = target.value.taken_back(&tx.journal.after, &to);
+    let trial = tx.journal.trial.as_ref();
+    let tries = trial == Some(&target.value);
+    // Both are ours, but before it was tried `after` is somebody else's.
+    let back = target.value.taken_back(tx.journal.goal(), &to);
+    let back = match trial {
+        Some(trial) => back.taken_back(trial, &to),
+        None => back,
+    };
     if target.value == to {
         close(tx, Outcome::RolledBack)
     } else if back == target.value {
         // Nothing of what is there is ours.
         close(tx, Outcome::Superseded(Cause::Foreign))
-    } else if tx.hands_over && !target.value.has_some(&tx.journal.after, &to) {
+    } else if tx.hands_over && !tries && !target.value.has_some(&tx.journal.after, &to) {
         // The value stays, unverified. Once one of several places is back, the others follow: all or none.
         close(tx, Outcome::Inconclusive)
     } else {
@@ -184,11 +206,13 @@ where
     if tx.journal.phase != Phase::Applying || !tx.owned || !nothing_sent {
         return None;
     }
-    if target.value == tx.journal.before {
+    let (origin, goal) = (tx.journal.origin(), tx.journal.goal());
+    let untouched = target.value == *origin;
+    if untouched && tx.journal.tried_at.is_none() {
         return Some(close(tx, Outcome::Superseded(Cause::Refused)));
     }
-    let half_way = target.value.is_between(&tx.journal.before, &tx.journal.after);
-    half_way.then(|| take_back(tx))
+    let some_is_ours = untouched || target.value.is_between(origin, goal);
+    some_is_ours.then(|| take_back(tx))
 }
 
 fn record<V: Value, R>(tx: &mut Tx<V, R>, change: impl FnOnce(&mut Journal<V>)) -> Effect<V, R> {
@@ -203,17 +227,21 @@ fn close<V: Value, R>(tx: &mut Tx<V, R>, outcome: Outcome) -> Effect<V, R> {
 }
 
 /// A verdict counts only for the value it was asked of: in Verifying, with that value in place.
-fn judged<V, R>(tx: &mut Tx<V, R>, verdict: Verdict, change: impl FnOnce(&mut Journal<V>)) -> Option<Effect<V, R>>
+fn judged<V, R>(
+    tx: &mut Tx<V, R>,
+    verdict: Option<Verdict>,
+    change: impl FnOnce(&mut Journal<V>),
+) -> Option<Effect<V, R>>
 where
     V: Value,
 {
     let in_place = tx
         .target
         .as_ref()
-        .is_some_and(|target| target.value == tx.journal.after);
+        .is_some_and(|target| target.value == *tx.journal.goal());
     (tx.journal.phase == Phase::Verifying && in_place).then(|| {
         record(tx, |journal| {
-            journal.verdict = Some(verdict);
+            journal.verdict = verdict;
             change(journal);
         })
     })

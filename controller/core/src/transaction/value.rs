@@ -1,6 +1,6 @@
 //! What a transaction moves: the value of one field, or of one field in several places at once.
 
-use crate::policy::{Replicas, Weights};
+use crate::policy::{Replicas, Setting, Weights};
 use std::fmt;
 
 /// A field's value. One that stands in several places is written place by place, and can be found half-way.
@@ -25,6 +25,8 @@ pub trait Value: Clone + PartialEq {
 }
 
 impl Value for Replicas {}
+
+impl Value for Setting {}
 
 /// The values in several places, always in the same order, and always as many.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

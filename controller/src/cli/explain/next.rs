@@ -2,6 +2,7 @@
 
 mod commands;
 mod ready;
+mod runtime;
 mod weights;
 
 use super::{Facts, page::noun};
@@ -179,7 +180,7 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
         .checks
         .iter()
         .find(|check| check.verdict == CheckVerdict::Refused)?;
-    let which = Check::ALL.into_iter().find(|known| known.name() == check.name)?;
+    let which = Check::of_all_levers().find(|known| known.name() == check.name)?;
     let index = facts
         .policy
         .spec
@@ -187,6 +188,12 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
         .iter()
         .position(|written| written.name == action.name);
     let path = index.map_or_else(|| "spec.actions[]".to_owned(), |index| format!("spec.actions[{index}]"));
+    let runtime = index
+        .and_then(|index| facts.policy.spec.actions.get(index))
+        .is_some_and(|action| action.runtime.is_some());
+    if runtime {
+        return runtime::refused(facts, which, &path, decision);
+    }
     if moves::decides_weights(decision) {
         return weights::refused(facts, which, &path, decision);
     }
@@ -217,8 +224,8 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
             [doctor(facts)],
         ),
         Check::Ownership => owners(facts),
-        // The condition Ready, and the latch, have said it.
-        Check::Target | Check::Ineffective => return None,
+        // The condition Ready, and the latch, have said it. Agents are asked of knobs only.
+        Check::Target | Check::Ineffective | Check::Agents => return None,
         Check::Pause => paused(facts, up),
         Check::Coverage => step(
             "Wait until the queries' ranges are filled again; a Prometheus that was away reads low. To see since when it answers:",

@@ -9,7 +9,7 @@ use flyball_core::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroU128,
     sync::Arc,
@@ -69,6 +69,23 @@ struct Kept {
     size: Arc<Size>,
     phase: PodPhase,
     terminating: bool,
+    /// The resourceVersion, the precondition of a line that is written.
+    version: Box<str>,
+    /// The lines that it has for its agents, by annotation. Most pods have none.
+    lines: Option<Box<BTreeMap<String, String>>>,
+}
+
+/// A pod that may have a line for an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lined {
+    /// Its name.
+    pub name: String,
+    /// Its resourceVersion.
+    pub version: String,
+    /// Whether it is ready, and not on its way out.
+    pub ready: bool,
+    /// Its line.
+    pub line: Option<String>,
 }
 
 /// A ReplicaSet that has pods, or shall have some.
@@ -145,6 +162,8 @@ impl Index {
             size,
             phase,
             terminating: seen.metadata.deletion_timestamp.is_some(),
+            version: seen.metadata.resource_version.as_deref().unwrap_or_default().into(),
+            lines: seen.metadata.annotations.clone().map(Box::new),
         };
         self.hold(&kept, 1);
         if let Some(owner) = owner {
@@ -241,6 +260,27 @@ impl Index {
             })
             .collect();
         pods.sort_by(|a, b| a.pod.name.cmp(&b.pod.name));
+        pods
+    }
+
+    /// The running pods that an owner has, with the lines under an annotation, by name.
+    pub(super) fn lined(&self, owner: Uid, annotation: &str) -> Vec<Lined> {
+        let sets = self.sets_by_owner.get(&owner).into_iter().flatten();
+        let owners = sets.chain(std::iter::once(&owner));
+        let pods = owners
+            .filter_map(|owner| self.by_owner.get(owner))
+            .flatten()
+            .filter_map(|uid| self.pods.get(uid));
+        let mut pods: Vec<Lined> = pods
+            .filter(|kept| !kept.terminating && kept.phase == PodPhase::Running)
+            .map(|kept| Lined {
+                name: kept.name.to_string(),
+                version: kept.version.to_string(),
+                ready: kept.ready.is_some_and(|ready| ready.ready),
+                line: kept.lines.as_ref().and_then(|lines| lines.get(annotation).cloned()),
+            })
+            .collect();
+        pods.sort_by(|a, b| a.name.cmp(&b.name));
         pods
     }
 

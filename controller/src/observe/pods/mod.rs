@@ -6,7 +6,7 @@
 
 mod index;
 
-pub use index::{Held, Placed};
+pub use index::{Held, Lined, Placed};
 
 use super::{
     cluster::within,
@@ -109,6 +109,12 @@ impl Pods {
     pub fn placed(&self, owner: &str) -> Option<Vec<Placed>> {
         let owner = Uid::of(owner).filter(|_| self.known())?;
         Some(read(&self.index).of(owner))
+    }
+
+    /// The running pods of an owner with their lines under an annotation; `None`: not known.
+    pub fn lined(&self, owner: &str, annotation: &str) -> Option<Vec<Lined>> {
+        let owner = Uid::of(owner).filter(|_| self.known())?;
+        Some(read(&self.index).lined(owner, annotation))
     }
 
     /// The hashes of the templates of those ReplicaSets of an owner that have pods; `None`: not known.

@@ -212,6 +212,7 @@ pub(super) fn stored_action(
         verified: history.last_verified.map(stored_replicas),
         written: action.written.map(stored_replicas),
         weights: None,
+        runtime: None,
         recorded: action.recorded,
         recommendations: match before {
             Some(before) if !moved => before.recommendations.clone(),

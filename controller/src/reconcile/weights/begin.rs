@@ -250,6 +250,7 @@ fn spec(
         direction: Direction::Up,
         sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
         shift: clean(shift(&proposal.from, to)),
+        runtime: None,
         before: 0,
         after: 0,
         verified: 0,

@@ -60,7 +60,7 @@ func clean(dir layout.Dir, record *Record) error {
 	if err := prom.DownAll(dir); err != nil {
 		return err
 	}
-	if err := stopComponents(dir, metricsName, gatewayName); err != nil {
+	if err := stopComponents(dir, metricsName, gatewayName, nodeExporterName); err != nil {
 		return err
 	}
 	for _, names := range stopOrder {

@@ -38,7 +38,7 @@ func Status(dir layout.Dir, out io.Writer) (Condition, error) {
 	for _, component := range record.Cluster.Components(dir) {
 		names = append(names, component.Name)
 	}
-	for _, name := range []string{metricsName, gatewayName} {
+	for _, name := range []string{metricsName, gatewayName, nodeExporterName} {
 		if _, wanted := pids[name]; wanted {
 			names = append(names, name)
 		}

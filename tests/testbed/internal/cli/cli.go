@@ -35,6 +35,8 @@ const usage = `A Kubernetes cluster on this machine, without Docker.
   testbed prometheus up|down --name N ...      a Prometheus beside a cluster
   testbed metrics up|down                      metrics APIs with values that tests set
   testbed gateway up|down                      a real gateway: Gateway API and Traefik
+  testbed node-exporter up|down                the machine's memory figures
+  testbed runtimes [NAME...]                   how pods run this machine's JVM, Node and Python
   testbed enter COMMAND...                     run a command on the node
 
   testbed etcd|kube-apiserver|kube-controller-manager|kube-scheduler|
@@ -47,18 +49,20 @@ default is the folder whose bin holds this program). -h after a command shows it
 type command func(args []string) error
 
 var commands = map[string]command{
-	"up":           up,
-	"down":         down,
-	"status":       status,
-	"stop":         onComponent("stop", bed.Stop),
-	"start":        onComponent("start", bed.Start),
-	"image":        buildImage,
-	"import-image": importImage,
-	"prometheus":   prometheus,
-	"metrics":      metrics,
-	"gateway":      gateway,
-	"enter":        enter,
-	"launch":       launch,
+	"up":            up,
+	"down":          down,
+	"status":        status,
+	"stop":          onComponent("stop", bed.Stop),
+	"start":         onComponent("start", bed.Start),
+	"image":         buildImage,
+	"import-image":  importImage,
+	"prometheus":    prometheus,
+	"metrics":       metrics,
+	"gateway":       gateway,
+	"node-exporter": nodeExporter,
+	"runtimes":      findRuntimes,
+	"enter":         enter,
+	"launch":        launch,
 }
 
 // Run runs one command and returns the exit code.

@@ -40,6 +40,7 @@ func prometheusUp(args []string) error {
 	flags.BoolVar(&settings.ViaAPIServer, "via-apiserver", false, "scrape through the API server, for a cluster whose pods can't be reached")
 	flags.DurationVar(&settings.ScrapeInterval, "scrape-interval", 2*time.Second, "how often to scrape and to evaluate rules")
 	flags.StringVar(&settings.Rules, "rules", "", "file with rules")
+	flags.BoolVar(&settings.Kubelet, "kubelet", false, "scrape the kubelets too: memory and processor time of the containers of all namespaces")
 	flags.Func("target", "something else to scrape at /metrics, as [JOB=]HOST:PORT (repeatable; the job is "+prom.DefaultJob+" if it is not said)", func(value string) error {
 		target, err := prom.ParseTarget(value)
 		settings.Targets = append(settings.Targets, target)

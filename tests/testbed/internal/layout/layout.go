@@ -64,6 +64,7 @@ func (d Dir) CNI(elem string) string        { return d.join("state", "cni", elem
 func (d Dir) Shadow(elem string) string     { return d.join("state", "shadow", elem) }
 func (d Dir) Metrics() string               { return d.join("state", "metrics.json") }
 func (d Dir) Gateway() string               { return d.join("state", "gateway.json") }
+func (d Dir) NodeExporter() string          { return d.join("state", "node-exporter.json") }
 
 // Prometheus servers run beside the bed, or without one.
 

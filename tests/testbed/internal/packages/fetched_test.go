@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -85,5 +86,20 @@ func TestOnlyTheReleasedModuleIsTaken(t *testing.T) {
 		} else if folder != c.want {
 			t.Errorf("%s: %q, want %q", name, folder, c.want)
 		}
+	}
+}
+
+func TestNamesAreReadFromAptsUris(t *testing.T) {
+	const said = `Reading package lists...
+The following NEW packages will be installed:
+  libuv1 nodejs
+'http://deb.example/pool/main/n/nodejs/nodejs_18.13.0+dfsg1-1_amd64.deb' nodejs_18.13.0+dfsg1-1_amd64.deb 319000 SHA256:00
+'http://deb.example/pool/main/libu/libuv1/libuv1_1.44_amd64.deb' libuv1_1.44_amd64.deb 136000 SHA256:00
+`
+	if got, want := archived(said), []string{"nodejs", "libuv1"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	if got := archived("0 upgraded, 0 newly installed\n"); len(got) != 0 {
+		t.Errorf("nothing is to be installed, and %v is fetched", got)
 	}
 }

@@ -5,12 +5,12 @@
 package packages
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -20,7 +20,10 @@ import (
 // Set is a group of packages and the programs that prove it is there.
 type Set struct {
 	packages []string
-	programs []string // below the unpacked root
+	programs []string // below the unpacked root; patterns where a name differs by architecture
+	// With all that they depend on and this machine lacks. What a release of the
+	// distribution splits a runtime into is not for us to know.
+	dependencies bool
 }
 
 // Node is what a node runs: the container runtime, the network plugins, and
@@ -39,8 +42,29 @@ var Prometheus = Set{
 	programs: []string{"usr/bin/prometheus", "usr/bin/promtool"},
 }
 
+// NodeExporter tells of the machine's memory as Prometheus reads it.
+var NodeExporter = Set{
+	packages: []string{"prometheus-node-exporter"},
+	programs: []string{"usr/bin/prometheus-node-exporter"},
+}
+
+// NodeJS is the runtime, without npm.
+var NodeJS = Set{packages: []string{"nodejs"}, programs: []string{"usr/bin/node*"}, dependencies: true}
+
+// Python is the distribution's default version of it.
+var Python = Set{packages: []string{"python3"}, programs: []string{"usr/bin/python3*"}, dependencies: true}
+
+// Java is a development kit without a desktop, by its major version.
+func Java(major string) Set {
+	return Set{
+		packages:     []string{"openjdk-" + major + "-jdk-headless"},
+		programs:     []string{"usr/lib/jvm/java-" + major + "-openjdk-*/bin/java"},
+		dependencies: true,
+	}
+}
+
 // ErrNoApt says that this machine has no apt.
-var ErrNoApt = errors.New("apt-get and dpkg-deb are needed for containerd, runc and Prometheus: use a Debian or Ubuntu machine")
+var ErrNoApt = errors.New("apt-get and dpkg-deb are needed to fetch packages: use a Debian or Ubuntu machine")
 
 // Ensure downloads and unpacks the set if any of its programs is missing.
 func Ensure(dir layout.Dir, set Set, say func(format string, args ...any)) error {
@@ -63,12 +87,12 @@ func Ensure(dir layout.Dir, set Set, say func(format string, args ...any)) error
 		return err
 	}
 	defer os.RemoveAll(archives)
-	if err := download(archives, set.packages); err != nil {
+	if err := set.download(archives); err != nil {
 		// The package lists may be missing or too old for the archive.
 		if err := apt(archives, "update"); err != nil {
 			return err
 		}
-		if err := download(archives, set.packages); err != nil {
+		if err := set.download(archives); err != nil {
 			return err
 		}
 	}
@@ -83,15 +107,42 @@ func Ensure(dir layout.Dir, set Set, say func(format string, args ...any)) error
 
 func (s Set) unpacked(dir layout.Dir) bool {
 	for _, program := range s.programs {
-		if _, err := os.Stat(dir.Unpacked(program)); err != nil {
+		if found, err := filepath.Glob(dir.Unpacked(program)); err != nil || len(found) == 0 {
 			return false
 		}
 	}
 	return true
 }
 
-func download(folder string, packages []string) error {
-	return apt(folder, append([]string{"download"}, packages...)...)
+func (s Set) download(folder string) error {
+	names := s.packages
+	if s.dependencies {
+		uris, err := output(folder, "apt-get", append([]string{"-q", "-y", "--no-install-recommends", "--print-uris", "install"}, names...)...)
+		if err != nil {
+			return err
+		}
+		// One that is installed is not among them, though it may be what was asked for.
+		names = append(archived(uris), names...)
+		slices.Sort(names)
+		names = slices.Compact(names)
+	}
+	return apt(folder, append([]string{"download"}, names...)...)
+}
+
+// archived are the names of the packages in apt's list of URIs, whose lines read
+// 'URI' NAME_VERSION_ARCHITECTURE.deb SIZE SUM.
+func archived(uris string) []string {
+	var names []string
+	for line := range strings.Lines(uris) {
+		fields := strings.Fields(line)
+		if len(fields) < 3 || !strings.HasPrefix(fields[0], "'") {
+			continue
+		}
+		if name, _, found := strings.Cut(fields[1], "_"); found {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func apt(folder string, args ...string) error {
@@ -117,15 +168,20 @@ func unpack(folder, root string) error {
 }
 
 func run(folder, program string, args ...string) error {
+	_, err := output(folder, program, args...)
+	return err
+}
+
+// output is all that a program says; the last line of it is why it failed.
+func output(folder, program string, args ...string) (string, error) {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = folder
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-		return fmt.Errorf("%s %s: %w: %s", program, args[len(args)-1], err, lines[len(lines)-1])
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		return "", fmt.Errorf("%s %s: %w: %s", program, args[len(args)-1], err, lines[len(lines)-1])
 	}
-	return nil
+	return string(out), nil
 }
 
 // Env lets unpacked programs find each other and their libraries.

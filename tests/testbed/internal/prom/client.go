@@ -7,14 +7,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 )
 
-// client reads pods from an API server. Two requests do not need more than
-// the standard library.
+// client reads pods and nodes from an API server. Three requests do not need more
+// than the standard library.
 type client struct {
 	access Access
 	http   *http.Client
@@ -66,7 +68,7 @@ type event struct {
 
 // list returns the pods of a namespace, and the version from which to watch.
 func (c *client) list(ctx context.Context, namespace string) (pods []pod, version string, err error) {
-	body, err := c.get(ctx, namespace, nil)
+	body, err := c.get(ctx, podsOf(namespace), nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -86,7 +88,7 @@ func (c *client) list(ctx context.Context, namespace string) (pods []pod, versio
 // watch calls back for every change after a version. It returns when the server
 // ends the stream, which it does from time to time.
 func (c *client) watch(ctx context.Context, namespace, version string, seen func(event)) error {
-	body, err := c.get(ctx, namespace, url.Values{"watch": {"true"}, "resourceVersion": {version}})
+	body, err := c.get(ctx, podsOf(namespace), url.Values{"watch": {"true"}, "resourceVersion": {version}})
 	if err != nil {
 		return err
 	}
@@ -103,8 +105,49 @@ func (c *client) watch(ctx context.Context, namespace, version string, seen func
 	}
 }
 
-func (c *client) get(ctx context.Context, namespace string, query url.Values) (io.ReadCloser, error) {
-	target := c.access.Server.JoinPath("api/v1/namespaces", namespace, "pods")
+// nodes returns where the kubelets are.
+func (c *client) nodes(ctx context.Context) ([]Node, error) {
+	body, err := c.get(ctx, "api/v1/nodes", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	var list struct {
+		Items []struct {
+			Metadata struct {
+				Name string `json:"name"`
+			} `json:"metadata"`
+			Status struct {
+				Addresses []struct {
+					Type    string `json:"type"`
+					Address string `json:"address"`
+				} `json:"addresses"`
+				DaemonEndpoints struct {
+					KubeletEndpoint struct{ Port int } `json:"kubeletEndpoint"`
+				} `json:"daemonEndpoints"`
+			} `json:"status"`
+		} `json:"items"`
+	}
+	if err := json.NewDecoder(body).Decode(&list); err != nil {
+		return nil, fmt.Errorf("list the nodes: %w", err)
+	}
+	var found []Node
+	for _, item := range list.Items {
+		for _, address := range item.Status.Addresses {
+			if address.Type == "InternalIP" {
+				port := strconv.Itoa(item.Status.DaemonEndpoints.KubeletEndpoint.Port)
+				found = append(found, Node{Name: item.Metadata.Name, Kubelet: net.JoinHostPort(address.Address, port)})
+				break
+			}
+		}
+	}
+	return found, nil
+}
+
+func podsOf(namespace string) string { return "api/v1/namespaces/" + namespace + "/pods" }
+
+func (c *client) get(ctx context.Context, path string, query url.Values) (io.ReadCloser, error) {
+	target := c.access.Server.JoinPath(path)
 	target.RawQuery = query.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
 	if err != nil {

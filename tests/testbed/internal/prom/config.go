@@ -24,6 +24,13 @@ type Settings struct {
 	ScrapeInterval time.Duration `json:"scrapeInterval"`
 	Rules          string        `json:"rules"`   // file with recording and alerting rules
 	Targets        []Target      `json:"targets"` // beside the pods
+	Kubelet        bool          `json:"kubelet"` // scrape what kubelets tell of containers, of all namespaces
+}
+
+// Node is where a kubelet listens.
+type Node struct {
+	Name    string
+	Kubelet string // host and port
 }
 
 // Target is something to scrape that is no pod.
@@ -34,6 +41,8 @@ type Target struct {
 
 const (
 	podsJob = "pods"
+	// Jobs of the kubelet's metrics are named after what comes last in their path.
+	kubeletJob = "kubelet-"
 	// DefaultJob is that of a target whose job is not said: the gateway is the usual one.
 	DefaultJob = "traefik"
 )
@@ -45,14 +54,14 @@ func ParseTarget(text string) (Target, error) {
 		job, address = DefaultJob, text
 	}
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" || port == "" || job == "" || job == podsJob {
-		return Target{}, fmt.Errorf("target %q: give [JOB=]HOST:PORT, such as %s=127.0.0.1:8080, with another job than %s", text, DefaultJob, podsJob)
+	if err != nil || host == "" || port == "" || job == "" || job == podsJob || strings.HasPrefix(job, kubeletJob) {
+		return Target{}, fmt.Errorf("target %q: give [JOB=]HOST:PORT, such as %s=127.0.0.1:8080, with another job than %s and %s...", text, DefaultJob, podsJob, kubeletJob)
 	}
 	return Target{Job: job, Address: address}, nil
 }
 
-// Config renders prometheus.yml.
-func Config(access Access, settings Settings, targets string) ([]byte, error) {
+// Config renders prometheus.yml. Nodes are those whose kubelets are scraped.
+func Config(access Access, settings Settings, targets string, nodes []Node) ([]byte, error) {
 	interval := promDuration(settings.ScrapeInterval)
 	scrape := map[string]any{
 		"job_name":        podsJob,
@@ -73,6 +82,9 @@ func Config(access Access, settings Settings, targets string) ([]byte, error) {
 			"static_configs": []any{map[string]any{"targets": addresses[job]}},
 		})
 	}
+	if len(nodes) > 0 {
+		scrapes = append(scrapes, kubelets(access, settings, nodes, "cadvisor"), kubelets(access, settings, nodes, "resource"))
+	}
 	config := map[string]any{
 		"global":         map[string]any{"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
 		"scrape_configs": scrapes,
@@ -81,6 +93,40 @@ func Config(access Access, settings Settings, targets string) ([]byte, error) {
 		config["rule_files"] = []string{settings.Rules}
 	}
 	return yaml.Marshal(config)
+}
+
+// kubelets scrapes one of the kubelets' metrics as clusters usually do: the labels
+// are those of the containers, and the time is that of the scrape. What a
+// container told last would else be taken for the present up to five minutes
+// after its end.
+func kubelets(access Access, settings Settings, nodes []Node, what string) map[string]any {
+	var targets []any
+	for _, node := range nodes {
+		labels := map[string]string{"node": node.Name, "instance": node.Kubelet, "__metrics_path__": "/metrics/" + what}
+		address := node.Kubelet
+		if settings.ViaAPIServer {
+			address = access.Server.Host
+			labels["__metrics_path__"] = fmt.Sprintf("%s/api/v1/nodes/%s/proxy/metrics/%s", strings.TrimSuffix(access.Server.Path, "/"), node.Name, what)
+		}
+		targets = append(targets, map[string]any{"targets": []string{address}, "labels": labels})
+	}
+	scrape := map[string]any{
+		"job_name": kubeletJob + what, "scheme": "https", "honor_labels": true, "honor_timestamps": false, "static_configs": targets,
+	}
+	if settings.ViaAPIServer {
+		scrape["scheme"] = access.Server.Scheme
+	} else {
+		access.ServerName = "" // that is the API server's
+	}
+	access.addTo(scrape)
+	if what == "resource" {
+		// cAdvisor tells these too, with more labels: a sum would count them twice.
+		scrape["metric_relabel_configs"] = []any{map[string]any{
+			"source_labels": []string{"__name__"}, "action": "drop",
+			"regex": "container_(cpu_usage_seconds_total|memory_working_set_bytes|start_time_seconds)",
+		}}
+	}
+	return scrape
 }
 
 // addTo puts the credentials into a section that makes requests.

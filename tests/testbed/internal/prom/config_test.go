@@ -18,7 +18,7 @@ func TestTargets(t *testing.T) {
 			t.Errorf("%q is %v (%v), want %v", text, got, err, want)
 		}
 	}
-	for _, bad := range []string{"", "127.0.0.1", ":8080", "127.0.0.1:", "=127.0.0.1:8080", "pods=127.0.0.1:8080", "http://127.0.0.1:8080"} {
+	for _, bad := range []string{"", "127.0.0.1", ":8080", "127.0.0.1:", "=127.0.0.1:8080", "pods=127.0.0.1:8080", "kubelet-resource=127.0.0.1:8080", "http://127.0.0.1:8080"} {
 		if got, err := ParseTarget(bad); err == nil {
 			t.Errorf("%q is taken as %v", bad, got)
 		}
@@ -29,7 +29,7 @@ func TestTargetsAreScrapedByJobBesideThePods(t *testing.T) {
 	data, err := Config(Access{}, Settings{
 		Namespace: "shop", ScrapeInterval: time.Second,
 		Targets: []Target{{"traefik", "127.0.0.1:1"}, {"other", "127.0.0.1:2"}, {"traefik", "127.0.0.1:3"}},
-	}, "/targets.json")
+	}, "/targets.json", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

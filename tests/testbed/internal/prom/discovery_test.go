@@ -118,7 +118,7 @@ func TestThroughTheAPIServer(t *testing.T) {
 		got.Labels["__metrics_path__"] != "/prefix/api/v1/namespaces/shop/pods/a:8080/proxy/metrics" {
 		t.Errorf("%+v", got)
 	}
-	data, err := Config(access, settings, file)
+	data, err := Config(access, settings, file, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestThroughTheAPIServer(t *testing.T) {
 }
 
 func TestDirectScrapesCarryNoCredentials(t *testing.T) {
-	data, err := Config(fakeAPI(t), Settings{Namespace: "shop", ScrapeInterval: time.Second}, "/targets.json")
+	data, err := Config(fakeAPI(t), Settings{Namespace: "shop", ScrapeInterval: time.Second}, "/targets.json", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

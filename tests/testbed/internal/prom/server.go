@@ -172,7 +172,16 @@ func configure(dir layout.Dir, name, kubeconfig string, settings Settings) error
 	if err := os.WriteFile(dir.PrometheusFile(name, recordFile), data, 0o600); err != nil {
 		return err
 	}
-	config, err := Config(access, settings, targets)
+	var nodes []Node
+	if settings.Kubelet {
+		if nodes, err = discovery.client.nodes(ctx); err == nil && len(nodes) == 0 {
+			err = errors.New("the cluster has no node with an address")
+		}
+		if err != nil {
+			return fmt.Errorf("find the kubelets: %w", err)
+		}
+	}
+	config, err := Config(access, settings, targets, nodes)
 	if err != nil {
 		return err
 	}

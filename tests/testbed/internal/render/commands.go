@@ -114,6 +114,9 @@ func (c Cluster) kubelet() Component {
 			"--kubeconfig=" + c.Node.Conf("kubelet.kubeconfig"),
 			"--hostname-override=" + c.NodeName(),
 			"--node-ip=" + c.Gateway().String(),
+			// For cAdvisor in it, which else looks where distributions have it, and then knows no
+			// control group's pod and container.
+			"--containerd=" + c.Node.Containerd("containerd.sock"),
 		},
 		OnNode: true,
 		Health: localURL("http", c.Ports.KubeletHealth) + "/healthz",

@@ -95,6 +95,24 @@ func TestNothingListensEverywhere(t *testing.T) {
 	}
 }
 
+// cAdvisor in the kubelet knows pods and containers by asking the same containerd.
+func TestTheKubeletsMetricsComeFromTheSameContainerd(t *testing.T) {
+	file, err := sample().File("kubelet.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config struct {
+		Endpoint string `json:"containerRuntimeEndpoint"`
+	}
+	if err := yaml.Unmarshal(file, &config); err != nil {
+		t.Fatal(err)
+	}
+	want := "--containerd=" + strings.TrimPrefix(config.Endpoint, "unix://")
+	if args := sample().kubelet().Args; config.Endpoint == "" || !slices.Contains(args, want) {
+		t.Errorf("%s is missing in %v", want, args)
+	}
+}
+
 // A comparison with the autoscaler is only worth something while it decides as
 // it does by default.
 func TestTheAutoscalerIsQuickerButDecidesAsByDefault(t *testing.T) {

@@ -55,18 +55,18 @@ pub(super) fn refused(facts: &Facts, which: Check, path: &str, decision: &Decisi
     })
 }
 
-fn follow(facts: &Facts) -> String {
+pub(super) fn follow(facts: &Facts) -> String {
     format!("flyball get {} --watch", facts.on_command_line())
 }
 
 /// Both directions hold weights back, because what one backend gets another loses.
-fn paused(facts: &Facts) -> Step {
+pub(super) fn paused(facts: &Facts) -> Step {
     let pause = facts.policy.spec.pause.as_ref();
     let own = pause.is_some_and(|pause| pause.up.is_some() || pause.down.is_some());
     if own {
         let unpause = format!("flyball unpause {}", facts.on_command_line());
         return step(
-            "The policy is paused, and weights go both ways at once. To go on:",
+            "The policy is paused, and what it moves has no up and down. To go on:",
             [unpause],
         );
     }

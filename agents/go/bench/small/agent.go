@@ -1,0 +1,5 @@
+//go:build flyball
+
+package main
+
+import _ "flyball.dev/agent"

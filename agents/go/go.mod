@@ -1,0 +1,3 @@
+module flyball.dev/agent
+
+go 1.25

@@ -1,0 +1,484 @@
+//! What the actions on a runtime's knobs want, and what their checks say.
+
+use crate::build::{Observed, at, firing, number, query, quiet, reading, rule, secs, unusable, verification};
+use flyball_core::{
+    bytes::Bytes,
+    check::{Check, DryRun, Paused, RuntimeApproval, RuntimeWorld, Verdict, shape_runtime, undo_runtime},
+    decide::{
+        AgentFacts, RuntimeDecision, RuntimeFacts, RuntimeHistory, decide_runtime,
+        runtime::{AllocationRate, CycleCost, Profile},
+    },
+    evaluate::RuleState,
+    policy::{AgentQueries, FleetQueries, HeadroomBudget, RuntimeAction, RuntimeAim, Setting, TrialPlan, TrialSize},
+    signal::{Quality, Reading},
+};
+use std::collections::BTreeMap;
+
+const NOW: i64 = 10_000;
+const MIB: f64 = 1_048_576.0;
+
+fn setting(text: &str) -> Setting {
+    text.parse().unwrap()
+}
+
+fn queries() -> AgentQueries {
+    AgentQueries {
+        applied: query("applied"),
+        breaker: query("breaker"),
+        live: query("live"),
+        limit: query("limit"),
+        beside: query("beside"),
+        max_age: secs(60),
+    }
+}
+
+fn action(name: &str, when: &[&str], aim: RuntimeAim) -> RuntimeAction {
+    RuntimeAction {
+        name: name.to_owned(),
+        when: when.iter().map(|name| (*name).to_owned()).collect(),
+        container: "app".to_owned(),
+        aim,
+        trial: Some(TrialPlan {
+            size: TrialSize::Pods(1),
+            expr: None,
+            settle: secs(30),
+            within: secs(60),
+        }),
+        acknowledge: secs(90),
+        lease: secs(3600),
+        hold: secs(300),
+        gogc: (50, 400),
+        agents: queries(),
+        verification: Some(verification()),
+        approval: false,
+    }
+}
+
+fn sets(name: &str, when: &[&str], knobs: &str) -> RuntimeAction {
+    action(name, when, RuntimeAim::Set(knobs.parse().unwrap()))
+}
+
+/// 200 in the peak, 50 in the trough, 100 otherwise.
+fn three() -> Vec<RuntimeAction> {
+    vec![
+        sets("peak", &["Peak"], "gogc=200"),
+        sets("trough", &["Trough"], "gogc=50"),
+        sets("usual", &[], "gogc=100"),
+    ]
+}
+
+fn agent(live: f64, beside: f64, limit: Option<f64>) -> AgentFacts {
+    AgentFacts {
+        applied: Some(1),
+        tripped: false,
+        live: Some(live * MIB),
+        limit: limit.map(|limit| limit * MIB),
+        beside: Some(beside * MIB),
+    }
+}
+
+fn facts(current: &str) -> RuntimeFacts {
+    RuntimeFacts {
+        current: setting(current),
+        pods: BTreeMap::from([("web-1".to_owned(), agent(40.0, 20.0, Some(512.0)))]),
+        fleet: BTreeMap::new(),
+        history: RuntimeHistory::default(),
+    }
+}
+
+/// What two rules say: their states, and whether each was answered.
+fn observed(peak: (RuleState, Reading), trough: (RuleState, Reading)) -> Observed {
+    let mut observed = Observed::default();
+    for (name, (state, reading)) in [("Peak", peak), ("Trough", trough)] {
+        observed = observed.rule(name, state).reading(name, reading);
+        observed.definitions.insert(name.to_owned(), rule(name, 0, 0));
+    }
+    observed
+}
+
+fn fires() -> (RuleState, Reading) {
+    (firing(&[("", 0.9)]), number(NOW, 0.9))
+}
+
+fn rests() -> (RuleState, Reading) {
+    (quiet(0), number(NOW, 0.5))
+}
+
+/// What is wanted, or why nothing is.
+fn decided(actions: &[RuntimeAction], observed: &Observed, facts: &RuntimeFacts) -> Result<String, String> {
+    match decide_runtime(actions, &observed.inputs(), facts, at(NOW)) {
+        RuntimeDecision::Propose(proposal) => Ok(format!("{}: {}", proposal.action, proposal.to)),
+        RuntimeDecision::Stay { reason } => Err(reason),
+    }
+}
+
+#[test]
+fn the_first_action_whose_rules_fire_counts() {
+    let check = |peak: bool, trough: bool, current: &str, expect: Result<&str, &str>| {
+        let of = |fire: bool| if fire { fires() } else { rests() };
+        let found = decided(&three(), &observed(of(peak), of(trough)), &facts(current));
+        let expect = expect.map(ToOwned::to_owned).map_err(ToOwned::to_owned);
+        assert_eq!(found, expect, "{peak} {trough} {current}");
+    };
+    check(false, false, "boot", Ok("usual: gogc=100"));
+    check(false, false, "gogc=100", Err("no other action applies"));
+    check(true, false, "gogc=100", Ok("peak: gogc=200"));
+    check(true, false, "gogc=200", Err(" fires"));
+    check(false, true, "gogc=100", Ok("trough: gogc=50"));
+    check(true, true, "gogc=50", Ok("peak: gogc=200"));
+    check(false, false, "gogc=200", Ok("usual: gogc=100"));
+    // Collections that were asked for stay counted.
+    check(false, false, "boot reclaim=3", Ok("usual: gogc=100 reclaim=3"));
+}
+
+#[test]
+fn without_an_action_that_applies_there_are_boot_values() {
+    let actions = vec![sets("peak", &["Peak"], "gogc=200")];
+    let found = decided(&actions, &observed(rests(), rests()), &facts("gogc=200"));
+    assert_eq!(found, Ok("peak: boot".to_owned()));
+}
+
+/// A failed query is no resolved alert, and no absent one.
+#[test]
+fn while_a_rule_that_comes_before_is_not_answered_nothing_moves() {
+    for reading in unusable(NOW)
+        .into_iter()
+        .filter(|reading| reading.quality() != Quality::NotFinite)
+    {
+        let quality = reading.quality();
+        let found = decided(&three(), &observed((quiet(0), reading), fires()), &facts("gogc=200"));
+        let why = found.expect_err(&format!("{quality}"));
+        assert!(why.starts_with("Peak has no fresh data"), "{why}");
+    }
+    // What comes after does not matter.
+    let stale = reading(Quality::Stale, NOW, &[("", 0.1)]);
+    let found = decided(&three(), &observed(fires(), (quiet(0), stale)), &facts("gogc=100"));
+    assert_eq!(found, Ok("peak: gogc=200".to_owned()));
+}
+
+#[test]
+fn a_reclaim_is_asked_for_once_in_a_while_and_knobs_come_first() {
+    let actions = vec![
+        action("collect", &["Trough"], RuntimeAim::Reclaim { every: secs(600) }),
+        sets("usual", &[], "gogc=100"),
+    ];
+    let check = |current: &str, reclaimed_at: Option<i64>, expect: Result<&str, &str>| {
+        let mut facts = facts(current);
+        facts.history.reclaimed_at = reclaimed_at.map(at);
+        let found = decided(&actions, &observed(rests(), fires()), &facts);
+        let expect = expect.map(ToOwned::to_owned).map_err(ToOwned::to_owned);
+        assert_eq!(found, expect, "{current} {reclaimed_at:?}");
+    };
+    check("boot", None, Ok("usual: gogc=100"));
+    check("gogc=100", None, Ok("collect: gogc=100 reclaim=1"));
+    check("gogc=100 reclaim=1", Some(NOW - 599), Err("no other action applies"));
+    check("gogc=100 reclaim=1", Some(NOW - 600), Ok("collect: gogc=100 reclaim=2"));
+    // Alone it leaves knobs alone.
+    let alone = &actions[..1];
+    let quiet = decided(alone, &observed(rests(), rests()), &facts("gogc=70"));
+    assert_eq!(quiet, Err("nothing is to be reclaimed".to_owned()));
+}
+
+/// A process with this much live heap, so many bytes a second and GC CPU seconds a cycle, and no limit.
+fn profile(live: f64, rate: f64, cycle: f64) -> Profile {
+    Profile {
+        allocation: Ok(AllocationRate::new(rate * MIB).unwrap()),
+        cycle: Ok(CycleCost::new(cycle).unwrap()),
+        live: Ok(Bytes::nearest(live * MIB).unwrap()),
+        roots: Ok(Bytes::ZERO),
+        other: Ok(Bytes::ZERO),
+        unmanaged: Ok(Bytes::ZERO),
+        limit: Ok(None),
+        ..Profile::default()
+    }
+}
+
+fn budget(headroom: u64) -> Vec<RuntimeAction> {
+    let queries = FleetQueries {
+        allocation: query("g"),
+        gc_cpu: query("c"),
+        cycles: query("n"),
+        live: query("l"),
+        roots: query("r"),
+        limit: query("m"),
+        unmanaged: query("u"),
+    };
+    vec![action(
+        "share",
+        &[],
+        RuntimeAim::Budget(HeadroomBudget {
+            headroom: Bytes::from_mib(headroom),
+            queries,
+        }),
+    )]
+}
+
+/// Two processes of 100 MiB, one with four times the work of the other: sqrt makes it two to one, so of 150 MiB
+/// 100 and 50. E = sqrt(g t / λ), so λ = g t / E² = (40 MiB/s x 0.1 s) / (100 MiB)².
+#[test]
+fn a_budget_is_a_price() {
+    let lambda = 40.0 * MIB * 0.1 / (100.0 * MIB * 100.0 * MIB);
+    let price = |found: Result<String, String>| -> f64 {
+        let found = found.unwrap();
+        let text = found
+            .strip_prefix("share: lambda=")
+            .unwrap()
+            .split(' ')
+            .next()
+            .unwrap()
+            .to_owned();
+        text.parse().unwrap()
+    };
+    let nothing = Observed::default();
+    let mut facts = facts("boot");
+    facts.fleet = BTreeMap::from([
+        ("busy".to_owned(), profile(100.0, 40.0, 0.1)),
+        ("calm".to_owned(), profile(100.0, 10.0, 0.1)),
+    ]);
+    let found = decided(&budget(150), &nothing, &facts);
+    assert!(
+        found.as_ref().unwrap().ends_with("gogc-min=50 gogc-max=400"),
+        "{found:?}"
+    );
+    let found = price(found);
+    assert!((found / lambda - 1.0).abs() < 0.01, "{found:e} {lambda:e}");
+
+    // Within 10 % of headroom, 21 % of the price, nothing moves.
+    let current = |price: f64| setting(&format!("lambda={price:e} gogc-min=50 gogc-max=400"));
+    for (factor, moves) in [(1.0, false), (1.19, false), (0.84, false), (1.25, true), (0.8, true)] {
+        facts.current = current(lambda * factor);
+        let found = decided(&budget(150), &nothing, &facts);
+        assert_eq!(found.is_ok(), moves, "{factor}: {found:?}");
+    }
+    // At once by 1.5 times the headroom, 2.25 times the price, at most.
+    facts.current = current(lambda * 100.0);
+    let found = price(decided(&budget(150), &nothing, &facts));
+    assert!((found / (lambda * 100.0 / 2.25) - 1.0).abs() < 0.01, "{found:e}");
+}
+
+#[test]
+fn what_is_not_known_of_too_many_sets_no_price() {
+    let nothing = Observed::default();
+    let mut facts = facts("boot");
+    let unknown = Profile::default;
+    facts.fleet = (0..3)
+        .map(|index| (format!("web-{index}"), profile(100.0, 10.0, 0.1)))
+        .collect();
+    facts.fleet.insert("web-3".to_owned(), unknown());
+    assert!(
+        decided(&budget(150), &nothing, &facts).is_ok(),
+        "one of four is left out"
+    );
+    facts.fleet.insert("web-4".to_owned(), unknown());
+    let why = decided(&budget(150), &nothing, &facts).unwrap_err();
+    assert!(why.starts_with("2 of 5 processes are not known"), "{why}");
+    facts.fleet.clear();
+    let why = decided(&budget(150), &nothing, &facts).unwrap_err();
+    assert!(why.contains("no agent of the namespace answers"), "{why}");
+}
+
+/// The check that refuses, or what is approved.
+fn checked(to: &str, facts: &RuntimeFacts, world: &RuntimeWorld) -> Result<Setting, (Check, String)> {
+    let actions = vec![sets("usual", &[], to)];
+    let proposal = match decide_runtime(&actions, &Observed::default().inputs(), facts, at(NOW)) {
+        RuntimeDecision::Propose(proposal) => *proposal,
+        RuntimeDecision::Stay { reason } => panic!("{reason}"),
+    };
+    let candidate = shape_runtime(proposal, &actions[0], facts, world, at(NOW));
+    let approved = candidate.and_then(|candidate| candidate.admit(DryRun::Accepted));
+    match approved {
+        Ok(approved) => {
+            assert_eq!(approved.checks().last().map(|last| last.check), Some(Check::DryRun));
+            Ok(approved.to().clone())
+        }
+        Err(refused) => {
+            let first = refused.reason().unwrap();
+            Err((first.check, first.message.clone()))
+        }
+    }
+}
+
+#[test]
+fn each_check_has_its_say() {
+    let check = |to: &str, change: &dyn Fn(&mut RuntimeFacts, &mut RuntimeWorld), expect: Option<(Check, &str)>| {
+        let (mut facts, mut world) = (facts("gogc=100"), RuntimeWorld::default());
+        change(&mut facts, &mut world);
+        let found = checked(to, &facts, &world);
+        match (found, expect) {
+            (Ok(found), None) => assert_eq!(found, setting(to)),
+            (Err((check, message)), Some((expected, words))) => {
+                assert_eq!(check, expected, "{to}: {message}");
+                assert!(message.contains(words), "{to}: {message}");
+            }
+            (found, expect) => panic!("{to}: {found:?}, not {expect:?}"),
+        }
+    };
+    check("gogc=200", &|_, _| (), None);
+    check(
+        "gogc=200",
+        &|_, world| world.trouble = Some("it is gone".into()),
+        Some((Check::Target, "it is gone")),
+    );
+    check(
+        "gogc=200",
+        &|_, world| world.owner = Some("another".into()),
+        Some((Check::Ownership, "another")),
+    );
+    for paused in [
+        Paused {
+            frozen: Some("why".into()),
+            ..Paused::default()
+        },
+        Paused {
+            up: Some("why".into()),
+            ..Paused::default()
+        },
+        Paused {
+            down: Some("why".into()),
+            ..Paused::default()
+        },
+    ] {
+        check(
+            "gogc=200",
+            &|_, world| world.paused = paused.clone(),
+            Some((Check::Pause, "why")),
+        );
+    }
+    check(
+        "gogc=200",
+        &|facts, _| facts.pods.clear(),
+        Some((Check::Agents, "no pod of the workload is ready")),
+    );
+    let one = |facts: &mut RuntimeFacts, change: &dyn Fn(&mut AgentFacts)| facts.pods.values_mut().for_each(change);
+    check(
+        "gogc=200",
+        &|facts, _| one(facts, &|agent| agent.applied = None),
+        Some((Check::Agents, "no agent answers")),
+    );
+    check(
+        "gogc=200",
+        &|facts, _| one(facts, &|agent| agent.tripped = true),
+        Some((Check::Agents, "the breaker of web-1 tripped")),
+    );
+    check(
+        "gogc=200",
+        &|_, world| world.latch = Some((setting("gogc=200"), at(NOW + 1))),
+        Some((Check::Ineffective, "1s")),
+    );
+    check(
+        "gogc=200",
+        &|_, world| world.latch = Some((setting("gogc=200"), at(NOW))),
+        None,
+    );
+    check(
+        "gogc=200",
+        &|_, world| world.latch = Some((setting("gogc=300"), at(NOW + 1))),
+        None,
+    );
+    check(
+        "gogc=200",
+        &|facts, _| facts.history.moved_at = Some(at(NOW - 299)),
+        Some((Check::Cooldown, "4m59s ago")),
+    );
+    check(
+        "gogc=200",
+        &|facts, _| facts.history.moved_at = Some(at(NOW - 300)),
+        None,
+    );
+    check(
+        "gogc=401",
+        &|facts, _| one(facts, &|agent| agent.limit = None),
+        Some((Check::Bounds, "gogc=401 is not between 50 and 400")),
+    );
+    check(
+        "gogc=200",
+        &|_, world| world.open = Some("Change x is open".into()),
+        Some((Check::OpenChange, "Change x")),
+    );
+    check(
+        "gogc=200",
+        &|_, world| world.approval = RuntimeApproval::Awaited(None),
+        Some((Check::Approval, "nobody approved")),
+    );
+    check(
+        "gogc=200",
+        &|_, world| world.approval = RuntimeApproval::Granted("a person".into()),
+        None,
+    );
+}
+
+/// Peak = live x (1 + GOGC) + beside, at most 0.85 of the container's limit; a soft limit leaves 1.5 times the live
+/// heap.
+#[test]
+fn garbage_has_to_fit_and_a_limit_to_leave_room() {
+    let check = |current: &str, to: &str, agent: AgentFacts, expect: Option<&str>| {
+        let mut facts = facts(current);
+        facts.pods = BTreeMap::from([("web-1".to_owned(), agent)]);
+        match (checked(to, &facts, &RuntimeWorld::default()), expect) {
+            (Ok(_), None) => {}
+            (Err((Check::Headroom, message)), Some(words)) => assert!(message.contains(words), "{to}: {message}"),
+            (found, expect) => panic!("{current} {to} {agent:?}: {found:?}, not {expect:?}"),
+        }
+    };
+    // 100 x 3 + 40 = 340 of 400 x 0.85 = 340.
+    check("gogc=100", "gogc=200", agent(100.0, 40.0, Some(400.0)), None);
+    check(
+        "gogc=100",
+        "gogc=200",
+        agent(100.0, 41.0, Some(400.0)),
+        Some("it would not fit"),
+    );
+    check("gogc=100", "gogc=200", agent(100.0, 41.0, None), None);
+    // Less is always allowed, and what is not named is taken to be 100.
+    check("gogc=200", "gogc=100", agent(100.0, 400.0, Some(400.0)), None);
+    check("boot", "gogc=100", agent(100.0, 400.0, Some(400.0)), None);
+    check(
+        "boot",
+        "gogc=101",
+        agent(100.0, 400.0, Some(400.0)),
+        Some("it would not fit"),
+    );
+    let blind = AgentFacts {
+        live: None,
+        ..agent(0.0, 40.0, Some(400.0))
+    };
+    check("gogc=100", "gogc=200", blind, Some("is not known"));
+    // 100 x 1.5 = 150 MiB.
+    check("boot", "memlimit=157286400", agent(100.0, 40.0, Some(400.0)), None);
+    check(
+        "boot",
+        "memlimit=157286399",
+        agent(100.0, 40.0, Some(400.0)),
+        Some("collections would never end"),
+    );
+    check("boot", "memlimit=157286400", blind, Some("is not known"));
+    check("memlimit=157286399", "memlimit=157286400", blind, None);
+    check("memlimit=157286400", "memlimit=none", blind, None);
+}
+
+#[test]
+fn taking_back_waits_for_nothing_but_an_owner() {
+    let undo = |world: &RuntimeWorld| {
+        let candidate = undo_runtime("usual", &setting("gogc=200"), &setting("gogc=100"), world);
+        candidate
+            .map(|candidate| candidate.to().clone())
+            .map_err(|refused| refused.reason().unwrap().check)
+    };
+    let paused = Paused {
+        frozen: Some("why".into()),
+        ..Paused::default()
+    };
+    let frozen = RuntimeWorld {
+        paused,
+        ..RuntimeWorld::default()
+    };
+    assert_eq!(undo(&frozen), Ok(setting("gogc=100")));
+    let owned = RuntimeWorld {
+        owner: Some("another".into()),
+        ..RuntimeWorld::default()
+    };
+    assert_eq!(undo(&owned), Err(Check::Ownership));
+    let candidate = undo_runtime("usual", &setting("gogc=200"), &setting("gogc=100"), &frozen).unwrap();
+    let refused = candidate.admit(DryRun::Refused("no".into())).unwrap_err();
+    assert_eq!(refused.checks.last().map(|last| last.verdict), Some(Verdict::Refused));
+}

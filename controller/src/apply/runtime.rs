@@ -1,0 +1,216 @@
+//! Writes of a runtime's knobs to a workload: two annotations, the stamp and the setting. Nothing of the workload's
+//! spec is touched, so no rollout follows; the pods get their lines from [`super::pods`].
+
+use super::{Authority, Handle};
+use crate::{
+    client::{CallError, CallKind, WRITE_LIMIT, within},
+    metrics::Verb,
+    observe::freeze::Freeze,
+};
+use flyball_core::{
+    check::DryRun,
+    policy::{Setting, SettingError},
+    transaction::{Event, Stamp, Target, Tx},
+};
+use flyball_crds::{FIELD_MANAGER, RUNTIME_PREFIX, RUNTIME_STAMP_PREFIX};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+};
+use serde_json::{Value, json};
+use std::sync::{Mutex, PoisonError};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+/// How often one write is sent, if nothing but the target's version moves on.
+const WRITES: usize = 5;
+
+/// A transaction over knobs.
+pub type RuntimeTx = Tx<Setting, String>;
+/// What happened to it.
+pub type RuntimeEvent = Event<Setting, String>;
+/// A workload as a transaction sees it.
+pub type RuntimeTarget = Target<Setting, String>;
+
+/// What a workload holds for a container; absent: boot values.
+pub fn setting_of(object: &DynamicObject, container: &str) -> Result<RuntimeTarget, SettingError> {
+    let annotation = |prefix: &str| object.annotations().get(&format!("{prefix}{container}"));
+    let value = annotation(RUNTIME_PREFIX).map(|text| text.parse()).transpose()?;
+    Ok(Target {
+        value: value.unwrap_or_default(),
+        version: object.resource_version().unwrap_or_default(),
+        // One that can't be read is written over: the next stamp starts from the journals' numbers.
+        stamp: annotation(RUNTIME_STAMP_PREFIX).and_then(|text| text.parse().ok()),
+    })
+}
+
+/// The hands on one workload's setting for a container.
+pub struct RuntimeHands<'a> {
+    client: Client,
+    api: Api<DynamicObject>,
+    name: &'a str,
+    uid: &'a str,
+    container: &'a str,
+    authority: &'a Authority,
+    freeze: Option<&'a Freeze>,
+    refusal: Mutex<Option<String>>,
+}
+
+impl<'a> RuntimeHands<'a> {
+    /// Hands on the workload of this name, as long as it is the one with this UID.
+    pub fn new(
+        client: &Client,
+        resource: &ApiResource,
+        namespace: &str,
+        (name, uid): (&'a str, &'a str),
+        container: &'a str,
+        authority: &'a Authority,
+    ) -> Self {
+        Self {
+            client: client.clone(),
+            api: Api::namespaced_with(client.clone(), namespace, resource),
+            name,
+            uid,
+            container,
+            authority,
+            freeze: None,
+            refusal: Mutex::new(None),
+        }
+    }
+
+    /// The same hands, which write nothing forward while the installation is frozen.
+    #[must_use]
+    pub fn unless(mut self, freeze: &'a Freeze) -> Self {
+        self.freeze = Some(freeze);
+        self
+    }
+
+    /// Asks the API server what it would say.
+    pub async fn dry_run(&self, value: &Setting) -> DryRun {
+        let patch = self.patch(None, json!({self.key(): written(value)}));
+        let parameters = PatchParams {
+            dry_run: true,
+            ..parameters()
+        };
+        let patch = Patch::Merge(&patch);
+        let request = self.api.patch(self.name, &parameters, &patch);
+        let Err(error) = self.authority.within(Verb::DryRun, request).await else {
+            return DryRun::Accepted;
+        };
+        match error.kind() {
+            CallKind::Invalid | CallKind::Forbidden | CallKind::Unauthorized | CallKind::NotFound => {
+                DryRun::Refused(error.to_string())
+            }
+            _ => DryRun::Skipped(format!("the API server gave no answer to the trial: {error}")),
+        }
+    }
+
+    fn key(&self) -> String {
+        format!("{RUNTIME_PREFIX}{}", self.container)
+    }
+
+    /// The UID says so to whoever reads the audit log; the version is the precondition.
+    fn patch(&self, at: Option<&str>, annotations: Value) -> Value {
+        let mut metadata = json!({"uid": self.uid, "annotations": annotations});
+        if let (Some(at), Some(metadata)) = (at, metadata.as_object_mut()) {
+            metadata.insert("resourceVersion".to_owned(), at.into());
+        }
+        json!({"metadata": metadata})
+    }
+
+    async fn send(&self, at: &str, annotations: Value) -> Result<RuntimeEvent, CallError> {
+        let patch = self.patch(Some(at), annotations);
+        let (parameters, patch) = (parameters(), Patch::Merge(&patch));
+        let request = self.api.patch(self.name, &parameters, &patch);
+        let object = self.authority.within(Verb::Patch, request).await?;
+        Ok(match setting_of(&object, self.container) {
+            Ok(target) => Event::Accepted(target),
+            Err(error) => {
+                self.refuse(error.to_string());
+                Event::Lost
+            }
+        })
+    }
+
+    /// The present version, if the workload is the one that was seen but for that.
+    async fn version_of(&self, seen: &RuntimeTarget) -> Option<String> {
+        let object = within(Instant::now() + WRITE_LIMIT, self.api.get(self.name))
+            .await
+            .ok()?;
+        let now = setting_of(&object, self.container).ok()?;
+        let same = object.uid().as_deref() == Some(self.uid) && now.stamp == seen.stamp && now.value == seen.value;
+        (same && seen.stamp.is_some()).then_some(now.version)
+    }
+
+    fn failed(&self, what: &str, error: &CallError) -> RuntimeEvent {
+        warn!(target = self.name, what, %error, "a write was not accepted");
+        match error.kind() {
+            CallKind::Conflict | CallKind::NotFound => Event::Conflict,
+            CallKind::Invalid | CallKind::Forbidden | CallKind::Unauthorized => {
+                self.refuse(error.to_string());
+                Event::Refused
+            }
+            _ => Event::Lost,
+        }
+    }
+
+    fn refuse(&self, message: String) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
+    }
+}
+
+/// `null` takes the annotation out.
+fn written(setting: &Setting) -> Value {
+    if setting.is_boot() {
+        Value::Null
+    } else {
+        Value::String(setting.to_string())
+    }
+}
+
+fn parameters() -> PatchParams {
+    PatchParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+impl Handle<Setting, String> for RuntimeHands<'_> {
+    async fn stamp(&self, stamp: Stamp, at: &String) -> RuntimeEvent {
+        let key = format!("{RUNTIME_STAMP_PREFIX}{}", self.container);
+        match self.send(at, json!({key: stamp.to_string()})).await {
+            Ok(event) => event,
+            Err(error) => self.failed("stamp", &error),
+        }
+    }
+
+    /// A workload's own controller writes its status all the time, so a conflict is looked into, as with replicas.
+    async fn write(&self, value: Setting, at: &String, seen: &RuntimeTarget) -> RuntimeEvent {
+        let mut version = at.to_owned();
+        for attempt in 1..=WRITES {
+            match self.send(&version, json!({self.key(): written(&value)})).await {
+                Err(error) if error.kind() == CallKind::Conflict && attempt < WRITES => {
+                    debug!(target = self.name, %error, "looking whether only the version moved on");
+                    match self.version_of(seen).await {
+                        Some(newer) if newer != version => version = newer,
+                        _ => return Event::Conflict,
+                    }
+                }
+                Err(error) => return self.failed("write", &error),
+                Ok(event) => return event,
+            }
+        }
+        Event::Conflict
+    }
+
+    async fn is_frozen(&self) -> bool {
+        match self.freeze {
+            Some(freeze) => freeze.frozen_now(&self.client).await.is_some(),
+            None => false,
+        }
+    }
+
+    fn refusal(&self) -> Option<String> {
+        self.refusal.lock().ok().and_then(|refusal| refusal.clone())
+    }
+}

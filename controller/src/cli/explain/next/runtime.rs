@@ -1,0 +1,54 @@
+//! What fits where a runtime's knobs are moved.
+
+use super::{
+    Facts, Step, awaited,
+    commands::{doctor, edit, target},
+    step, weights,
+};
+use crate::cli::screen::quoted;
+use flyball_core::check::Check;
+use flyball_crds::DecisionStatus;
+use kube::ResourceExt;
+
+/// What the check that refused asks for.
+pub(super) fn refused(facts: &Facts, which: Check, path: &str, decision: &DecisionStatus) -> Option<Step> {
+    let path = format!("{path}.runtime");
+    let namespace = facts.policy.namespace().unwrap_or_default();
+    Some(match which {
+        Check::Agents => step(
+            "No knob moves without an agent that answers. See which pods have one, and add it where it is missing:",
+            [
+                doctor(facts),
+                format!("flyball inject --help; kubectl get pods -n {}", quoted(&namespace)),
+            ],
+        ),
+        Check::Headroom => step(
+            "It would not fit below the container's memory limit; the check Headroom has the numbers. Give the container more memory, or ask for less:",
+            [format!("kubectl edit {}", target(facts)), edit(facts)],
+        ),
+        Check::Bounds => step(format!("To allow it, widen {path}.gogc:"), [edit(facts)]),
+        Check::Cooldown => step(format!("Wait, or shorten {path}.hold:"), [edit(facts)]),
+        Check::Ownership => step(
+            "Somebody else moves these knobs, or counts the memory that they move. Find out who:",
+            [
+                doctor(facts),
+                format!(
+                    "kubectl get feedbackpolicies,horizontalpodautoscalers -n {}",
+                    quoted(&namespace)
+                ),
+            ],
+        ),
+        Check::Pause => weights::paused(facts),
+        Check::OpenChange => step(
+            "A Change is under way, and this one waits for it:",
+            [weights::follow(facts)],
+        ),
+        Check::Approval => awaited(facts, decision),
+        Check::DryRun => step(
+            "The API server refused the write when it was tried; the check DryRun has its words. See the controller's rights:",
+            [doctor(facts)],
+        ),
+        // The condition Ready, and the latch, have said it; the rest is not asked of knobs.
+        _ => return None,
+    })
+}

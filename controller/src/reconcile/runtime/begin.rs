@@ -1,0 +1,558 @@
+//! Decide, check, and what comes of it: a Change that is carried out, or a record of one that is not.
+
+use super::{
+    RuntimePass,
+    carry::{self, CarriedRuntime},
+    memory::RuntimeMemory,
+    world,
+};
+use crate::{
+    apply::{Handle as _, Intent, Journals, drive, journal_of},
+    clock::micro_time,
+    observe::is_open,
+    reconcile::{
+        approval::awaits,
+        begin::{labels, record_name, record_number},
+        evidence,
+        memory::stored_alert,
+    },
+    text::{clean, same_words},
+    validate::{
+        self,
+        runtime::{named_pods, written},
+    },
+};
+use flyball_core::{
+    check::{Check, CheckResult, DryRun, RuntimeApproval, RuntimeApproved, RuntimeRefused, shape_runtime},
+    decide::{RuntimeDecision, RuntimeFacts, RuntimeProposal, decide_runtime},
+    evaluate::RuleState,
+    policy::{Mode, RuntimeAction, Setting},
+    time::Timestamp,
+    transaction::Tx,
+    verify::Baseline,
+};
+use flyball_crds::{
+    self as crds, Change, ChangeField, ChangeRuntime, ChangeSpec, ChangeTarget, ChangeTrial, DecisionOutcome,
+    DecisionStatus, Direction, Evidence, Phase, PolicyRef, approved_by,
+};
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+};
+use tracing::{info, warn};
+
+/// How many pods a trial has at most, and how many of the others are named beside them.
+const NAMED: usize = 64;
+
+/// What came of the decision in this pass.
+pub(super) enum ProposedRuntime {
+    /// No change is wanted.
+    Steady { current: Setting, reason: String },
+    /// A check refused it.
+    Refused { shift: String, message: String },
+    /// It waits for somebody's approval.
+    Awaiting { shift: String, message: String },
+    /// It would be done in mode Enforce.
+    Recommended { shift: String, reason: String },
+    /// It was begun.
+    Begun(Box<CarriedRuntime>),
+    /// It could not be begun.
+    Failed { shift: String, message: String },
+}
+
+impl ProposedRuntime {
+    /// What is being done, and why.
+    pub fn said(self) -> (String, String) {
+        match self {
+            Self::Steady { current, reason } => (format!("Steady at {current}"), reason),
+            Self::Refused { shift, message } => (format!("Refused {shift}"), message),
+            Self::Awaiting { shift, message } => (format!("Awaits {shift}"), message),
+            Self::Recommended { shift, reason } => (format!("Recommends {shift}"), reason),
+            Self::Failed { shift, message } => (format!("Failed {shift}"), message),
+            Self::Begun(begun) => {
+                let status = begun.change.status.as_ref();
+                let message = status.map(|status| status.message.clone()).unwrap_or_default();
+                (format!("Ended {}", begun.change.spec.shift), message)
+            }
+        }
+    }
+}
+
+pub(super) fn shift(from: &Setting, to: &Setting) -> String {
+    format!("{from} -> {to}")
+}
+
+/// Decides and does what comes of it.
+pub(super) async fn propose(
+    it: &RuntimePass<'_, '_>,
+    rules: &BTreeMap<String, RuleState>,
+    memory: &mut RuntimeMemory,
+    carried: Option<&CarriedRuntime>,
+    current: Setting,
+) -> ProposedRuntime {
+    let read = it.ask_agents().await;
+    let facts = RuntimeFacts {
+        current,
+        pods: it.pods(&read),
+        fleet: it.fleet().await,
+        history: memory.history.clone(),
+    };
+    let inputs = it.pass.inputs_of_runtime(rules);
+    let proposal = match decide_runtime(&it.actions, &inputs, &facts, it.pass.seen.now) {
+        RuntimeDecision::Propose(proposal) => *proposal,
+        RuntimeDecision::Stay { reason } => {
+            withdraw(it, None).await;
+            let current = facts.current.clone();
+            let stay = RuntimeProposal {
+                action: it.actions.first().map(|action| action.name.clone()).unwrap_or_default(),
+                from: current.clone(),
+                to: current.clone(),
+                reason: reason.clone(),
+                arithmetic: Vec::new(),
+                alerts: Vec::new(),
+            };
+            is_news(it, memory, DecisionOutcome::Stay, &stay, &[]);
+            return ProposedRuntime::Steady { current, reason };
+        }
+    };
+    let shift = shift(&proposal.from, &proposal.to);
+    if let Some(until) = memory.refused_until.filter(|until| it.pass.seen.now < *until) {
+        let message = format!(
+            "the API server refused the last write; the next try is in {}",
+            until.since(it.pass.seen.now)
+        );
+        return ProposedRuntime::Refused { shift, message };
+    }
+    let Some(action) = it.actions.iter().find(|action| action.name == proposal.action) else {
+        return ProposedRuntime::Failed {
+            shift,
+            message: "the action is gone".to_owned(),
+        };
+    };
+    match checked(it, memory, action, &facts, proposal, carried).await {
+        Ok(approved) if it.pass.policy.mode == Mode::Enforce && !it.pass.policy.suspended => {
+            withdraw(it, Some(approved.to())).await;
+            begin(it, memory, action, &facts, &approved).await
+        }
+        Ok(approved) => {
+            withdraw(it, None).await;
+            let proposal = approved.proposal();
+            if is_news(it, memory, DecisionOutcome::Recommended, proposal, approved.checks()) {
+                let message = format!("would set {}: {}", approved.to(), proposal.reason);
+                record(
+                    it,
+                    memory,
+                    action,
+                    proposal,
+                    approved.checks(),
+                    (Phase::Recommended, message),
+                )
+                .await;
+            }
+            ProposedRuntime::Recommended {
+                shift,
+                reason: proposal.reason.clone(),
+            }
+        }
+        Err(refused) => turned_down(it, memory, action, &refused, carried).await,
+    }
+}
+
+async fn checked(
+    it: &RuntimePass<'_, '_>,
+    memory: &RuntimeMemory,
+    action: &RuntimeAction,
+    facts: &RuntimeFacts,
+    proposal: RuntimeProposal,
+    carried: Option<&CarriedRuntime>,
+) -> Result<RuntimeApproved, RuntimeRefused> {
+    let mut world = world(it, memory, open(it, carried));
+    if action.approval && it.pass.policy.mode == Mode::Enforce {
+        world.approval = approval(it, &proposal.to);
+    }
+    let candidate = shape_runtime(proposal, action, facts, &world, it.pass.seen.now)?;
+    let dry_run = match &it.workload {
+        Ok(workload) => it.hands(workload).dry_run(candidate.to()).await,
+        Err(problem) => DryRun::Skipped(problem.to_string()),
+    };
+    candidate.admit(dry_run)
+}
+
+/// The Change that is open for these knobs, in words.
+fn open(it: &RuntimePass<'_, '_>, carried: Option<&CarriedRuntime>) -> Option<String> {
+    if let Some(carried) = carried.filter(|carried| carried.is_open()) {
+        return Some(format!(
+            "Change {} is under way; the next waits for its end",
+            carried.change.name_any()
+        ));
+    }
+    let uid = it.workload.as_ref().ok()?.uid.clone();
+    let cluster = &it.pass.ctx.cluster;
+    if let Some(unknown) = cluster.unreadable_changes.labelled(crds::TARGET_LABEL, &uid) {
+        return Some(unknown.to_string());
+    }
+    let own = it.pass.object.uid().unwrap_or_default();
+    let mut others = cluster.changes.state().into_iter();
+    let other = others.find(|change| change.spec.policy.uid != own && is_open(change) && it.is_of(change, &uid))?;
+    Some(format!(
+        "Change {} of FeedbackPolicy {} is open for the same knobs; wait for its end",
+        other.name_any(),
+        other.spec.policy.name
+    ))
+}
+
+/// The pods that are tried first: those whose agents answer, chosen without favour and alike in each pass.
+fn chosen(action: &RuntimeAction, facts: &RuntimeFacts) -> BTreeSet<String> {
+    let Some(plan) = &action.trial else {
+        return BTreeSet::new();
+    };
+    let order = |name: &String| {
+        let mut hasher = DefaultHasher::new();
+        (facts.current.to_string(), name).hash(&mut hasher);
+        hasher.finish()
+    };
+    let answering = facts.pods.iter().filter(|(_, agent)| agent.applied.is_some());
+    let mut names: Vec<String> = answering.map(|(name, _)| name.clone()).collect();
+    names.sort_by_key(order);
+    let count = plan.size.of(names.len()).min(NAMED);
+    names.into_iter().take(count).collect()
+}
+
+/// Opens the Change and carries it as far as it goes in this pass.
+async fn begin(
+    it: &RuntimePass<'_, '_>,
+    memory: &mut RuntimeMemory,
+    action: &RuntimeAction,
+    facts: &RuntimeFacts,
+    approved: &RuntimeApproved,
+) -> ProposedRuntime {
+    let (proposal, ctx) = (approved.proposal(), it.pass.ctx);
+    let failed = |message: String| ProposedRuntime::Failed {
+        shift: shift(&proposal.from, &proposal.to),
+        message,
+    };
+    let Ok(workload) = &it.workload else {
+        return failed("the workload is gone".to_owned());
+    };
+    if workload.target.value != proposal.from {
+        return failed("the workload changed since it was decided on; the next pass decides again".to_owned());
+    }
+    let sequence = it.next_sequence(workload);
+    let mut spec = spec(it, memory, action, proposal, approved.checks(), sequence);
+    let tried = chosen(action, facts);
+    if let (Some(plan), Some(moved)) = (&action.trial, &mut spec.runtime)
+        && !tried.is_empty()
+    {
+        let others = facts.pods.keys().filter(|name| !tried.contains(*name)).take(NAMED);
+        let (tried, others): (Vec<String>, Vec<String>) = (tried.iter().cloned().collect(), others.cloned().collect());
+        moved.trial = Some(ChangeTrial {
+            expr: plan.expr.as_ref().map(|expr| named_pods(expr, &tried, &others)),
+            settle: written(plan.settle),
+            within: written(plan.within),
+        });
+        moved.tried = tried;
+    }
+    let intent = Intent {
+        name: change_name(&workload.name, &workload.uid, &it.container, sequence),
+        labels: labels(it.pass, &workload.uid),
+        spec,
+    };
+    let on_record = |change: &Change| ctx.recorder.change(change);
+    let client = &ctx.clients.write;
+    let created = Journals::create(client, &it.pass.namespace, intent, it.pass.authority, &on_record).await;
+    let mut journals = match created {
+        Ok(journals) => journals,
+        Err(error) => {
+            warn!(policy = it.pass.name, %error, "no Change was begun");
+            return failed(error.to_string());
+        }
+    };
+    let before = match journal_of(&journals.change) {
+        Ok(journal) => journal,
+        Err(damage) => return failed(damage.to_string()),
+    };
+    info!(policy = it.pass.name, change = journals.change.name_any(), from = %proposal.from, to = %proposal.to, "a Change begins");
+    ctx.recorder.begun(&journals.change);
+    let mut decision = decision(it, DecisionOutcome::Begun, proposal, approved.checks());
+    decision.change = Some(journals.change.name_any());
+    memory.decision = Some(decision);
+    let hands = it.hands(workload).unless(&ctx.cluster.freeze);
+    let tx = Tx::begin(before);
+    let before = tx.journal.clone();
+    let tx = drive(tx, Some(workload.target.clone()), None, &hands, &mut journals, ctx.now).await;
+    if let Some(message) = hands.refusal() {
+        ctx.recorder.write_failed(&journals.change, &message);
+    }
+    let change = journals.change.clone();
+    carry::remember(it, memory, &before, &tx, &change);
+    ProposedRuntime::Begun(Box::new(CarriedRuntime {
+        change,
+        tx,
+        waiting: None,
+    }))
+}
+
+fn change_name(workload: &str, uid: &str, container: &str, sequence: u64) -> String {
+    let workload: String = workload.chars().take(120).collect();
+    let uid: String = uid.chars().filter(|c| *c != '-').take(12).collect();
+    format!("{workload}-{uid}-runtime-{container}-{sequence}")
+}
+
+fn spec(
+    it: &RuntimePass<'_, '_>,
+    memory: &RuntimeMemory,
+    action: &RuntimeAction,
+    proposal: &RuntimeProposal,
+    checks: &[CheckResult],
+    sequence: u64,
+) -> ChangeSpec {
+    let pass = it.pass;
+    let verified = memory.history.verified.as_ref().unwrap_or(&proposal.from);
+    let source = &pass.object.spec.source_ref.name;
+    let verification = action.verification.as_ref().map(|verification| {
+        let demand = verification
+            .demand
+            .as_ref()
+            .and_then(|demand| pass.seen.signals.get(&demand.signal));
+        let reading = pass.asked(&verification.condition.left, verification.max_age);
+        let baseline = Baseline::measured(verification, reading, demand);
+        validate::freeze(verification, pass.policy, source, &baseline)
+    });
+    let workload = it.workload.as_ref().ok();
+    ChangeSpec {
+        policy: PolicyRef {
+            name: pass.name.clone(),
+            uid: pass.object.uid().unwrap_or_default(),
+            generation: pass.object.metadata.generation.unwrap_or_default(),
+        },
+        action: action.name.clone(),
+        mode: pass.object.spec.mode,
+        target: ChangeTarget {
+            reference: pass.object.spec.target_ref.clone(),
+            uid: workload.map(|workload| workload.uid.clone()).unwrap_or_default(),
+        },
+        field: ChangeField::Runtime,
+        direction: Direction::Up,
+        sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
+        shift: clean(shift(&proposal.from, &proposal.to)),
+        weights: None,
+        runtime: Some(Box::new(ChangeRuntime {
+            container: it.container.clone(),
+            before: proposal.from.to_string(),
+            after: proposal.to.to_string(),
+            verified: verified.to_string(),
+            tried: Vec::new(),
+            trial: None,
+            acknowledge: written(action.acknowledge),
+            applied: it.agents.applied.text.clone(),
+            breaker: it.agents.breaker.text.clone(),
+            max_age: written(it.agents.max_age),
+        })),
+        before: 0,
+        after: 0,
+        verified: 0,
+        resource_version: workload
+            .map(|workload| workload.target.version.clone())
+            .unwrap_or_default(),
+        proposed_at: micro_time(pass.seen.now),
+        reason: clean(&proposal.reason),
+        supersedes: None,
+        verification,
+        evidence: Evidence {
+            alerts: proposal.alerts.iter().map(stored_alert).collect(),
+            signals: signals(it, action),
+            arithmetic: proposal.arithmetic.iter().take(16).map(clean).collect(),
+            checks: evidence::checks(checks),
+        },
+    }
+}
+
+/// The readings behind an action: the rules of all, since the first that fires counts, and its verification.
+fn signals(it: &RuntimePass<'_, '_>, action: &RuntimeAction) -> Vec<crds::SignalStatus> {
+    let pass = it.pass;
+    let rules = it.actions.iter().flat_map(|action| &action.when).filter_map(|name| {
+        let rule = pass.policy.rules.get(name)?;
+        Some(evidence::signal(
+            name,
+            &rule.condition.query().text,
+            pass.seen.rules.get(name)?,
+        ))
+    });
+    let verify = action.verification.as_ref().and_then(|verification| {
+        let reading = pass.seen.verifications.get(&action.name)?;
+        Some(evidence::signal("verify", &verification.condition.left.text, reading))
+    });
+    rules.chain(verify).take(64).collect()
+}
+
+async fn turned_down(
+    it: &RuntimePass<'_, '_>,
+    memory: &mut RuntimeMemory,
+    action: &RuntimeAction,
+    refused: &RuntimeRefused,
+    carried: Option<&CarriedRuntime>,
+) -> ProposedRuntime {
+    let proposal = &refused.proposal;
+    let (message, shift) = (refused.to_string(), shift(&proposal.from, &proposal.to));
+    let check = refused.reason().map(|result| result.check);
+    if check == Some(Check::OpenChange) && carried.is_some_and(CarriedRuntime::is_open) {
+        // The decision that counts is the one behind the Change under way.
+        return ProposedRuntime::Refused { shift, message };
+    }
+    let news = is_news(it, memory, DecisionOutcome::Refused, proposal, &refused.checks);
+    if news {
+        let said = format!("{shift}: {message}");
+        it.pass.ctx.recorder.refused(it.pass.object, check, &said);
+    }
+    if check == Some(Check::Approval) {
+        withdraw(it, Some(&proposal.to)).await;
+        match approval(it, &proposal.to) {
+            RuntimeApproval::Awaited(None) => {
+                let phase = (Phase::AwaitingApproval, message.clone());
+                record(it, memory, action, proposal, &refused.checks, phase).await;
+            }
+            RuntimeApproval::Awaited(Some(name)) => {
+                if let Some(decision) = &mut memory.decision {
+                    decision.change = Some(name);
+                }
+            }
+            RuntimeApproval::Granted(_) | RuntimeApproval::NotNeeded => {}
+        }
+        return ProposedRuntime::Awaiting { shift, message };
+    }
+    withdraw(it, None).await;
+    let waits = matches!(check, Some(Check::OpenChange | Check::Cooldown | Check::Pause));
+    if news && !waits {
+        let phase = (Phase::Refused, message.clone());
+        record(it, memory, action, proposal, &refused.checks, phase).await;
+    }
+    ProposedRuntime::Refused { shift, message }
+}
+
+/// Whether somebody approved this very setting.
+fn approval(it: &RuntimePass<'_, '_>, to: &Setting) -> RuntimeApproval {
+    let records = waiting(it);
+    let mut same = records.iter().filter(|record| is_for(record, to));
+    let first = same.clone().next().map(|record| record.name_any());
+    match same.find_map(|record| approved_by(record)) {
+        Some(by) => RuntimeApproval::Granted(by.to_owned()),
+        None => RuntimeApproval::Awaited(first),
+    }
+}
+
+fn is_for(record: &Change, to: &Setting) -> bool {
+    let wanted = to.to_string();
+    record.spec.runtime.as_ref().is_some_and(|moved| moved.after == wanted)
+}
+
+fn waiting(it: &RuntimePass<'_, '_>) -> Vec<Arc<Change>> {
+    let uid = it.pass.object.uid().unwrap_or_default();
+    let mut own = it.pass.ctx.cluster.changes.state();
+    own.retain(|change| change.spec.policy.uid == uid && change.spec.field == ChangeField::Runtime && awaits(change));
+    own
+}
+
+/// Ends what waits without need.
+pub(super) async fn withdraw(it: &RuntimePass<'_, '_>, keep: Option<&Setting>) {
+    for record in waiting(it) {
+        if keep.is_some_and(|keep| is_for(&record, keep)) {
+            continue;
+        }
+        let ctx = it.pass.ctx;
+        let on_record = |change: &Change| ctx.recorder.change(change);
+        let record = record.as_ref().clone();
+        let mut journals = Journals::open(&ctx.clients.write, record, it.pass.authority, &on_record);
+        let why = "it is not wanted any more, or was carried out".to_owned();
+        let _ = journals.close_record(Phase::Superseded, why, it.pass.seen.now).await;
+    }
+}
+
+/// Keeps a Change that writes nothing.
+async fn record(
+    it: &RuntimePass<'_, '_>,
+    memory: &mut RuntimeMemory,
+    action: &RuntimeAction,
+    proposal: &RuntimeProposal,
+    checks: &[CheckResult],
+    (phase, message): (Phase, String),
+) {
+    let (ctx, pass) = (it.pass.ctx, it.pass);
+    let spec = spec(it, memory, action, proposal, checks, 0);
+    let name = |number: i64| record_name(&pass.name, &spec.policy.uid, &action.name, number);
+    let taken = |number: i64| {
+        let change = ObjectRef::<Change>::new(&name(number)).within(&pass.namespace);
+        ctx.cluster.changes.get(&change).is_some()
+    };
+    memory.recorded = record_number(memory.recorded, false, taken);
+    let name = name(memory.recorded);
+    let intent = Intent {
+        name: name.clone(),
+        labels: labels(pass, &spec.target.uid),
+        spec: spec.clone(),
+    };
+    let on_record = |change: &Change| ctx.recorder.change(change);
+    match Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await {
+        Ok(mut journals) => {
+            let closed: bool = journals.close_record(phase, message, pass.seen.now).await;
+            if !closed {
+                warn!(
+                    policy = pass.name,
+                    "a record was created but not closed; the next leader closes it"
+                );
+            }
+            if let Some(decision) = &mut memory.decision {
+                decision.change = Some(name);
+            }
+        }
+        Err(error) => warn!(policy = pass.name, %error, "a decision was not recorded"),
+    }
+}
+
+/// Keeps a decision, and says whether it is another one than the last.
+fn is_news(
+    it: &RuntimePass<'_, '_>,
+    memory: &mut RuntimeMemory,
+    outcome: DecisionOutcome,
+    proposal: &RuntimeProposal,
+    checks: &[CheckResult],
+) -> bool {
+    let decision = decision(it, outcome, proposal, checks);
+    let key = |decision: &DecisionStatus| {
+        let refusal = crds::refusal(&decision.checks).map(|check| check.name.clone());
+        (decision.outcome, refusal, decision.shift.clone())
+    };
+    let last = memory.decision.as_ref();
+    let same = last.is_some_and(|last| key(last) == key(&decision));
+    if same && last.is_some_and(|last| same_words(&last.reason, &decision.reason)) {
+        return false;
+    }
+    let change = same.then(|| last.and_then(|last| last.change.clone())).flatten();
+    memory.decision = Some(DecisionStatus { change, ..decision });
+    !same
+}
+
+fn decision(
+    it: &RuntimePass<'_, '_>,
+    outcome: DecisionOutcome,
+    proposal: &RuntimeProposal,
+    checks: &[CheckResult],
+) -> DecisionStatus {
+    let at: Timestamp = it.pass.seen.now;
+    let action = it.actions.iter().find(|action| action.name == proposal.action);
+    let shift = match outcome {
+        DecisionOutcome::Stay => proposal.to.to_string(),
+        _ => shift(&proposal.from, &proposal.to),
+    };
+    DecisionStatus {
+        at: Some(micro_time(at)),
+        outcome: Some(outcome),
+        shift: clean(shift),
+        reason: clean(&proposal.reason),
+        arithmetic: proposal.arithmetic.iter().take(16).map(clean).collect(),
+        checks: evidence::checks(checks),
+        signals: evidence::short(action.map(|action| signals(it, action)).unwrap_or_default()),
+        ..DecisionStatus::default()
+    }
+}

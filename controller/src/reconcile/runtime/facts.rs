@@ -1,0 +1,153 @@
+//! What the agents of a workload tell, pod by pod.
+
+use super::RuntimePass;
+use flyball_core::{
+    bytes::Bytes,
+    decide::{
+        AgentFacts,
+        runtime::{AllocationRate, CycleCost, FactError, Profile},
+    },
+    policy::{Query, RuntimeAim},
+    signal::{Quality, Reading},
+    time::Span,
+};
+use futures::future::join_all;
+use std::collections::BTreeMap;
+
+/// The readings behind it.
+pub(super) struct AgentReadings {
+    pub applied: Reading,
+    pub breaker: Reading,
+    pub live: Reading,
+    pub limit: Reading,
+    pub beside: Reading,
+}
+
+impl RuntimePass<'_, '_> {
+    /// Asks all at once.
+    pub(super) async fn ask_agents(&self) -> AgentReadings {
+        let queries = &self.agents;
+        let all = [
+            &queries.applied,
+            &queries.breaker,
+            &queries.live,
+            &queries.limit,
+            &queries.beside,
+        ];
+        let mut read = join_all(all.map(|query| self.ask(query, queries.max_age)))
+            .await
+            .into_iter();
+        let mut next = || {
+            read.next()
+                .unwrap_or_else(|| Reading::failed(self.pass.seen.now, "it was not read"))
+        };
+        AgentReadings {
+            applied: next(),
+            breaker: next(),
+            live: next(),
+            limit: next(),
+            beside: next(),
+        }
+    }
+
+    /// All processes of the namespace that share a budget, where an action has one.
+    pub(super) async fn fleet(&self) -> BTreeMap<String, Profile> {
+        let budget = self.actions.iter().find_map(|action| match &action.aim {
+            RuntimeAim::Budget(budget) => Some(budget),
+            RuntimeAim::Set(_) | RuntimeAim::Reclaim { .. } => None,
+        });
+        let Some(budget) = budget else {
+            return BTreeMap::new();
+        };
+        let queries = budget.queries.within(&self.pass.namespace);
+        let read = join_all(queries.all().map(|query| self.ask(query, self.agents.max_age))).await;
+        let values: Vec<BTreeMap<String, f64>> = read.iter().map(by_pod).collect();
+        let [allocation, gc_cpu, cycles, live, roots, limit, unmanaged] = values.as_slice() else {
+            return BTreeMap::new();
+        };
+        let pods = live.keys();
+        pods.map(|pod| {
+            let of = |values: &BTreeMap<String, f64>| values.get(pod).copied().ok_or(FactError::NotRead);
+            let bytes = |value: f64| Bytes::nearest(value).ok_or(FactError::NotRead);
+            let cycle = of(gc_cpu).and_then(|cpu| match of(cycles)? {
+                0.0 => Err(FactError::NoCycle),
+                cycles => CycleCost::new(cpu / cycles).ok_or(FactError::NotRead),
+            });
+            let profile = Profile {
+                allocation: of(allocation).and_then(|g| AllocationRate::new(g).ok_or(FactError::NotRead)),
+                cycle,
+                live: of(live).and_then(bytes),
+                roots: of(roots).and_then(bytes),
+                // Counted with what is unmanaged: for a division only the live heap and the garbage differ.
+                other: Ok(Bytes::ZERO),
+                unmanaged: of(unmanaged).and_then(bytes),
+                limit: of(limit).map(|limit| Bytes::nearest(limit).filter(|_| limit.is_finite())),
+                ..Profile::default()
+            };
+            (pod.clone(), profile)
+        })
+        .collect()
+    }
+
+    async fn ask(&self, query: &Query, max_age: Span) -> Reading {
+        let now = self.pass.seen.now;
+        match &self.pass.seen.source {
+            Ok(source) => source.read(query, max_age, now).await,
+            Err(problem) => Reading::failed(now, problem.to_string()),
+        }
+    }
+
+    /// A query of an open Change, asked of the source that it names, unless this pass has asked it.
+    pub(super) async fn reading(&self, source: &str, query: &Query, max_age: Span) -> Reading {
+        let pass = self.pass;
+        if source == pass.object.spec.source_ref.name {
+            return match pass.asked(query, max_age) {
+                Some(reading) => reading.clone(),
+                None => self.ask(query, max_age).await,
+            };
+        }
+        match pass.ctx.sources.get(&pass.ctx.cluster, source, &pass.namespace) {
+            Ok(source) => source.read(query, max_age, pass.seen.now).await,
+            Err(problem) => Reading::failed(pass.seen.now, problem.to_string()),
+        }
+    }
+
+    /// The ready pods with what is known of them.
+    pub(super) fn pods(&self, read: &AgentReadings) -> BTreeMap<String, AgentFacts> {
+        let [applied, breaker, live, limit, beside] =
+            [&read.applied, &read.breaker, &read.live, &read.limit, &read.beside].map(by_pod);
+        let ready = self.lined.iter().flatten().filter(|pod| pod.ready);
+        ready
+            .map(|pod| {
+                let of = |values: &BTreeMap<String, f64>| values.get(&pod.name).copied();
+                let facts = AgentFacts {
+                    applied: of(&applied).and_then(whole),
+                    tripped: of(&breaker).is_some_and(|state| state > 0.0),
+                    live: of(&live).filter(|live| *live > 0.0),
+                    limit: of(&limit).filter(|limit| limit.is_finite()),
+                    beside: of(&beside).filter(|beside| beside.is_finite()),
+                };
+                (pod.name.clone(), facts)
+            })
+            .collect()
+    }
+}
+
+/// The values by pod, where they are to be trusted. No limit is `+Inf`, which is no reason not to trust the others.
+pub(super) fn by_pod(reading: &Reading) -> BTreeMap<String, f64> {
+    if !matches!(reading.quality(), Quality::Fresh | Quality::NotFinite) {
+        return BTreeMap::new();
+    }
+    let named = reading
+        .samples()
+        .iter()
+        .filter_map(|sample| Some((sample.labels.get("pod")?.clone(), sample.value)));
+    named.filter(|(_, value)| !value.is_nan()).collect()
+}
+
+/// A generation as Prometheus has it.
+pub(super) fn whole(value: f64) -> Option<u64> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked right here.
+    let number = (0.0..9e15).contains(&value).then_some(value as u64);
+    number
+}

@@ -1,0 +1,266 @@
+//! Brings the pods nearer to what their workload's annotation says: lines for those that have another one, renewals
+//! of leases, nothing else. It decides nothing, so it can be repeated, be interrupted, and be done by two leaders.
+
+use super::RuntimePass;
+use crate::{
+    apply::{PodLine, PodWrite, write_line},
+    observe::pods::Lined,
+    record,
+};
+use flyball_core::{
+    policy::Setting,
+    time::{Span, Timestamp},
+};
+use futures::{StreamExt, stream};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use tracing::{debug, warn};
+
+/// How many pods are written in one pass, and how many of these at a time.
+const PER_PASS: usize = 200;
+const AT_A_TIME: usize = 8;
+/// Of so many pods one is asked for a collection at a time.
+const RECLAIM_PART: usize = 10;
+/// How far leases differ: each is between 80 % and 120 % of what is asked for, so that they do not end together.
+const JITTER_PERCENT: u64 = 40;
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Spread {
+    /// Ready pods.
+    pub ready: usize,
+    /// Those that have what they are to have.
+    pub given: usize,
+    /// Lines written now with other knobs, or taken out.
+    pub written: usize,
+    /// Leases renewed now.
+    pub renewed: usize,
+    /// Writes that were not accepted.
+    pub failed: usize,
+}
+
+/// What a pod needs.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Need {
+    /// It has it.
+    Nothing,
+    /// Another line.
+    Line(PodLine),
+    /// The same with a later end.
+    Renewal(PodLine),
+    /// No line: boot values.
+    Removal,
+}
+
+/// What a pod needs. `due`: whether it may be asked for a collection now.
+pub(super) fn need(pod: &Lined, setting: &Setting, lease: Span, due: bool, now: Timestamp) -> Need {
+    let (knobs, wanted) = setting.of_pod(&pod.name);
+    let text = pod.line.as_deref().unwrap_or_default();
+    let present = PodLine::read(text);
+    let had = present.as_ref().map_or(0, |line| line.reclaim);
+    let reclaim = if wanted > had && !due { had } else { wanted };
+    if knobs.is_boot() && wanted == 0 {
+        return if pod.line.is_some() {
+            Need::Removal
+        } else {
+            Need::Nothing
+        };
+    }
+    let ttl = jittered(&pod.name, lease);
+    let line = |generation: u64| PodLine {
+        generation,
+        ttl,
+        expires: now + ttl,
+        knobs: knobs.clone(),
+        reclaim,
+    };
+    match present {
+        Some(present) if present.knobs == *knobs => {
+            let half = Span::from_millis(ttl.as_millis() / 2);
+            if present.reclaim != reclaim {
+                Need::Line(line(present.generation))
+            } else if present.expires < now + half {
+                Need::Renewal(line(present.generation))
+            } else {
+                Need::Nothing
+            }
+        }
+        // Above all that this pod had, and above what it had before somebody took its line out.
+        _ => {
+            let seconds = u64::try_from(now.as_millis() / 1000).unwrap_or(0);
+            Need::Line(line(seconds.max(PodLine::generation_of(text) + 1)))
+        }
+    }
+}
+
+fn jittered(name: &str, lease: Span) -> Span {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    let percent = 100 - JITTER_PERCENT / 2 + hasher.finish() % (JITTER_PERCENT + 1);
+    Span::from_secs((lease.as_millis() / 1000 * percent / 100).max(1))
+}
+
+/// Does it. `frozen`: nothing but renewals.
+pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: bool) -> Spread {
+    let now = it.pass.seen.now;
+    let pods = it.lined.as_deref().unwrap_or_default();
+    let ready: Vec<&Lined> = pods.iter().filter(|pod| pod.ready).collect();
+    let mut reclaims = (ready.len() / RECLAIM_PART).max(1);
+    let mut result = Spread {
+        ready: ready.len(),
+        ..Spread::default()
+    };
+    let mut writes = Vec::new();
+    for pod in ready {
+        let lease = it.lease;
+        let need = match need(pod, setting, lease, reclaims > 0, now) {
+            Need::Line(_) | Need::Removal if frozen => Need::Nothing,
+            need => need,
+        };
+        if let Need::Line(line) = &need {
+            let had = pod
+                .line
+                .as_deref()
+                .and_then(PodLine::read)
+                .map_or(0, |line| line.reclaim);
+            reclaims = reclaims.saturating_sub(usize::from(line.reclaim > had));
+        }
+        match need {
+            Need::Nothing => result.given += 1,
+            need if writes.len() < PER_PASS => writes.push((pod, need)),
+            _ => {}
+        }
+    }
+    let write = |(pod, need): (&Lined, Need)| {
+        let (name, version) = (pod.name.clone(), pod.version.clone());
+        async move {
+            let line = match &need {
+                Need::Line(line) | Need::Renewal(line) => Some(line),
+                Need::Nothing | Need::Removal => None,
+            };
+            let (client, namespace) = (&it.pass.ctx.clients.write, &it.pass.namespace);
+            let target = (name.as_str(), version.as_str());
+            let written = write_line(client, namespace, target, &it.container, line, it.pass.authority).await;
+            (name, need, written)
+        }
+    };
+    let mut done = stream::iter(writes).map(write).buffer_unordered(AT_A_TIME);
+    while let Some((name, need, written)) = done.next().await {
+        match (written, need) {
+            (PodWrite::Written, Need::Renewal(_)) => {
+                result.renewed += 1;
+                result.given += 1;
+            }
+            (PodWrite::Written, need) => {
+                debug!(pod = name, ?need, "a pod's line was written");
+                result.written += 1;
+                result.given += 1;
+            }
+            (PodWrite::Changed, _) => debug!(pod = name, "the pod changed meanwhile; the next pass looks again"),
+            (PodWrite::Failed(error), _) => {
+                result.failed += 1;
+                warn!(pod = name, %error, "a pod's line was not written; the next pass tries again");
+            }
+        }
+    }
+    let policy = record::name(&it.pass.namespace, &it.pass.name);
+    it.pass.ctx.recorder.metrics.lines(
+        policy,
+        (result.ready, result.given),
+        (result.written, result.renewed, result.failed),
+    );
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_795_000_000;
+
+    fn pod(line: Option<&str>) -> Lined {
+        Lined {
+            name: "web-1".to_owned(),
+            version: "7".to_owned(),
+            ready: true,
+            line: line.map(ToOwned::to_owned),
+        }
+    }
+
+    fn check(line: Option<&str>, setting: &str, due: bool, expect: &str) {
+        let setting: Setting = setting.parse().expect(setting);
+        let need = need(
+            &pod(line),
+            &setting,
+            Span::from_secs(3600),
+            due,
+            Timestamp::from_millis(NOW * 1000),
+        );
+        let said = match &need {
+            Need::Nothing => "nothing".to_owned(),
+            Need::Removal => "removal".to_owned(),
+            Need::Line(line) | Need::Renewal(line) => {
+                assert!((2880..=4320).contains(&(line.ttl.as_millis() / 1000)), "{}", line.ttl);
+                assert_eq!(
+                    line.expires.as_millis(),
+                    NOW * 1000 + i64::try_from(line.ttl.as_millis()).expect("ms")
+                );
+                let kind = if matches!(need, Need::Renewal(_)) {
+                    "renewal"
+                } else {
+                    "line"
+                };
+                format!("{kind} gen={} {} reclaim={}", line.generation, line.knobs, line.reclaim)
+            }
+        };
+        assert_eq!(said, expect, "{line:?} {setting}");
+    }
+
+    #[test]
+    fn a_pod_gets_what_it_lacks() {
+        let fresh = format!("v1 gen=5 ttl=3600 exp={} gogc=200", NOW + 3500);
+        let late = format!("v1 gen=5 ttl=3600 exp={} gogc=200", NOW + 1000);
+        let newer = format!("v1 gen={} ttl=3600 exp={} gogc=200", NOW + 9, NOW + 3500);
+        check(None, "boot", true, "nothing");
+        check(None, "gogc=200", true, "line gen=1795000000 gogc=200 reclaim=0");
+        check(Some(&fresh), "gogc=200", true, "nothing");
+        check(Some(&late), "gogc=200", true, "renewal gen=5 gogc=200 reclaim=0");
+        check(Some(&fresh), "gogc=100", true, "line gen=1795000000 gogc=100 reclaim=0");
+        // The clock of an earlier leader was ahead.
+        check(Some(&newer), "gogc=100", true, "line gen=1795000010 gogc=100 reclaim=0");
+        check(Some(&fresh), "boot", true, "removal");
+        check(Some("rubbish"), "boot", true, "removal");
+        check(
+            Some("rubbish gen=1795000007"),
+            "gogc=100",
+            true,
+            "line gen=1795000008 gogc=100 reclaim=0",
+        );
+    }
+
+    #[test]
+    fn a_pod_that_is_tried_gets_what_is_tried() {
+        let fresh = format!("v1 gen=5 ttl=3600 exp={} gogc=100", NOW + 3500);
+        check(
+            Some(&fresh),
+            "gogc=100; try web-1: gogc=200",
+            true,
+            "line gen=1795000000 gogc=200 reclaim=0",
+        );
+        check(Some(&fresh), "gogc=100; try web-2: gogc=200", true, "nothing");
+    }
+
+    #[test]
+    fn a_collection_is_asked_for_within_a_generation_and_when_it_is_due() {
+        let fresh = format!("v1 gen=5 ttl=3600 exp={} gogc=200", NOW + 3500);
+        check(
+            Some(&fresh),
+            "gogc=200 reclaim=1",
+            true,
+            "line gen=5 gogc=200 reclaim=1",
+        );
+        check(Some(&fresh), "gogc=200 reclaim=1", false, "nothing");
+        check(None, "boot reclaim=1", true, "line gen=1795000000  reclaim=1");
+        let done = format!("v1 gen=5 ttl=3600 exp={} reclaim=1", NOW + 3500);
+        check(Some(&done), "boot reclaim=1", true, "nothing");
+    }
+}

@@ -1,0 +1,92 @@
+//! What the admission policy of pods holds the controller's account to: the right to patch them is the right to
+//! change their images.
+
+use super::server::{Server, eventually, said};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+
+const SPEC: &str = "flyball changes no spec of a pod";
+const ANNOTATION: &str = "flyball writes no annotation of a pod but lines of at most 1,024 bytes under runtime.flyball.dev, and takes no other away";
+const LABEL: &str = "flyball changes no label, owner or finalizer of a pod";
+
+#[tokio::test]
+async fn the_controller_writes_lines_to_pods_and_nothing_else() {
+    let Some(server) = Server::connect().await else { return };
+    let admin: Api<Pod> = Api::namespaced(server.admin.clone(), &server.namespace);
+    let ours: Api<Pod> = Api::namespaced(server.controller.clone(), &server.namespace);
+    let pod: Pod = serde_json::from_value(json!({
+        "metadata": {"name": "web", "labels": {"app": "web"}, "annotations": {"theirs": "1"}},
+        "spec": {
+            "nodeSelector": {"flyball.dev/none": ""},
+            "containers": [{"name": "app", "image": "flyball.dev/none:0"}],
+        },
+    }))
+    .unwrap();
+    admin.create(&PostParams::default(), &pod).await.unwrap();
+    let dry = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
+    let merge = async |patch: Value| said(ours.patch("web", &dry, &Patch::Merge(patch)).await);
+    eventually("the admission policy is in force", async || {
+        let refusal = merge(json!({"metadata": {"labels": {"x": "y"}}})).await.err()?;
+        refusal.contains(LABEL).then_some(())
+    })
+    .await;
+
+    let line =
+        json!({"metadata": {"annotations": {"runtime.flyball.dev/app": "v1 gen=1 ttl=60 exp=1795000000 gogc=200"}}});
+    let really = PatchParams::default();
+    assert_eq!(said(ours.patch("web", &really, &Patch::Merge(line)).await), Ok(()));
+    let none = json!({"metadata": {"annotations": {"runtime.flyball.dev/app": null}}});
+    assert_eq!(merge(none).await, Ok(()), "a line is taken out");
+
+    let image = json!({"spec": {"containers": [{"name": "app", "image": "evil"}]}});
+    for (patch, expect) in [
+        (json!({"metadata": {"annotations": {"mine": "1"}}}), ANNOTATION),
+        (json!({"metadata": {"annotations": {"theirs": "2"}}}), ANNOTATION),
+        (json!({"metadata": {"annotations": {"theirs": null}}}), ANNOTATION),
+        (
+            json!({"metadata": {"annotations": {"runtime.flyball.dev": "1"}}}),
+            ANNOTATION,
+        ),
+        (
+            json!({"metadata": {"annotations": {"runtime.flyball.dev/app": "x".repeat(1025)}}}),
+            ANNOTATION,
+        ),
+        (json!({"metadata": {"labels": {"app": "other"}}}), LABEL),
+        (json!({"metadata": {"finalizers": ["flyball.dev/x"]}}), LABEL),
+        (
+            json!({"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": "b"}]}}),
+            LABEL,
+        ),
+        (json!({"spec": {"activeDeadlineSeconds": 1}}), SPEC),
+        (image.clone(), SPEC),
+    ] {
+        let strategic = said(ours.patch("web", &dry, &Patch::Strategic(patch.clone())).await);
+        let refusal = strategic.expect_err(&patch.to_string());
+        assert!(refusal.contains(expect), "{patch}: {refusal}");
+    }
+    assert_eq!(
+        said(admin.patch("web", &dry, &Patch::Strategic(image)).await),
+        Ok(()),
+        "others are not affected"
+    );
+    for refusal in [
+        said(ours.delete("web", &DeleteParams::default()).await),
+        said(ours.create(&PostParams::default(), &pod).await),
+        said(ours.replace("web", &PostParams::default(), &pod).await),
+        said(
+            ours.patch_subresource("status", "web", &dry, &Patch::Merge(json!({"status": {"reason": "x"}})))
+                .await,
+        ),
+    ] {
+        let refusal = refusal.expect_err("RBAC does not allow it");
+        assert!(refusal.contains("cannot"), "{refusal}");
+    }
+    server.done().await;
+}
