@@ -80,10 +80,10 @@ bench-loop: testbed-build $(DEMO_IMAGE) ## Measure the loop beside the Horizonta
 	$(CARGO) build --locked -p flyball-tests --bin bench-loop
 	$(call on_the_bed,the benchmark on the real cluster,$(CURDIR)/target/release/flyball,$(CURDIR)/target/debug/bench-loop)
 
-bench-weights: testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) ## Measure what requests are lost while backends slow, die and come back (about 20 minutes)
+bench-weights: testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) ## Measure what requests are lost while backends slow, die and come back (about 20 minutes; ONLY=slow: 5)
 	$(CARGO) build --locked --release -p flyball-controller
 	$(CARGO) build --locked -p flyball-tests --bin bench-weights
-	$(call on_the_bed,the benchmark on the real cluster,$(CURDIR)/target/release/flyball,$(CURDIR)/target/debug/bench-weights)
+	$(call on_the_bed,the benchmark on the real cluster,$(CURDIR)/target/release/flyball,$(CURDIR)/target/debug/bench-weights $(ONLY))
 
 tools: $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny $(NEXTEST) ## Install the linters and the test runner into .tools
 

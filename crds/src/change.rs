@@ -77,7 +77,7 @@ pub struct ChangeSpec {
     /// Why, in one sentence.
     #[schemars(length(max = 1024))]
     pub reason: String,
-    /// The Change that this one takes over from.
+    /// The Change that this one takes over from: it goes further, or a backend has to lose its traffic sooner.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
     /// The verification, frozen when the Change was made.
@@ -234,7 +234,7 @@ pub enum Cause {
     NotEnforced,
     /// The target was paused, or the policy moved to another one, before it was written.
     TargetWithdrawn,
-    /// A larger increase took over before the target was written.
+    /// A larger increase, or a move of weights that goes further, took over before the target was written.
     LargerIncrease,
     /// A backend had to be taken out at once before the target was written.
     Ejection,

@@ -105,7 +105,8 @@ pub struct CapacityShare {
     /// How much an error counts beside utilisation. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub penalty: Option<f64>,
-    /// The part of a new measurement in the smoothed capacity, above 0 and at most 1. Default 0.5.
+    /// The part of a new measurement in the smoothed capacity, above 0 and at most 1. Default 0.5. A capacity that
+    /// falls because requests fail is not smoothed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smoothing: Option<f64>,
 }
@@ -185,7 +186,8 @@ pub struct WeightLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 5))]
     pub floor_percent: Option<i32>,
-    /// How far a weight moves in one change, in percent of what it is. Default 20.
+    /// How far a weight moves in one change, in percent of what it is. Default 20. By capacity it does not count
+    /// while a backend that loses fails requests and the others can serve them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub step_percent: Option<i32>,

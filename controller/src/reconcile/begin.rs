@@ -146,10 +146,11 @@ pub(super) async fn begin(
     }))
 }
 
-/// A surge is measured against where it began, not against the step before. A decrease to zero, which an
+/// A surge is measured against where it began, not against the step before; so is a move of weights that goes further
+/// than the one before. A decrease to zero, which an
 /// increase may supersede as well, is no part of the surge; and what was measured by another expression, as it
 /// is after an edit of the policy, can't be compared.
-fn inherit(spec: &mut ChangeSpec, superseded: &ChangeSpec) {
+pub(super) fn inherit(spec: &mut ChangeSpec, superseded: &ChangeSpec) {
     let (Some(verification), Some(before)) = (&mut spec.verification, &superseded.verification) else {
         return;
     };

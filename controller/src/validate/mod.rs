@@ -224,6 +224,22 @@ fn one_container(spec: &FeedbackPolicySpec, errors: &mut Errors) {
         let message = "one moves the knobs of a container, and another something else: one container has one setting; make a policy of each";
         errors.add("spec.actions", message);
     }
+    let written = spec.actions.iter().enumerate();
+    let levers = written.filter_map(|(index, action)| Some((index, action.runtime.as_ref()?)));
+    for (index, lever) in levers {
+        for (field, differs) in [
+            ("lease", lever.lease != first.lease),
+            ("matchers", lever.matchers != first.matchers),
+        ] {
+            if differs {
+                let path = format!("spec.actions[{index}].runtime.{field}");
+                errors.add(
+                    path,
+                    "differs from that of the first action; the container has one, write the same in each",
+                );
+            }
+        }
+    }
 }
 
 /// Takes rules from the object, where the spec refers to one and it is at hand.

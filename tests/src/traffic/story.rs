@@ -6,9 +6,9 @@ use flyball_crds::{Change, Phase, WeightMove};
 use jiff::Timestamp;
 use std::process::ExitCode;
 
-/// Tells the story with a scrape each 15 s and windows of a minute, and prints what was measured. 77: there is no test
-/// bed.
-pub async fn bench() -> ExitCode {
+/// Tells the story, or the part of it in which a backend slows, with a scrape each 15 s and windows of a minute, and
+/// prints what was measured. 77: there is no test bed.
+pub async fn bench(only_slow: bool) -> ExitCode {
     let Some(bed) = bed().await else {
         return ExitCode::from(77);
     };
@@ -20,21 +20,17 @@ pub async fn bench() -> ExitCode {
     traffic.steady().await;
     // So that every range is full.
     tokio::time::sleep(std::time::Duration::from_secs(traffic.pace.window)).await;
-    let quiet = traffic.world.proxy.counts();
-    tokio::time::sleep(std::time::Duration::from_secs(traffic.pace.window)).await;
-    let listed =
-        |counts: &std::collections::BTreeMap<String, usize>| counts.get("LIST endpointslices").copied().unwrap_or(0);
-    let asked = listed(&traffic.world.proxy.counts()) - listed(&quiet);
-    println!(
-        "lists of endpoints in {} s without trouble: {asked}",
-        traffic.pace.window
-    );
-    let (dead, _) = traffic.dies().await;
-    figures::print("A backend dies", std::slice::from_ref(&dead));
-    let back = traffic.returns().await;
-    let slow = traffic.slows().await;
+    let mut episodes = Vec::new();
+    if !only_slow {
+        traffic.quiet().await;
+        let (dead, _) = traffic.dies().await;
+        figures::print("A backend dies", std::slice::from_ref(&dead));
+        episodes.push(dead);
+        episodes.push(traffic.returns().await);
+    }
+    episodes.push(traffic.slows().await);
     let title = "A scrape each 15 s, windows of 1 m and a pass each 15 s";
-    figures::print(title, &[dead, back, slow]);
+    figures::print(title, &episodes);
     ExitCode::SUCCESS
 }
 
@@ -53,6 +49,21 @@ pub struct Dead {
 }
 
 impl Traffic {
+    /// Prints what a window without trouble costs the API server.
+    async fn quiet(&self) {
+        let listed = || {
+            let counts = self.world.proxy.counts();
+            counts.get("LIST endpointslices").copied().unwrap_or(0)
+        };
+        let before = listed();
+        tokio::time::sleep(std::time::Duration::from_secs(self.pace.window)).await;
+        println!(
+            "lists of endpoints in {} s without trouble: {}",
+            self.pace.window,
+            listed() - before
+        );
+    }
+
     /// Waits until the policy has nothing to do.
     pub async fn steady(&self) {
         self.until("the policy is steady", async || self.is_steady().await.then_some(()))

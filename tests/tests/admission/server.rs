@@ -104,8 +104,8 @@ async fn install_once(admin: &Client) {
         return install(admin).await;
     };
     let notes: Api<ConfigMap> = Api::namespaced(admin.clone(), "default");
-    let noted = notes.get_opt(NOTE).await.unwrap().and_then(|note| note.data);
-    if noted.is_some_and(|data| data.get("run") == Some(&run)) {
+    let last = notes.get_opt(NOTE).await.unwrap().and_then(|note| note.data);
+    if last.is_some_and(|data| data.get("run") == Some(&run)) {
         return;
     }
     install(admin).await;

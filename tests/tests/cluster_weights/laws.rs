@@ -1,7 +1,7 @@
 //! What the laws do, and what the traffic says to it.
 
-use super::{BASE, SHIFTED, bed_with_routes, moved, named, world};
-use flyball_crds::{Phase, WeightMove};
+use super::{BASE, SHIFTED, bed_with_routes, moved, named, recorded, world};
+use flyball_crds::{Cause, Change, Phase, WeightMove};
 use flyball_tests::world::{Answer, message_of, routes};
 use serde_json::{Value, json};
 
@@ -115,6 +115,78 @@ async fn capacity_is_followed_in_bounded_steps() {
     assert!(after["c"] > 250 && after["c"] <= 300, "{after:?}");
     assert!(after["b"] < 250 && after["b"] >= 200, "{after:?}");
     assert_eq!(after.values().sum::<i64>(), 1000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_goes_further_supersedes_one_that_waits_for_its_effect() {
+    let Some(bed) = bed_with_routes().await else { return };
+    let (world, _split) = world(&bed, "further").await;
+    // However little a has, it is as busy as before: it goes on losing.
+    let busy = |a: f64| {
+        Answer::Backends(vec![
+            ("a".to_owned(), a),
+            ("b".to_owned(), 0.25),
+            ("c".to_owned(), 0.25),
+        ])
+    };
+    world.prometheus.set("busy", busy(0.9));
+    // Never the effect, and never the same twice, so that a baseline tells where it is from.
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    world.prometheus.compute("effect", move || {
+        let asked = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Answer::Value(10.0 + f64::from(asked))
+    });
+    let law = json!({"capacity": {"utilisation": "utilisation"}});
+    let mut policy = routes::policy("web", &world.namespace, &law);
+    policy["spec"]["actions"][0]["verify"] =
+        json!({"settle": "1s", "within": "5m", "expr": "effect <= 1", "onIneffective": "Hold"});
+    world.apply(&policy).await;
+    let _controller = world.controller("one");
+
+    let first = world.closed(1).await;
+    let status = first.status.as_ref().unwrap();
+    assert_eq!(status.phase, Phase::Superseded, "{}", status.message);
+    assert_eq!(status.cause, Some(Cause::NewerChange));
+    assert!(status.realised_at.is_some(), "the traffic had followed");
+    let second = world.closed(2).await;
+    assert_eq!(second.spec.supersedes, first.metadata.name);
+    assert_eq!(second.spec.weights.as_ref().unwrap().why, WeightMove::Law);
+    let ((_, once), (before, twice)) = (moved(&first), moved(&second));
+    assert_eq!(before, once);
+    assert!(twice["a"] < once["a"] && once["a"] < 500, "{once:?} {twice:?}");
+    let waited = second
+        .spec
+        .proposed_at
+        .0
+        .duration_since(status.applied_at.as_ref().unwrap().0);
+    assert!(waited.as_millis() >= 1000, "the hold was over: {waited:?}");
+    // Nothing was verified yet, so the way back leads to where it began, and so does the baseline.
+    let verified = |change: &Change| recorded(&change.spec.weights.as_ref().unwrap().verified);
+    assert_eq!((verified(&first), verified(&second)), (named(&BASE), named(&BASE)));
+    let baseline = |change: &Change| change.spec.verification.as_ref().unwrap().baseline_value;
+    assert!(baseline(&first).is_some());
+    assert_eq!(baseline(&first), baseline(&second));
+
+    // A pause ends that; what is open then goes back to what was verified, on request.
+    policy["spec"]["pause"] = json!({"up": {"reason": "a test"}});
+    world.apply(&policy).await;
+    let generation = world.policies().get("web").await.unwrap().metadata.generation;
+    world
+        .policy("web", "it is paused", |policy| {
+            (policy.status.as_ref()?.observed_generation == generation).then_some(())
+        })
+        .await;
+    let last = world.changes().await.pop().unwrap();
+    assert_eq!(last.status.as_ref().unwrap().phase, Phase::Verifying);
+    world.flyball(&["rollback", &last.metadata.name.unwrap()]).await.done();
+    let back = world.closed(last.spec.sequence).await;
+    assert_eq!(
+        back.status.as_ref().unwrap().phase,
+        Phase::RolledBack,
+        "{}",
+        message_of(&back)
+    );
+    world.weighs("web", &BASE).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

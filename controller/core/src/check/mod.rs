@@ -31,6 +31,7 @@ mod coverage;
 mod headroom;
 mod latch;
 mod open;
+mod open_weights;
 mod ownership;
 mod pause;
 mod quality;
@@ -53,8 +54,8 @@ pub use runtime::{
 pub use surge::OpenStep;
 pub use undo::{Undo, undo_decrease, undo_increase, undo_requested};
 pub use weights::{
-    OpenWeights, RouteWorld, WeightsApproval, WeightsApproved, WeightsCandidate, WeightsRefused, shape_weights,
-    undo_weights,
+    OpenWeights, RouteWorld, Supersedable, WeightsApproval, WeightsApproved, WeightsCandidate, WeightsRefused,
+    shape_weights, undo_weights,
 };
 pub use world::{Approval, Budget, Coverage, Headroom, OpenChange, Owner, Paused, Target, World};
 

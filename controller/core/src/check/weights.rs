@@ -3,7 +3,7 @@
 //! The order is that of replicas, with the checks that make sense for a list of backends: weights take nothing
 //! from anybody's quota, and go up and down at once. Only this module can make a [`WeightsApproved`].
 
-use super::{Check, CheckResult, DryRun, Paused, Verdict, first_refusal, refusal};
+use super::{Check, CheckResult, DryRun, Paused, Verdict, first_refusal, open_weights, refusal};
 use crate::{
     decide::{Move, RouteFacts, WeightProposal},
     policy::{Weight, Weights, WeightsAction},
@@ -38,15 +38,29 @@ pub enum OpenWeights {
     Ours {
         /// Its name.
         name: String,
+        /// The weights before it.
+        from: Weights,
         /// The weights that it writes.
         to: Weights,
-        /// Whether it was written and is being verified: only then it can be superseded.
-        superseding_allowed: bool,
+        /// By what it can be superseded.
+        supersedable: Supersedable,
     },
     /// One of another policy; the text says which.
     Others(String),
     /// Whether one is open is not known; the text says why, and the way out.
     Unknown(String),
+}
+
+/// By what an open Change of weights can be superseded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Supersedable {
+    /// By nothing: it is being written or taken back.
+    No,
+    /// By an ejection: it was written, and is being verified.
+    AtOnce,
+    /// By a move of the law that goes further, too: the traffic follows the weights, and nothing but the effect is
+    /// waited for.
+    Further,
 }
 
 /// Whether somebody approved.
@@ -258,7 +272,7 @@ pub fn shape_weights(
     }
     let bounds = bounds(&review.proposal.from, &review.to, facts);
     review.judge(Check::Bounds, bounds);
-    let (open, supersedes) = open(&world.open, why);
+    let (open, supersedes) = open_weights::supersede(&review.proposal, &review.to, &world.open, action, facts);
     review.judge(Check::OpenChange, open);
     review.supersedes = supersedes;
     match &world.approval {
@@ -458,32 +472,17 @@ fn bounds(from: &Weights, to: &Weights, facts: &RouteFacts) -> Result<String, St
     Ok(format!("they add up to {total}, and every backend is in range"))
 }
 
-fn open(open: &OpenWeights, why: Move) -> (Result<String, String>, Option<String>) {
-    match open {
-        OpenWeights::None => (Ok("no Change is open".to_owned()), None),
-        OpenWeights::Ours {
-            name,
-            to,
-            superseding_allowed: true,
-        } if why == Move::Ejection => (
-            Ok(format!("supersedes Change {name}, which went to {to}")),
-            Some(name.clone()),
-        ),
-        OpenWeights::Ours { name, to, .. } => (
-            Err(format!("Change {name} to {to} is open; wait until it is closed")),
-            None,
-        ),
-        OpenWeights::Others(who) => (
-            Err(format!(
-                "{who} is open for the same route; wait until it is closed, and let only one policy move it"
-            )),
-            None,
-        ),
-        OpenWeights::Unknown(why) => (Err(format!("whether another Change is open is not known: {why}")), None),
-    }
+/// Requests of a backend per second, and how many of them fail; `None` unless both are fresh.
+pub(super) fn rates(facts: &RouteFacts, backend: &str) -> Option<(f64, f64)> {
+    let of = |reading: &Reading| {
+        let mine = |sample: &&crate::signal::Sample| sample.labels.get("backend").map(String::as_str) == Some(backend);
+        let fresh = reading.is_fresh().then(|| reading.samples().iter().find(mine))?;
+        fresh.map(|sample| sample.value)
+    };
+    Some((of(&facts.requests)?, of(&facts.errors)?))
 }
 
-fn more(from: &Weights, to: &Weights, backend: &str) -> bool {
+pub(super) fn more(from: &Weights, to: &Weights, backend: &str) -> bool {
     to.share(backend).unwrap_or(0.0) > from.share(backend).unwrap_or(0.0)
 }
 
@@ -500,15 +499,10 @@ fn failing(action: &WeightsAction, facts: &RouteFacts, backend: &str) -> Option<
     {
         return Some(format!("{backend} was taken out because its requests failed"));
     }
-    let rate = |reading: &Reading| {
-        let of = |sample: &&crate::signal::Sample| sample.labels.get("backend").map(String::as_str) == Some(backend);
-        reading.samples().iter().find(of).map(|sample| sample.value)
-    };
     let above = action
         .ejection
         .as_ref()
         .map_or(0.5, |ejection| ejection.errors_above.get());
-    let (requests, errors) = (rate(&facts.requests)?, rate(&facts.errors)?);
-    let fresh = facts.requests.is_fresh() && facts.errors.is_fresh();
-    (fresh && requests > 0.0 && errors / requests > above).then(|| format!("most requests of {backend} fail now"))
+    let (requests, errors) = rates(facts, backend)?;
+    (requests > 0.0 && errors / requests > above).then(|| format!("most requests of {backend} fail now"))
 }

@@ -31,8 +31,10 @@ pub(crate) use metrics::{Asked, NoNumber, asked};
 pub use pods::{Pod, PodPhase, PodReady, PodUsage, Pods, RequestError, Requests};
 pub use setting::{AgentFacts, RuntimeDecision, RuntimeFacts, RuntimeHistory, RuntimeProposal, decide_runtime};
 pub(crate) use spike::lasts as spike_lasts;
-pub use weights::{BackendHistory, Move, RouteFacts, WeightDecision, WeightHistory, WeightProposal, decide_weights};
-pub(crate) use weights::{ReadError, by_backend};
+pub use weights::{
+    BackendHistory, Measurement, Move, RouteFacts, WeightDecision, WeightHistory, WeightProposal, decide_weights,
+};
+pub(crate) use weights::{LEAST_FAILED, ReadError, by_backend};
 
 use crate::{
     evaluate::{Alert, RuleState},

@@ -96,7 +96,7 @@ pub enum Abort {
     NotEnforced,
     /// The target was paused, or the policy moves another target now.
     TargetWithdrawn,
-    /// A larger increase takes over.
+    /// A larger increase takes over, or a move of weights that goes further.
     LargerIncrease,
     /// A backend has to be taken out at once.
     Ejection,

@@ -84,6 +84,8 @@ pub struct Lined {
     pub version: String,
     /// Whether it is ready, and not on its way out.
     pub ready: bool,
+    /// Since when it is ready, or not.
+    pub since: Timestamp,
     /// Its line.
     pub line: Option<String>,
 }
@@ -277,6 +279,7 @@ impl Index {
                 name: kept.name.to_string(),
                 version: kept.version.to_string(),
                 ready: kept.ready.is_some_and(|ready| ready.ready),
+                since: kept.ready.map_or(kept.created, |ready| ready.since),
                 line: kept.lines.as_ref().and_then(|lines| lines.get(annotation).cloned()),
             })
             .collect();

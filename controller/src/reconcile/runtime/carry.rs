@@ -5,7 +5,7 @@ use super::{
     RuntimePass,
     facts::{by_pod, whole},
     memory::RuntimeMemory,
-    world,
+    spread, world,
 };
 use crate::{
     apply::{
@@ -13,6 +13,7 @@ use crate::{
         drive, journal_of, setting_of,
     },
     clock::micro_time,
+    observe::pods::Lined,
     promql,
     reconcile::{Context, open::REFUSED_PAUSE},
     validate::comparison_of_change,
@@ -250,6 +251,13 @@ impl Judge<'_, '_, '_> {
         let reading = it.reading(source, &applied, max_age).await;
         let goal = self.journal.goal();
         let tried = self.journal.is_trying().then_some(&self.moved.tried);
+        // Collections are asked of a part of the pods in each pass.
+        let turns = if goal.reclaim == self.journal.before.reclaim {
+            Span::ZERO
+        } else {
+            Span::from_millis(it.pass.policy.interval.as_millis() * (spread::RECLAIM_PART as u64 + 1))
+        };
+        let within = within + turns;
         let late = now >= applied_at + within;
         let Some(lined) = &it.lined else {
             let why = "the pods are not known".to_owned();
@@ -264,9 +272,11 @@ impl Judge<'_, '_, '_> {
             .filter(|pod| pod.ready)
             .map(|pod| (pod.name.as_str(), pod.line.as_deref()))
             .collect();
+        // What became ready later is new and gets what is committed; nobody waits for it.
+        let was_there = |pod: &&Lined| pod.ready && pod.since <= applied_at;
         let pods: Vec<&str> = match tried {
             Some(tried) => tried.iter().map(String::as_str).collect(),
-            None => ready.keys().copied().collect(),
+            None => lined.iter().filter(was_there).map(|pod| pod.name.as_str()).collect(),
         };
         if let Some(gone) = pods.iter().find(|pod| !ready.contains_key(**pod)) {
             return Ok(Answer::Gone(format!("{gone} was tried, and is not ready any more")));

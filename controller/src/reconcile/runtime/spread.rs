@@ -19,7 +19,7 @@ use tracing::{debug, warn};
 const PER_PASS: usize = 200;
 const AT_A_TIME: usize = 8;
 /// Of so many pods one is asked for a collection at a time.
-const RECLAIM_PART: usize = 10;
+pub(super) const RECLAIM_PART: usize = 10;
 /// How far leases differ: each is between 80 % and 120 % of what is asked for, so that they do not end together.
 const JITTER_PERCENT: u64 = 40;
 
@@ -99,7 +99,7 @@ fn jittered(name: &str, lease: Span) -> Span {
     Span::from_secs((lease.as_millis() / 1000 * percent / 100).max(1))
 }
 
-/// Does it. `frozen`: nothing but renewals.
+/// Does it. `frozen`: no pod gets a line that has none.
 pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: bool) -> Spread {
     let now = it.pass.seen.now;
     let pods = it.lined.as_deref().unwrap_or_default();
@@ -113,7 +113,9 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: 
     for pod in ready {
         let lease = it.lease;
         let need = match need(pod, setting, lease, reclaims > 0, now) {
-            Need::Line(_) | Need::Removal if frozen => Need::Nothing,
+            // While it is frozen the workload's setting moves by a roll-back only, and that has to reach whoever has
+            // something to give back.
+            Need::Line(_) if frozen && pod.line.is_none() => Need::Nothing,
             need => need,
         };
         if let Need::Line(line) = &need {
@@ -182,6 +184,7 @@ mod tests {
             name: "web-1".to_owned(),
             version: "7".to_owned(),
             ready: true,
+            since: Timestamp::default(),
             line: line.map(ToOwned::to_owned),
         }
     }

@@ -10,7 +10,7 @@ use crate::{
     apply::{Handle as _, Intent, Journals, drive, journal_of, recorded_weights},
     clock::micro_time,
     reconcile::{
-        begin::{labels, record_name, record_number},
+        begin::{inherit, labels, record_name, record_number},
         evidence,
         memory::stored_alert,
     },
@@ -85,11 +85,18 @@ pub(super) async fn begin(
     let (Ok(routes), ctx) = (&it.routes, it.pass.ctx) else {
         return failed("the routes are gone".to_owned());
     };
+    let mut inherited = None;
     if let (Some(_), Some(carried)) = (approved.supersedes(), carried) {
-        match carry::abort(ctx, &carried.change, Abort::Ejection, it.pass.authority).await {
-            Some((tx, _)) if tx.journal.phase == Step::Closed(Outcome::Superseded(Cause::Newer)) => {}
+        let why = match proposal.why {
+            Move::Ejection => Abort::Ejection,
+            Move::Law | Move::Return | Move::Reapply => Abort::LargerIncrease,
+        };
+        match carry::supersede(ctx, carried, why, it.pass.authority).await {
+            Some(tx) if tx.journal.phase == Step::Closed(Outcome::Superseded(Cause::Newer)) => {}
             _ => return failed("the Change under way could not be closed; the next pass tries again".to_owned()),
         }
+        // An ejection has another cause than what it supersedes.
+        inherited = (why == Abort::LargerIncrease).then_some(&carried.change.spec);
     }
     // The fence of the Change that was superseded moved the routes on, and what the watch shows of them is old.
     let fresh = match approved.supersedes() {
@@ -109,7 +116,10 @@ pub(super) async fn begin(
     if target.value.0.iter().any(|found| *found != proposal.from) {
         return failed("a route changed since it was decided on; the next pass decides again".to_owned());
     }
-    let spec = spec(it, memory, proposal, to, approved.checks(), sequence);
+    let mut spec = spec(it, memory, proposal, to, approved.checks(), sequence);
+    if let Some(inherited) = inherited {
+        inherit(&mut spec, inherited);
+    }
     let first = routes
         .first()
         .map(|route| (route.list.name.clone(), route.uid()))
@@ -169,6 +179,7 @@ pub(super) async fn begin(
         change,
         tx,
         waiting: None,
+        realised_at: None,
     }))
 }
 

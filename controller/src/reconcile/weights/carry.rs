@@ -17,7 +17,7 @@ use crate::{
     validate::comparison_of_change,
 };
 use flyball_core::{
-    check::{DryRun, OpenWeights, WeightsApproved, WeightsRefused, undo_weights},
+    check::{DryRun, OpenWeights, Supersedable, WeightsApproved, WeightsRefused, undo_weights},
     policy::{
         Backend, Mode, OnInconclusive, OnIneffective, Query, RouteList, RuleRef, ShareDeadline, Traffic, Verification,
         Weight, Weights,
@@ -41,6 +41,8 @@ pub(crate) struct CarriedWeights {
     pub tx: WeightsTx,
     /// Why the verification has not decided yet.
     pub waiting: Option<String>,
+    /// Since when the traffic follows the weights, as this pass found it; `None` while it does not, or nothing is known.
+    pub realised_at: Option<Timestamp>,
 }
 
 impl CarriedWeights {
@@ -110,7 +112,7 @@ pub(super) async fn carry(
         _ => Judged::default(),
     };
     let before = journal.clone();
-    let waiting = judged.waiting.clone();
+    let (waiting, realised_at) = (judged.waiting.clone(), judged.realised_at);
     let (tx, change) = run(
         it.pass.ctx,
         change,
@@ -120,7 +122,12 @@ pub(super) async fn carry(
     )
     .await;
     remember(it, memory, &before, &tx, &change);
-    Ok(CarriedWeights { change, tx, waiting })
+    Ok(CarriedWeights {
+        change,
+        tx,
+        waiting,
+        realised_at,
+    })
 }
 
 /// Cuts a Change short: fences its routes, then closes it. A roll-back under way is finished.
@@ -146,6 +153,22 @@ pub(crate) async fn abort(
             None
         }
     }
+}
+
+/// Cuts a Change of this pass short because a later one takes over, and records that the traffic had followed it.
+pub(super) async fn supersede(
+    ctx: &Context,
+    carried: &CarriedWeights,
+    why: Abort,
+    authority: &Authority,
+) -> Option<WeightsTx> {
+    let judged = Judged {
+        realised_at: carried.realised_at,
+        ..Judged::default()
+    };
+    let journal = journal_of(&carried.change).ok()?;
+    let (tx, _) = run(ctx, &carried.change, Tx::resume(journal, Some(why)), authority, judged).await;
+    Some(tx)
 }
 
 /// Drives a transaction on its own routes, which may be others than the policy's present ones.
@@ -469,8 +492,9 @@ async fn undoing(
     let to = verified.unwrap_or_else(|| journal.before.0.first().cloned().unwrap_or_default());
     let own = OpenWeights::Ours {
         name: change.name_any(),
+        from: journal.before.0.first().cloned().unwrap_or_default(),
         to: from.clone(),
-        superseding_allowed: false,
+        supersedable: Supersedable::No,
     };
     let facts = it.facts(memory).await;
     let candidate = undo_weights(it.action, &from, &to, &facts, &world(it, memory, own, &to))?;

@@ -13,7 +13,9 @@ use crate::{
     text::{clean, same_words},
 };
 use flyball_core::{
-    check::{Check, CheckResult, OpenWeights, WeightsApproval, WeightsApproved, WeightsRefused, shape_weights},
+    check::{
+        Check, CheckResult, OpenWeights, Supersedable, WeightsApproval, WeightsApproved, WeightsRefused, shape_weights,
+    },
     decide::{Move, RouteFacts, WeightDecision, WeightProposal, decide_weights},
     evaluate::RuleState,
     policy::{Mode, OnReset, Weights},
@@ -226,8 +228,13 @@ fn open(it: &WeightsPass<'_, '_>, carried: Option<&CarriedWeights>) -> OpenWeigh
     if let Some(carried) = carried.filter(|carried| carried.is_open()) {
         return OpenWeights::Ours {
             name: carried.change.name_any(),
+            from: carried.tx.journal.before.0.first().cloned().unwrap_or_default(),
             to: carried.tx.journal.after.0.first().cloned().unwrap_or_default(),
-            superseding_allowed: carried.tx.journal.phase == Step::Verifying,
+            supersedable: match carried.tx.journal.phase {
+                Step::Verifying if carried.realised_at.is_some() => Supersedable::Further,
+                Step::Verifying => Supersedable::AtOnce,
+                _ => Supersedable::No,
+            },
         };
     }
     let routes = it.routes.as_ref().map(Vec::as_slice).unwrap_or_default();

@@ -102,6 +102,7 @@ pub(super) fn wish(pass: &Pass<'_>, law: &AimdLaw, told: &Told, standings: &[Sta
         goals: beside(&moved.1),
         pins: (0..pass.count()).map(pin).collect(),
         limited: true,
+        capped: true,
         reason: if broken > 0 {
             format!(
                 "signal {} is above {} for {broken} of {} backends",

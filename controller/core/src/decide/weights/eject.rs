@@ -95,6 +95,9 @@ fn no_later(memory: &mut BackendHistory, now: Timestamp) {
     ] {
         *time = time.map(|time| time.min(now));
     }
+    for measured in [&mut memory.well, &mut memory.failing].into_iter().flatten() {
+        measured.at = measured.at.min(now);
+    }
 }
 
 /// How often it was out is forgotten as long after the return as the return took.

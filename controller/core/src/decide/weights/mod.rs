@@ -8,10 +8,13 @@ mod aimd;
 mod capacity;
 mod eject;
 mod failover;
+mod onset;
 mod read;
 mod shape;
 mod step;
 
+pub use capacity::Measurement;
+pub(crate) use onset::LEAST_FAILED;
 pub(crate) use read::{ReadError, by_backend};
 
 use super::Inputs;
@@ -89,6 +92,10 @@ pub struct BackendHistory {
     pub returned_at: Option<Timestamp>,
     /// When an alert last named it (step).
     pub named_at: Option<Timestamp>,
+    /// The last measurement in which it did not fail (capacity).
+    pub well: Option<Measurement>,
+    /// The first one since then in which it did (capacity).
+    pub failing: Option<Measurement>,
 }
 
 /// Why the weights move.
@@ -183,6 +190,8 @@ struct Wish {
     pins: Vec<Pin>,
     /// Whether floor, step cap and dead band count.
     limited: bool,
+    /// Whether the step cap does, where the others do.
+    capped: bool,
     reason: String,
     arithmetic: Vec<String>,
     alerts: Vec<Alert>,

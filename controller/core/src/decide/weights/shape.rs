@@ -101,7 +101,7 @@ pub(super) fn whole(pass: &Pass<'_>, wish: &Wish, standings: &[Standing]) -> Res
         (0..pass.count()).map(of).collect()
     };
     // Where floor and cap can't both hold, the floor does.
-    apportion(&wish.shares, &ranges(true), total)
+    apportion(&wish.shares, &ranges(wish.capped), total)
         .or_else(|| apportion(&wish.shares, &ranges(false), total))
         .ok_or_else(|| no_room(total))
 }

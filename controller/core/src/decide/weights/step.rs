@@ -88,6 +88,7 @@ fn by(shares: Vec<f64>, reason: String, arithmetic: Vec<String>) -> Wish {
         pins: vec![Pin::Free; shares.len()],
         shares,
         limited: false,
+        capped: false,
         reason,
         arithmetic,
         alerts: Vec::new(),

@@ -3,7 +3,9 @@
 use super::{NOW, action, aimd, capacity, ejecting, failover, step, told, with_base};
 use crate::build::{Observed, at, finite, labels, quiet};
 use flyball_core::{
-    decide::{BackendHistory, Move, RouteFacts, WeightDecision, WeightHistory, WeightProposal, decide_weights},
+    decide::{
+        BackendHistory, Measurement, Move, RouteFacts, WeightDecision, WeightHistory, WeightProposal, decide_weights,
+    },
     evaluate::{Alert, AlertPhase, RuleState},
     policy::{CapacityLaw, Weight, WeightLaw, Weights, WeightsAction},
     signal::{Labels, Quality, Reading},
@@ -64,6 +66,19 @@ fn some_time() -> impl Strategy<Value = Option<i64>> {
     option::of(prop_oneof![NOW - 700..NOW + 50, 0..NOW])
 }
 
+fn measured() -> impl Strategy<Value = Option<Measurement>> {
+    let lately = NOW - 90..NOW + 10;
+    let measured = (lately, 1.0..100.0f64, 0.0..50.0f64, 0.01..2.0f64);
+    option::of(
+        measured.prop_map(|(seconds, requests, errors, utilisation)| Measurement {
+            at: at(seconds),
+            requests,
+            errors,
+            utilisation,
+        }),
+    )
+}
+
 fn memory() -> impl Strategy<Value = BackendHistory> {
     let times = (
         some_time(),
@@ -73,21 +88,33 @@ fn memory() -> impl Strategy<Value = BackendHistory> {
         some_time(),
         some_time(),
     );
-    (option::of(1.0..200.0f64), times, 0..4u32, some_time()).prop_map(
-        |(capacity, (known, appeared, bad, out, returning, named), ejections, bad_at)| BackendHistory {
-            capacity,
-            known_at: known.map(at),
-            appeared_at: appeared.map(at),
-            bad_since: bad.map(at),
-            bad_at: bad_at.map(at),
-            ready_since: None,
-            out_since: out.map(at),
-            ejections,
-            returning_since: returning.map(at),
-            returned_at: None,
-            named_at: named.map(at),
-        },
+    (
+        option::of(1.0..200.0f64),
+        times,
+        0..4u32,
+        some_time(),
+        measured(),
+        measured(),
     )
+        .prop_map(
+            |(capacity, (known, appeared, bad, out, returning, named), ejections, bad_at, well, failing)| {
+                BackendHistory {
+                    capacity,
+                    known_at: known.map(at),
+                    appeared_at: appeared.map(at),
+                    bad_since: bad.map(at),
+                    bad_at: bad_at.map(at),
+                    ready_since: None,
+                    out_since: out.map(at),
+                    ejections,
+                    returning_since: returning.map(at),
+                    returned_at: None,
+                    named_at: named.map(at),
+                    well,
+                    failing,
+                }
+            },
+        )
 }
 
 fn history() -> impl Strategy<Value = WeightHistory> {

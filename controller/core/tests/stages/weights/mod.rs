@@ -5,6 +5,8 @@ mod capacity;
 mod eject;
 mod failover;
 mod laws;
+mod onset;
+mod open;
 mod read;
 mod shape;
 mod share;

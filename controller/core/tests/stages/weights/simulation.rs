@@ -1,14 +1,17 @@
 //! Three backends that serve 100, 100 and 50 requests per second and shed what is more, as 5xx; 180 are
 //! offered. From 600 to 1400 s one of the large two has half of its capacity. Counters are scraped every 15 s,
-//! a weight takes effect a second after it was written, and what is measured has a noise of 3 %.
+//! a weight takes effect a second after it was written, and what is measured has a noise of 3 %. A rate is what
+//! Prometheus makes of a window: of the scrapes within it the last less the first, per second between them. A move is
+//! a Change that is open until its effect is there or its deadline is over, and is superseded as in the controller.
 //!
 //! `cargo test -p flyball-core --test stages simulation -- --nocapture` prints the table.
 
 use super::{action, pass, told, weights};
 use crate::build::{Observed, at, finite, secs};
 use flyball_core::{
+    check::{OpenWeights, RouteWorld, Supersedable, shape_weights},
     decide::{RouteFacts, WeightHistory},
-    policy::{CapacityLaw, WeightLaw, WeightsAction},
+    policy::{CapacityLaw, WeightLaw, Weights, WeightsAction},
     signal::{Quality, Reading},
 };
 use std::{collections::BTreeMap, ops::Range};
@@ -70,9 +73,17 @@ struct Run {
     shares: Vec<[f64; 3]>,
     shed: Vec<f64>,
     writes: usize,
+    /// The first scrape that told of a request that was shed since the fault.
+    visible: Option<usize>,
 }
 
 impl Run {
+    /// For how many seconds from the first scrape that told of it requests were shed.
+    fn until_zero(&self) -> usize {
+        let last = self.shed.iter().rposition(|shed| *shed > 0.0).unwrap_or(0);
+        (last + 1).saturating_sub(self.visible.unwrap())
+    }
+
     /// The part of all requests that was shed.
     fn shed_in(&self, range: Range<usize>) -> f64 {
         #[allow(clippy::cast_precision_loss)] // Thousands.
@@ -104,11 +115,14 @@ enum Noisy {
 struct Plant {
     noisy: Noisy,
     fault: Range<usize>,
+    /// How long after a scrape a pass comes, in seconds; it is less than the interval.
+    late: usize,
 }
 
 const PLANT: Plant = Plant {
     noisy: Noisy::Scrapes,
     fault: FAULT,
+    late: 0,
 };
 
 fn run(controller: &mut dyn Controller, plant: &Plant, interval: usize, window: usize, seed: u64) -> Run {
@@ -120,6 +134,7 @@ fn run(controller: &mut dyn Controller, plant: &Plant, interval: usize, window: 
         shares: Vec::new(),
         shed: Vec::new(),
         writes: 0,
+        visible: None,
     };
     for second in 0..END {
         if second % SCRAPE == 0 && plant.noisy == Noisy::Scrapes {
@@ -141,8 +156,10 @@ fn run(controller: &mut dyn Controller, plant: &Plant, interval: usize, window: 
         run.shed.push(lost);
         if (second + 1) % SCRAPE == 0 {
             scrapes.push(counters);
+            let sheds = run.shed.iter().skip(plant.fault.start).any(|shed| *shed > 0.0);
+            run.visible = run.visible.or(sheds.then_some(second + 1));
         }
-        if (second + 1) % interval == 0 && scrapes.len() > window / SCRAPE {
+        if (second + 1) % interval == plant.late && scrapes.len() > window / SCRAPE {
             let mut rates = rates(&scrapes, window);
             if plant.noisy == Noisy::Rates {
                 rates = rates.map(|rates| rates.map(|rate| rate * noise.factor()));
@@ -154,11 +171,13 @@ fn run(controller: &mut dyn Controller, plant: &Plant, interval: usize, window: 
     run
 }
 
-/// Per second, from the first to the last scrape in the window.
+/// Per second, from the first to the last scrape in the window. Its start does not belong to it, so four of a minute
+/// are 45 s.
 fn rates(scrapes: &[Counters], window: usize) -> Counters {
-    let (last, first) = (scrapes[scrapes.len() - 1], scrapes[scrapes.len() - 1 - window / SCRAPE]);
+    let between = window / SCRAPE - 1;
+    let (last, first) = (scrapes[scrapes.len() - 1], scrapes[scrapes.len() - 1 - between]);
     #[allow(clippy::cast_precision_loss)] // Hundreds.
-    let seconds = window as f64;
+    let seconds = (between * SCRAPE) as f64;
     let mut rates = last;
     for (index, rate) in rates.iter_mut().enumerate() {
         for (counter, value) in rate.iter_mut().enumerate() {
@@ -172,7 +191,19 @@ fn rates(scrapes: &[Counters], window: usize) -> Counters {
 struct Capacity {
     action: WeightsAction,
     facts: RouteFacts,
+    open: Option<Open>,
 }
+
+/// A Change that is being verified.
+struct Open {
+    from: Weights,
+    to: Weights,
+    /// When it was written, in seconds.
+    at: i64,
+}
+
+/// The effect: no more than this part of all requests is shed.
+const EFFECT: f64 = 0.05;
 
 impl Capacity {
     fn new(window: usize) -> Self {
@@ -194,7 +225,33 @@ impl Capacity {
             ready: BTreeMap::new(),
             history: WeightHistory::default(),
         };
-        Self { action, facts }
+        Self {
+            action,
+            facts,
+            open: None,
+        }
+    }
+
+    /// The traffic follows within a second, so once a window is over it is seen to. The effect is waited for from then
+    /// on, for at most four windows more.
+    fn carried(&mut self, second: i64, rates: &Counters) -> OpenWeights {
+        let window = i64::try_from(self.action.traffic.window.as_millis() / 1000).unwrap();
+        let of = |counter: usize| rates.iter().map(|rates| rates[counter]).sum::<f64>();
+        let effect = of(1) <= EFFECT * of(0);
+        self.open = self.open.take().filter(|open| {
+            let since = second - open.at;
+            since < window || (!effect && since < 5 * window)
+        });
+        self.open.as_ref().map_or(OpenWeights::None, |open| OpenWeights::Ours {
+            name: "the-open-one".to_owned(),
+            from: open.from.clone(),
+            to: open.to.clone(),
+            supersedable: if second - open.at < window {
+                Supersedable::AtOnce
+            } else {
+                Supersedable::Further
+            },
+        })
     }
 }
 
@@ -209,6 +266,7 @@ impl Controller for Capacity {
             told(Quality::Fresh, second, &values)
         };
         (self.facts.requests, self.facts.errors) = (reading(0), reading(1));
+        let open = self.carried(second, rates);
         let came = pass(
             &self.action,
             &Observed::default().signal("cpu", reading(2)),
@@ -216,9 +274,20 @@ impl Controller for Capacity {
             second,
         );
         self.facts.history = came.history;
-        let proposal = came.to?;
-        self.facts.current = proposal.to;
-        self.facts.history.moved_at = Some(at(second));
+        let world = RouteWorld {
+            open,
+            ..RouteWorld::default()
+        };
+        let candidate = shape_weights(came.to?, &self.action, &self.facts, &world, at(second)).ok()?;
+        let to = candidate.to().clone();
+        let from = std::mem::replace(&mut self.facts.current, to.clone());
+        // By then it was accepted, so the hold is over with the pass after the one a window later.
+        self.open = Some(Open {
+            from,
+            to,
+            at: second + 1,
+        });
+        self.facts.history.moved_at = Some(at(second + 1));
         Some(NAMES.map(|name| self.facts.current.share(name).unwrap()))
     }
 }
@@ -328,4 +397,49 @@ fn is_steady([_, swing, settled, ..]: [f64; 5], interval: usize, window: usize) 
         swing <= 0.03,
         "every {interval} s by {window} s: a share swings by {swing}"
     );
+}
+
+/// When the large one slows to half for good. The law has come to rest by then.
+const SLOWS: usize = 3000;
+
+/// How long requests are shed from the first scrape that tells of it, wherever scrapes and passes fall: of three
+/// seeds and four times each, the worst and the mean.
+fn slows(interval: usize, window: usize) -> (usize, usize) {
+    let mut all = Vec::new();
+    for after in [1, 5, 9, 13] {
+        for late in [0, 4, 8, 12] {
+            for seed in [1, 2, 3] {
+                let plant = Plant {
+                    fault: SLOWS + after..END,
+                    late,
+                    ..PLANT
+                };
+                let run = run(&mut Capacity::new(window), &plant, interval, window, seed);
+                all.push(run.until_zero());
+            }
+        }
+    }
+    (
+        all.iter().copied().max().unwrap(),
+        all.iter().sum::<usize>() / all.len(),
+    )
+}
+
+#[test]
+fn a_backend_that_slows_sheds_nothing_soon_after_that_is_seen() {
+    println!("every  window   shed for, worst and mean");
+    for (interval, window) in CASES {
+        let (worst, mean) = slows(interval, window);
+        println!("{interval:3} s {window:4} s   {worst:4} s {mean:4} s");
+        // Until a pass sees enough failures (one interval, or two where the first scrape has only some), for a quarter of
+        // the window at least until what is since is told apart, and a second until the weights count.
+        let told = (window / 4).div_ceil(interval) * interval;
+        let most = 2 * interval + told + 1;
+        if 2 * interval <= window {
+            assert!(
+                worst <= most,
+                "every {interval} s by {window} s: {worst} s instead of {most}"
+            );
+        }
+    }
 }
