@@ -23,7 +23,7 @@ JAVA_HOME_BUILD := $(shell agents/java/jdk 17 || agents/java/jdk 25)
 # The same sources and the same JDK make the same bytes: sorted names, one date, no leftovers.
 JAVA_JAR := $(JAVA_HOME_BUILD)/bin/jar --create --date=1980-02-01T00:00:00Z
 
-.PHONY: build-java test-java bench-java
+.PHONY: build-java test-java bench-java bench-java-collectors
 
 build-java: $(JAVA_AGENT) $(JAVA_API) $(JAVA_DEMO) ## Build the Java agent, its API and its demo service
 
@@ -63,3 +63,23 @@ test-java: ## Run the tests of the Java agent, on JDK 17 and 25
 		if [ "$${CI:-}" = true ]; then echo "no JDK$$missing: a skipped test is a failure in CI"; exit 1; fi; \
 		echo "skipped: the tests of the Java agent on JDK$$missing, which is not here (JAVA_HOME, /usr/lib/jvm)"; \
 	fi
+
+JAVA_BENCH_SOURCES := agents/java/src/bench/dev/flyball/agent/Bench.java agents/java/src/bench/empty/Empty.java
+
+$(JAVA_BUILD)/empty-agent.jar: $(JAVA_BENCH_SOURCES) $(JAVA_TESTS)/built
+	$(JAVA_HOME_BUILD)/bin/javac --release 17 -Xlint:all -Werror -cp $(JAVA_BUILD)/agent:$(JAVA_TESTS) -d $(JAVA_TESTS) $(JAVA_BENCH_SOURCES)
+	printf 'Premain-Class: Empty\n' > $(JAVA_BUILD)/empty-manifest.txt
+	cd $(JAVA_TESTS) && $(JAVA_JAR) --file $@ --manifest $(JAVA_BUILD)/empty-manifest.txt Empty.class
+
+define java_bench
+	@for version in 17 25; do \
+		home="$$(agents/java/jdk $$version)" || { echo "no JDK $$version here"; continue; }; \
+		"$$home/bin/java" -cp $(JAVA_TESTS):$(JAVA_BUILD)/agent -Dflyball.build=$(JAVA_BUILD) dev.flyball.agent.Bench $(1); \
+	done
+endef
+
+bench-java: $(JAVA_BUILD)/empty-agent.jar ## Print what the Java agent costs at start and idle (about 15 minutes)
+	$(call java_bench,)
+
+bench-java-collectors: $(JAVA_BUILD)/empty-agent.jar ## Print which knob gives memory back with which collector (about 25 minutes)
+	$(call java_bench,collectors)

@@ -6,9 +6,9 @@ import java.nio.charset.StandardCharsets;
 
 /**
  * The agent's thread: once a second it looks at the file, at the knobs and at memory. Each second and not on an event of the file system: the breaker and
- * the watermarks need that second anyway, an open of a small file is a tenth of what a watch's own thread costs at start, and no event is ever lost.
+ * the watermarks need that second anyway, and with it a watch would gain less than a second, for a thread more.
  */
-public final class Agent implements Runnable {
+public final class Agent {
     /** Before it does anything: a process that lives no longer is left alone, and the application's start has the processor to itself. */
     private static final long DELAY = 1_000;
     private static final long TICK = 1_000;
@@ -25,10 +25,10 @@ public final class Agent implements Runnable {
     private final String path;
     private final byte[] buffer = new byte[LARGEST_FILE];
     private final ProcessMemory process = new ProcessMemory();
-    private HotSpot hotSpot;
-    private Cgroup cgroup;
-    private Decision decision;
-    private Watermarks watermarks;
+    private final HotSpot hotSpot;
+    private final Cgroup cgroup;
+    private final Decision decision;
+    private final Watermarks watermarks;
 
     private boolean everReadable;
     private long nextRead = Long.MIN_VALUE;
@@ -39,45 +39,48 @@ public final class Agent implements Runnable {
     private boolean registered;
     private boolean complained;
 
-    private Agent(Settings settings) {
-        this.settings = settings;
-        path = settings.runtimeDir + "/runtime";
-    }
-
-    /** Begins the thread, once. */
+    /** Begins the thread, once. Whatever can wait is left to the thread: the application is starting. */
     public static synchronized void start() {
-        if (started) {
+        if (started || "off".equals(System.getenv("FLYBALL_AGENT"))) {
             return;
         }
         started = true;
-        Settings settings = new Settings(System.getenv());
-        if (!settings.enabled) {
-            return;
-        }
-        Log.on(settings.log);
-        for (String complaint : settings.complaints) {
-            Log.say(complaint);
-        }
         Hub.running(true);
-        Thread thread = new Thread(null, new Agent(settings), "flyball-agent", STACK);
+        Thread thread = new Thread(null, new Later(), "flyball-agent", STACK);
         thread.setDaemon(true);
         thread.start();
     }
 
-    @Override
-    public void run() {
-        try {
+    private static final class Later implements Runnable {
+        @Override
+        public void run() {
             sleep(DELAY);
-            hotSpot = new HotSpot(new StateFile(settings.stateDir));
-            decision = new Decision(settings, hotSpot);
-            cgroup = Cgroup.find("");
-            watermarks = settings.watermarks == null ? null : new Watermarks(settings.watermarks);
-        } catch (Throwable error) {
-            Hub.running(false);
-            String why = error instanceof UnsupportedOperationException ? error.getMessage() : error.toString();
-            Log.say("does nothing: " + why + (error instanceof LinkageError ? " (it needs the module jdk.management)" : ""));
-            return;
+            try {
+                Settings settings = new Settings(System.getenv());
+                Log.on(settings.log);
+                for (String complaint : settings.complaints) {
+                    Log.say(complaint);
+                }
+                new Agent(settings).run();
+            } catch (Throwable error) {
+                Hub.running(false);
+                String why = error instanceof UnsupportedOperationException ? error.getMessage() : error.toString();
+                Log.say("does nothing: " + why + (error instanceof LinkageError ? " (it needs the module jdk.management)" : ""));
+            }
         }
+    }
+
+    /** @throws UnsupportedOperationException where this is no HotSpot that it knows */
+    private Agent(Settings settings) {
+        this.settings = settings;
+        path = settings.runtimeDir + "/runtime";
+        hotSpot = new HotSpot(new StateFile(settings.stateDir));
+        decision = new Decision(settings, hotSpot);
+        cgroup = Cgroup.find("");
+        watermarks = settings.watermarks == null ? null : new Watermarks(settings.watermarks);
+    }
+
+    private void run() {
         if (settings.metricsAddress != null) {
             MetricsServer.start(settings.metricsAddress, new Metrics(this));
         }

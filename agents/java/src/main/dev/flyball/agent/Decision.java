@@ -12,12 +12,14 @@ final class Decision {
     private final Settings settings;
     private final World world;
 
-    /** The values at start; read anew until the first generation, because the application's own code runs only after the agent's start. */
+    /** The application's own values: what it sets while nothing of the agent's is in force is one, because its code runs only after the agent's start. */
     private final long[] boot = new long[Knob.COUNT];
     /** What the generation in force sets, local bounds included. */
     private final long[] target = new long[Knob.COUNT];
     /** What the knobs were set to last. */
     private final long[] set = new long[Knob.COUNT];
+    /** Which knobs any line has named. The others are not touched, and nobody's writing to them matters. */
+    private final boolean[] named = new boolean[Knob.COUNT];
     private final boolean[] clamped = new boolean[Knob.COUNT];
 
     private boolean readable;
@@ -110,7 +112,7 @@ final class Decision {
      * @param limit bytes of the container, or {@link Long#MAX_VALUE}
      */
     void guard(long now, long resident, long limit) {
-        if (applied == 0 || breaker != 0 || limit == Long.MAX_VALUE || resident <= BREAKER * limit) {
+        if (applied == 0 || !anyKnob(taken) || breaker != 0 || limit == Long.MAX_VALUE || resident <= BREAKER * limit) {
             return;
         }
         noticeForeign();
@@ -138,9 +140,7 @@ final class Decision {
     }
 
     private void take(Line line, String text, long now, long wall) throws Refused {
-        if (applied == 0 && seen == 0) {
-            readBoot();
-        }
+        readBoot();
         long[] wanted = wanted(line);
         if (line.gen < seen) {
             throw new Refused(Reason.OLD, "generation " + seen + " was taken");
@@ -171,9 +171,14 @@ final class Decision {
     private void apply(Line line, long[] wanted, long now) throws Refused {
         long before = mark;
         mark(line.gen);
+        boolean[] namedBefore = named.clone();
+        for (int knob = 0; knob < Knob.COUNT; knob++) {
+            named[knob] |= line.knobs[knob] != Line.ABSENT;
+        }
         String refusal = write(wanted);
         if (refusal != null) {
             mark(before);
+            System.arraycopy(namedBefore, 0, named, 0, Knob.COUNT);
             throw new Refused(Reason.UNSUPPORTED, refusal);
         }
         probationEnd = now + PROBATION;
@@ -216,6 +221,15 @@ final class Decision {
             wanted[Knob.MAX_HEAP_FREE] = wanted[Knob.MIN_HEAP_FREE];
         }
         return wanted;
+    }
+
+    private static boolean anyKnob(Line line) {
+        for (long value : line.knobs) {
+            if (value != Line.ABSENT) {
+                return true;
+            }
+        }
+        return false;
     }
 
     private static boolean sameKnobs(Line line, Line other) {
@@ -269,7 +283,7 @@ final class Decision {
             return;
         }
         for (int knob = 0; knob < Knob.COUNT; knob++) {
-            if (world.supports(knob) && world.read(knob) != set[knob]) {
+            if (named[knob] && world.read(knob) != set[knob]) {
                 world.log("somebody else set " + Knob.key(knob) + " to " + world.read(knob) + ", it was " + set[knob] + ": hands off generation " + applied);
                 foreign = true;
                 foreignGeneration = applied;
@@ -281,10 +295,12 @@ final class Decision {
         }
     }
 
+    /** Whoever fought the agent over a knob has it for as long as nobody asks for another generation; its boot value stays what it was. */
     private void readBoot() {
         for (int knob = 0; knob < Knob.COUNT; knob++) {
-            boot[knob] = world.supports(knob) ? world.read(knob) : 0;
-            set[knob] = boot[knob];
+            if (world.supports(knob) && (!named[knob] || applied == 0 && !foreign)) {
+                boot[knob] = world.read(knob);
+            }
         }
     }
 
@@ -303,21 +319,24 @@ final class Decision {
      * @return why it was refused, with everything as before; null where it was done
      */
     private String write(long[] values) {
-        long[] before = new long[Knob.COUNT];
-        for (int knob = 0; knob < Knob.COUNT; knob++) {
-            before[knob] = world.supports(knob) ? world.read(knob) : values[knob];
-        }
+        long[] before = now(values);
         int failed = write(before, values);
         if (failed < 0) {
             return null;
         }
-        String refusal = "HotSpot refuses " + Knob.key(failed) + "=" + values[failed];
-        long[] now = new long[Knob.COUNT];
+        write(now(values), before);
+        return "HotSpot refuses " + Knob.key(failed) + "=" + values[failed];
+    }
+
+    /** The values now; where a knob is none of the agent's, the one that is asked for, so that nothing is written. */
+    private long[] now(long[] values) {
+        long[] now = values.clone();
         for (int knob = 0; knob < Knob.COUNT; knob++) {
-            now[knob] = world.supports(knob) ? world.read(knob) : before[knob];
+            if (named[knob]) {
+                now[knob] = world.read(knob);
+            }
         }
-        write(now, before);
-        return refusal;
+        return now;
     }
 
     /** @return the knob that was refused, or -1 */

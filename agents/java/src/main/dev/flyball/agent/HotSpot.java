@@ -53,7 +53,7 @@ final class HotSpot implements World {
         collector = findCollector();
         maxHeap = Long.parseLong(option("MaxHeapSize").getValue());
         boolean g1 = collector.equals("G1");
-        supports[Knob.SOFT_MAX_HEAP] = collector.equals("Z") || collector.equals("Shenandoah");
+        supports[Knob.SOFT_MAX_HEAP] = collector.equals("ZGC") || collector.equals("Shenandoah");
         supports[Knob.G1_PERIODIC_INTERVAL] = g1;
         supports[Knob.MIN_HEAP_FREE] = g1 || collector.equals("Serial") || collector.equals("Parallel");
         supports[Knob.MAX_HEAP_FREE] = supports[Knob.MIN_HEAP_FREE];
@@ -92,7 +92,10 @@ final class HotSpot implements World {
     private String findCollector() {
         for (String name : COLLECTORS) {
             if (flag("Use" + name + "GC")) {
-                return name;
+                VMOption mode = option("ShenandoahGCMode");
+                // With generations it takes a SoftMaxHeapSize and heeds it no more (25.0.3): another collector as far as knobs go.
+                boolean generational = name.equals("Shenandoah") && mode != null && mode.getValue().equals("generational");
+                return generational ? "Shenandoah-generational" : name.equals("Z") ? "ZGC" : name;
             }
         }
         throw new UnsupportedOperationException("a collector that this agent does not know");
@@ -100,7 +103,7 @@ final class HotSpot implements World {
 
     @Override
     public String collector() {
-        return collector.equals("Z") ? "ZGC" : collector;
+        return collector;
     }
 
     @Override

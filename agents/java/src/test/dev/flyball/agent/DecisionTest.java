@@ -35,8 +35,9 @@ final class DecisionTest {
         tests.test("order: both fall past each other's old values", () -> order(60, 60, 0, 0, "min-heap-free=0", "max-heap-free=0"));
         tests.test("order: any pair to any pair, and back when the lease ends", DecisionTest::everyPair);
         tests.test("order: a refused write is taken back", DecisionTest::takenBack);
-        tests.test("boot values are read until the first generation", DecisionTest::bootUntilFirst);
-        tests.test("boot values stay after the first generation", DecisionTest::bootAfterFirst);
+        tests.test("boot values: what the application sets while nothing is in force", DecisionTest::bootWithoutGeneration);
+        tests.test("boot values: not what somebody fought over", DecisionTest::bootNotForeign);
+        tests.test("a knob that no line has named is not the agent's", DecisionTest::notNamed);
         tests.test("one ratio alone must go with the other's boot value", DecisionTest::oneRatio);
         tests.test("local bounds: Min's lifts Max", DecisionTest::minLiftsMax);
         tests.test("local bounds: an interval's own", DecisionTest::interval);
@@ -53,6 +54,8 @@ final class DecisionTest {
         tests.test("breaker: somebody else's knobs are left alone", DecisionTest::breakerForeign);
         tests.test("what somebody else moves while nothing is in force is theirs to move", DecisionTest::foreignWithoutGeneration);
         tests.test("foreign: the line's pressure ends too", DecisionTest::foreignPressure);
+        tests.test("foreign: its line is refused when it comes again", DecisionTest::foreignAgain);
+        tests.test("syntax comes before what is unknown", DecisionTest::syntaxFirst);
         tests.test("lease: what is left, by whichever clock ends it first", DecisionTest::leaseLeft);
         tests.test("lease: an end beyond all time is none", DecisionTest::farEnd);
         tests.test("1,024 bytes are a line, spaces at the end not counted", DecisionTest::longest);
@@ -119,7 +122,7 @@ final class DecisionTest {
         Tests.equal(0L, test.decision.foreignWrites(), "its own way back is nobody else's");
     }
 
-    private static void bootUntilFirst() {
+    private static void bootWithoutGeneration() {
         DecisionTest test = new DecisionTest();
         test.look(null);
         // The application's main sets it, after the agent's start.
@@ -127,9 +130,13 @@ final class DecisionTest {
         test.look(line(1, "min-heap-free=5 max-heap-free=20"));
         test.look("");
         test.free(40, 60);
+        test.world.values[Knob.MAX_HEAP_FREE] = 65;
+        test.look(line(2, "min-heap-free=5 max-heap-free=20"));
+        test.look("");
+        test.free(40, 65);
     }
 
-    private static void bootAfterFirst() {
+    private static void bootNotForeign() {
         DecisionTest test = new DecisionTest();
         test.look(line(1, "min-heap-free=5 max-heap-free=20"));
         test.world.values[Knob.MAX_HEAP_FREE] = 60;
@@ -137,6 +144,26 @@ final class DecisionTest {
         Tests.equal(2L, test.decision.applied(), "applied");
         test.look("");
         test.free(40, 70);
+    }
+
+    private static void notNamed() {
+        DecisionTest test = new DecisionTest();
+        test.look(line(1, "max-heap-free=60"));
+        // Neither watched nor taken back.
+        test.world.values[Knob.G1_PERIODIC_INTERVAL] = 9000;
+        test.world.values[Knob.MIN_HEAP_FREE] = 30;
+        test.look(line(2, "max-heap-free=50"));
+        Tests.equal(0L, test.decision.foreignWrites(), "foreign writes");
+        Tests.equal(2L, test.decision.applied(), "applied");
+        test.look(line(3, "max-heap-free=50 g1-periodic-interval=5000"));
+        test.look("");
+        test.free(30, 70);
+        Tests.equal(9000L, test.world.values[Knob.G1_PERIODIC_INTERVAL], "the application's own");
+        // From then on it is named.
+        test.look(line(4, "max-heap-free=50"));
+        test.world.values[Knob.G1_PERIODIC_INTERVAL] = 1;
+        test.look(line(4, "max-heap-free=50"));
+        Tests.equal(1L, test.decision.foreignWrites(), "foreign writes");
     }
 
     private static void oneRatio() {
@@ -292,6 +319,10 @@ final class DecisionTest {
         DecisionTest test = new DecisionTest();
         test.trip();
         Tests.equal(0, test.decision.breaker(), "nothing is applied");
+        DecisionTest without = new DecisionTest();
+        without.look(line(1, "pressure=high"));
+        without.trip();
+        Tests.equal(0, without.decision.breaker(), "a generation without knobs");
         test.look(line(1, "min-heap-free=5 max-heap-free=20"));
         test.decision.guard(0, 970 * MIB, 1000 * MIB);
         test.decision.guard(0, 980 * MIB, Long.MAX_VALUE);
@@ -336,6 +367,25 @@ final class DecisionTest {
         Tests.that(test.decision.foreign(), "foreign");
         test.look(line(2, "min-heap-free=5 max-heap-free=20"));
         Tests.that(!test.decision.foreign(), "a higher generation is no longer foreign");
+    }
+
+    private static void foreignAgain() {
+        DecisionTest test = new DecisionTest();
+        String line = line(1, "min-heap-free=5 max-heap-free=20");
+        test.look(line);
+        test.world.values[Knob.MAX_HEAP_FREE] = 50;
+        test.look(line);
+        test.look("hello");
+        test.look(line);
+        Tests.equal(1L, test.decision.rejected(Reason.FOREIGN), "foreign");
+    }
+
+    private static void syntaxFirst() {
+        DecisionTest test = new DecisionTest();
+        test.look(line(1, "nonsense=4=5"));
+        Tests.equal(1L, test.decision.rejected(Reason.SYNTAX), "syntax");
+        test.look(line(1, "nonsense=4"));
+        Tests.equal(1L, test.decision.rejected(Reason.UNKNOWN), "unknown");
     }
 
     private static void leaseLeft() {

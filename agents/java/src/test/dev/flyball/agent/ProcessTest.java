@@ -2,6 +2,7 @@ package dev.flyball.agent;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 
 /** The agent in real JVMs of this JDK, adopted by the environment, with its line in a volume that is really swapped. */
@@ -18,6 +19,7 @@ final class ProcessTest {
             new Collector("G1", List.of("-XX:+UseG1GC"), List.of(MIN, MAX, INTERVAL), "soft-max-heap=134217728"),
             new Collector("ZGC", List.of("-XX:+UseZGC"), List.<String[]>of(SOFT), "min-heap-free=5"),
             new Collector("Shenandoah", List.of("-XX:+UseShenandoahGC"), List.<String[]>of(SOFT), "g1-periodic-interval=3000"),
+            new Collector("Shenandoah-generational", List.of("-XX:+UseShenandoahGC", "-XX:ShenandoahGCMode=generational"), List.of(), "soft-max-heap=134217728"),
             new Collector("Parallel", List.of("-XX:+UseParallelGC"), List.of(MIN, MAX), "soft-max-heap=134217728"),
             new Collector("Serial", List.of("-XX:+UseSerialGC"), List.of(MIN, MAX), "g1-periodic-interval=3000"));
 
@@ -39,7 +41,10 @@ final class ProcessTest {
     private static Child.Setup setup(Collector collector) throws Exception {
         Child.Setup setup = new Child.Setup("-Xmx256m");
         setup.options.addAll(collector.options);
-        Process probe = new ProcessBuilder(Child.java("java"), collector.options.get(0), "-version").redirectErrorStream(true).start();
+        List<String> command = new ArrayList<>(List.of(Child.java("java")));
+        command.addAll(collector.options);
+        command.add("-version");
+        Process probe = new ProcessBuilder(command).redirectErrorStream(true).start();
         String said = new String(probe.getInputStream().readAllBytes());
         if (probe.waitFor() != 0) {
             throw new Tests.Skipped(said.lines().findFirst().orElse("") + " (" + collector.name + ")");
@@ -66,7 +71,7 @@ final class ProcessTest {
             child.untilMetric("flyball_agent_rejected_total{reason=\"syntax\"}", 1);
             child.volume.line(2, 3600, collector.ignored);
             child.untilMetric("flyball_agent_rejected_total{reason=\"unsupported\"}", 1);
-            Tests.that(child.says("the collector " + collector.name + " ignores " + collector.ignored.split("=")[0]), child.err().toString());
+            child.until("a word on it", () -> child.says("the collector " + collector.name + " ignores " + collector.ignored.split("=")[0]));
             same(set(collector, 2), values(child, collector), "after what was refused");
 
             child.volume.line(3, 3600, words(collector, 3));
@@ -147,7 +152,7 @@ final class ProcessTest {
         Path mark = setup.dir.resolve("state").resolve("probation");
         try (Child first = setup.start()) {
             first.untilMetric("flyball_agent_applied_generation", 7);
-            Tests.equal("7", Files.readString(mark).strip(), "mark");
+            Tests.equal("7 " + first.pid(), Files.readString(mark).replaceAll(" [0-9]+\n$", ""), "mark");
             // A probe or a tool in the same container: it has no part in the mark.
             Child.Setup other = new Child.Setup("-XX:+UseG1GC");
             other.dir = setup.dir;
@@ -157,7 +162,7 @@ final class ProcessTest {
             second.kill();
             first.volume.line(8, 3600, "min-heap-free=6 max-heap-free=20");
             first.untilMetric("flyball_agent_applied_generation", 8);
-            Tests.equal("8", Files.readString(mark).strip(), "mark");
+            Tests.equal("8 " + first.pid(), Files.readString(mark).replaceAll(" [0-9]+\n$", ""), "mark");
             first.kill();
             try (Child next = setup.start()) {
                 next.untilMetric("flyball_agent_rejected_total{reason=\"probation\"}", 1);

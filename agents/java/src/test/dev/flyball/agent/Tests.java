@@ -26,6 +26,7 @@ final class Tests {
         DecisionTest.addTo(tests);
         WatermarksTest.addTo(tests);
         CgroupTest.addTo(tests);
+        StateFileTest.addTo(tests);
         AdoptionTest.addTo(tests);
         ProcessTest.addTo(tests);
         System.out.println("JDK " + System.getProperty("java.version") + ": " + tests.passed + " passed, " + tests.failed.size() + " failed, "

@@ -17,6 +17,12 @@ final class WatermarksTest {
             new WatermarksTest().hold(92, 5).is(2);
         });
         tests.test("watermarks: emergency after three looks a second apart", () -> new WatermarksTest().hold(95, 1).is(0).hold(95, 1).is(3));
+        tests.test("watermarks: two looks far apart are no emergency yet", () -> {
+            Watermarks watermarks = new Watermarks(new int[] {80, 90, 95});
+            Tests.equal(0, watermarks.look(0, 96), "the first");
+            Tests.equal(0, watermarks.look(4_000, 96), "the second");
+            Tests.equal(3, watermarks.look(5_000, 96), "the third");
+        });
         tests.test("watermarks: a level ends 3 points below it, held for 10 s", () -> {
             WatermarksTest test = new WatermarksTest();
             test.hold(85, 6).is(1).hold(78, 30).is(1).hold(77, 9).is(1).hold(78, 1).is(1).hold(77, 9).is(1).hold(77, 1).is(0);

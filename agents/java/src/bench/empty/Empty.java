@@ -1,0 +1,6 @@
+/** An agent that does nothing: what Java takes for any. */
+public final class Empty {
+    private Empty() {}
+
+    public static void premain(String arguments) {}
+}
