@@ -19,5 +19,5 @@ test-node: ## Run the tests of the Node agent
 lint-node:
 	$(call with_node,the check of the Node agent) for file in $(NODE_SOURCES); do $(NODE) --check $$file; done
 
-bench-node: ## Print what the Node agent costs at start and at rest (about 5 minutes)
+bench-node: ## Print what the Node agent costs at start and at rest (about 8 minutes)
 	$(call with_node,the benchmark of the Node agent) $(NODE) agents/node/bench.js

@@ -54,8 +54,8 @@ class Pod {
   }
 
   /** A process that does what it is asked by messages. */
-  subject(env, file = SUBJECT) {
-    const child = fork(file, { env: this.env(env), execArgv: [] });
+  subject(env, execArgv = []) {
+    const child = fork(SUBJECT, { env: this.env(env), execArgv });
     this.children.push(child);
     return new Subject(child);
   }

@@ -18,7 +18,7 @@ describe('a process under the agent', { concurrency: 8, timeout: 120000 }, () =>
   test('the knob arrives, acts, and goes with the line', async (t) => {
     const pod = new Pod(t);
     pod.write('');
-    const subject = pod.subject();
+    const subject = pod.subject({}, ['--max-semi-space-size=4']); // MB, so that objects get old with every version
     await subject.until('source_readable', 1);
     const before = await subject.ask('churn', 100);
     pod.write(`v1 gen=7 ${LINE} heap-growing-percent=20`);

@@ -24,6 +24,7 @@ IDLE = 5  # seconds between two looks
 CLOSE = 1  # the same while something is in force, or memory is near a mark
 LONGEST_FILE = 4096  # bytes that are read; a line has 1,024
 NEVER = float("-inf")
+INTERPRETER = 2000  # Python 3.12 freezes some hundred objects of its own; who calls gc.freeze() has at least some thousand
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -161,7 +162,7 @@ class Agent:
                 gc.collect()
                 trim()
             elif effect == "freeze":
-                self.alone = self.alone or gc.get_freeze_count() == 0
+                self.alone = self.alone or gc.get_freeze_count() < INTERPRETER
                 gc.collect()
                 gc.freeze()
             elif effect == "unfreeze" and self.alone:

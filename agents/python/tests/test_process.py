@@ -185,12 +185,13 @@ class Processes(unittest.TestCase):
             subject.until("applied_generation", 1)
             subject.ask("cycles", 500000)  # 100 MB at least: a list of one, bytes of 100
             before = subject.ask("resident")
-            self.assertEqual((subject.metric("reclaims_total"), subject.ask("frozen")), (0, 0))
+            own = subject.ask("frozen")  # some hundred with Python 3.12
+            self.assertEqual((subject.metric("reclaims_total"), own < 1000), (0, True))
             pod.write(f"v1 gen=1 {LINE} reclaim=5 freeze=2")
             subject.until("reclaims_total", 1)
             wait_for(lambda: subject.ask("resident") < before - 60e6, "memory that is given back")
             pod.write(f"v1 gen=1 {LINE} reclaim=5 freeze=3")
-            wait_for(lambda: subject.ask("frozen") > 1000, "frozen objects")
+            wait_for(lambda: subject.ask("frozen") > own + 1000, "frozen objects")
             pod.write("")
             wait_for(lambda: subject.ask("frozen") == 0, "objects that are not frozen any more")
 
