@@ -20,8 +20,8 @@ use flyball_core::{
     verify::Baseline,
 };
 use flyball_crds::{
-    self as crds, ChangeField, ChangeSpec, ChangeTarget, DecisionOutcome, Evidence, POLICY_LABEL, Phase, PolicyRef,
-    TARGET_LABEL,
+    self as crds, Change, ChangeField, ChangeSpec, ChangeTarget, DecisionOutcome, Evidence, POLICY_LABEL, Phase,
+    PolicyRef, TARGET_LABEL,
 };
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use std::collections::BTreeMap;
@@ -318,6 +318,46 @@ pub(super) fn record_name(policy: &str, uid: &str, action: &str, number: i64) ->
     let policy: String = policy.chars().take(180).collect();
     let uid: String = uid.chars().filter(|c| *c != '-').take(6).collect();
     format!("{policy}-{uid}-{action}-record-{number}")
+}
+
+/// Keeps a Change that writes nothing, under the next number of its action, and returns its name: the audit of a
+/// recommendation or a refusal, or what waits for approval. `None`: it could not be made.
+pub(super) async fn keep_record(
+    pass: &Pass<'_>,
+    recorded: &mut i64,
+    spec: ChangeSpec,
+    phase: Phase,
+    message: String,
+) -> Option<String> {
+    let ctx = pass.ctx;
+    let name = |number: i64| record_name(&pass.name, &spec.policy.uid, &spec.action, number);
+    let taken = |number: i64| {
+        let change = ObjectRef::<Change>::new(&name(number)).within(&pass.namespace);
+        ctx.cluster.changes.get(&change).is_some()
+    };
+    *recorded = record_number(*recorded, false, taken);
+    let name = name(*recorded);
+    let intent = Intent {
+        name: name.clone(),
+        labels: labels(pass, &spec.target.uid),
+        spec,
+    };
+    let on_record = |change: &Change| ctx.recorder.change(change);
+    match Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await {
+        Ok(mut journals) => {
+            if !journals.close_record(phase, message, pass.seen.now).await {
+                warn!(
+                    policy = pass.name,
+                    "a record was created but not closed; the next leader closes it"
+                );
+            }
+            Some(name)
+        }
+        Err(error) => {
+            warn!(policy = pass.name, %error, "a decision was not recorded");
+            None
+        }
+    }
 }
 
 /// The number of the next record: the one after the last, or that of the last itself where the same decision is

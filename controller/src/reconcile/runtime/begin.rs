@@ -12,7 +12,7 @@ use crate::{
     observe::is_open,
     reconcile::{
         approval::awaits,
-        begin::{labels, record_name, record_number},
+        begin::{keep_record, labels},
         evidence,
         memory::stored_alert,
     },
@@ -35,7 +35,7 @@ use flyball_crds::{
     self as crds, Change, ChangeField, ChangeRuntime, ChangeSpec, ChangeTarget, ChangeTrial, DecisionOutcome,
     DecisionStatus, Direction, Evidence, Phase, PolicyRef, approved_by,
 };
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
@@ -478,35 +478,10 @@ async fn record(
     checks: &[CheckResult],
     (phase, message): (Phase, String),
 ) {
-    let (ctx, pass) = (it.pass.ctx, it.pass);
     let spec = spec(it, memory, action, proposal, checks, 0);
-    let name = |number: i64| record_name(&pass.name, &spec.policy.uid, &action.name, number);
-    let taken = |number: i64| {
-        let change = ObjectRef::<Change>::new(&name(number)).within(&pass.namespace);
-        ctx.cluster.changes.get(&change).is_some()
-    };
-    memory.recorded = record_number(memory.recorded, false, taken);
-    let name = name(memory.recorded);
-    let intent = Intent {
-        name: name.clone(),
-        labels: labels(pass, &spec.target.uid),
-        spec: spec.clone(),
-    };
-    let on_record = |change: &Change| ctx.recorder.change(change);
-    match Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await {
-        Ok(mut journals) => {
-            let closed: bool = journals.close_record(phase, message, pass.seen.now).await;
-            if !closed {
-                warn!(
-                    policy = pass.name,
-                    "a record was created but not closed; the next leader closes it"
-                );
-            }
-            if let Some(decision) = &mut memory.decision {
-                decision.change = Some(name);
-            }
-        }
-        Err(error) => warn!(policy = pass.name, %error, "a decision was not recorded"),
+    let kept = keep_record(it.pass, &mut memory.recorded, spec, phase, message).await;
+    if let (Some(decision), Some(name)) = (&mut memory.decision, kept) {
+        decision.change = Some(name);
     }
 }
 

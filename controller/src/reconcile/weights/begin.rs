@@ -28,7 +28,7 @@ use flyball_crds::{
     self as crds, Change, ChangeField, ChangeShare, ChangeSpec, ChangeTarget, ChangeWeights, ChangedList,
     DecisionOutcome, Direction, Duration, Evidence, Phase, PolicyRef, TargetRef, WeightMove,
 };
-use kube::{ResourceExt, runtime::reflector::ObjectRef};
+use kube::ResourceExt;
 use tracing::{info, warn};
 
 /// The readings behind the action: its rules, what the proxy tells, the law's signal, the verification.
@@ -307,33 +307,9 @@ pub(super) async fn record(
     phase: Phase,
     message: String,
 ) {
-    let (ctx, pass) = (it.pass.ctx, it.pass);
     let spec = spec(it, memory, proposal, to, checks, 0);
-    let name = |number: i64| record_name(&pass.name, &spec.policy.uid, &it.action.name, number);
-    let taken = |number: i64| {
-        let change = ObjectRef::<Change>::new(&name(number)).within(&pass.namespace);
-        ctx.cluster.changes.get(&change).is_some()
-    };
-    memory.recorded = record_number(memory.recorded, false, taken);
-    let name = name(memory.recorded);
-    let intent = Intent {
-        name: name.clone(),
-        labels: labels(pass, &spec.target.uid),
-        spec: spec.clone(),
-    };
-    let on_record = |change: &Change| ctx.recorder.change(change);
-    match Journals::create(&ctx.clients.write, &pass.namespace, intent, pass.authority, &on_record).await {
-        Ok(mut journals) => {
-            if !journals.close_record(phase, message, pass.seen.now).await {
-                warn!(
-                    policy = pass.name,
-                    "a record was created but not closed; the next leader closes it"
-                );
-            }
-            if let Some(decision) = &mut memory.decision {
-                decision.change = Some(name);
-            }
-        }
-        Err(error) => warn!(policy = pass.name, %error, "a decision was not recorded"),
+    let kept = keep_record(it.pass, &mut memory.recorded, spec, phase, message).await;
+    if let (Some(decision), Some(name)) = (&mut memory.decision, kept) {
+        decision.change = Some(name);
     }
 }
