@@ -10,7 +10,7 @@ use crate::{
     apply::{Handle as _, Intent, Journals, drive, journal_of, recorded_weights},
     clock::micro_time,
     reconcile::{
-        begin::{inherit, labels, record_name, record_number},
+        begin::{inherit, keep_record, labels},
         evidence,
         memory::stored_alert,
     },
