@@ -255,6 +255,40 @@ async fn what_a_person_writes_is_left_to_them_and_an_empty_annotation_switches_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_pod_goes_on_as_it_was_started() {
+    let Some((world, agents)) = set_up("paused", |_| {}).await else {
+        return;
+    };
+    let _controller = world.controller("one");
+    world.closed(1).await;
+    agents.all_have("gogc=100").await;
+    let (pod, _) = agents.applied().pop_first().unwrap();
+    let api = world.any("v1", "Pod");
+    let patch = json!({"metadata": {"annotations": {flyball_crds::PAUSE_ANNOTATION: "true"}}});
+    api.patch(
+        &pod,
+        &kube::api::PatchParams::default(),
+        &kube::api::Patch::Merge(patch),
+    )
+    .await
+    .unwrap();
+    eventually("it has no line any more", async || {
+        (agents.applied()[&pod].is_empty()).then_some(())
+    })
+    .await;
+    world.prometheus.value("load", 0.9);
+    let change = world.closed(2).await;
+    assert_eq!(phase_of(&change), Phase::Committed, "{}", message_of(&change));
+    assert_ne!(tried(&change), [pod.clone()]);
+    assert!(
+        message_of(&change).contains("2 pods acknowledged it"),
+        "{}",
+        message_of(&change)
+    );
+    assert_eq!(agents.applied()[&pod], "", "it takes no part");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_agent_no_change() {
     let Some(bed) = bed().await else { return };
     let world = World::new(&bed, "agentless").await;

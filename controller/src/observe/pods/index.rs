@@ -6,6 +6,7 @@ use flyball_core::{
     policy::Resource,
     time::Timestamp,
 };
+use flyball_crds::PAUSE_ANNOTATION;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::Value;
 use std::{
@@ -71,7 +72,7 @@ struct Kept {
     terminating: bool,
     /// The resourceVersion, the precondition of a line that is written.
     version: Box<str>,
-    /// The lines that it has for its agents, by annotation. Most pods have none.
+    /// The lines that it has for its agents, and whether it is paused, by annotation. Most pods have none.
     lines: Option<Box<BTreeMap<String, String>>>,
 }
 
@@ -82,8 +83,10 @@ pub struct Lined {
     pub name: String,
     /// Its resourceVersion.
     pub version: String,
-    /// Whether it is ready, and not on its way out.
+    /// Whether it is ready, not on its way out, and not paused.
     pub ready: bool,
+    /// Whether a person paused it: it gets no line, and loses the one that it has.
+    pub paused: bool,
     /// Since when it is ready, or not.
     pub since: Timestamp,
     /// Its line.
@@ -275,12 +278,17 @@ impl Index {
             .filter_map(|uid| self.pods.get(uid));
         let mut pods: Vec<Lined> = pods
             .filter(|kept| !kept.terminating && kept.phase == PodPhase::Running)
-            .map(|kept| Lined {
-                name: kept.name.to_string(),
-                version: kept.version.to_string(),
-                ready: kept.ready.is_some_and(|ready| ready.ready),
-                since: kept.ready.map_or(kept.created, |ready| ready.since),
-                line: kept.lines.as_ref().and_then(|lines| lines.get(annotation).cloned()),
+            .map(|kept| {
+                let of = |key: &str| kept.lines.as_ref().and_then(|lines| lines.get(key).cloned());
+                let paused = of(PAUSE_ANNOTATION).is_some_and(|value| value != "false");
+                Lined {
+                    name: kept.name.to_string(),
+                    version: kept.version.to_string(),
+                    ready: kept.ready.is_some_and(|ready| ready.ready) && !paused,
+                    paused,
+                    since: kept.ready.map_or(kept.created, |ready| ready.since),
+                    line: of(annotation),
+                }
             })
             .collect();
         pods.sort_by(|a, b| a.name.cmp(&b.name));

@@ -12,7 +12,10 @@ use flyball_core::{
     time::{Span, Timestamp},
 };
 use futures::{StreamExt, stream};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 use tracing::{debug, warn};
 
 /// How many pods are written in one pass, and how many of these at a time.
@@ -109,7 +112,8 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: 
         ready: ready.len(),
         ..Spread::default()
     };
-    let mut writes = Vec::new();
+    let paused = pods.iter().filter(|pod| pod.paused && pod.line.is_some());
+    let mut writes: Vec<(&Lined, Need)> = paused.map(|pod| (pod, Need::Removal)).collect();
     for pod in ready {
         let lease = it.lease;
         let need = match need(pod, setting, lease, reclaims > 0, now) {
@@ -145,6 +149,11 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: 
             (name, need, written)
         }
     };
+    let paused_ones: BTreeSet<String> = pods
+        .iter()
+        .filter(|pod| pod.paused)
+        .map(|pod| pod.name.clone())
+        .collect();
     let mut done = stream::iter(writes).map(write).buffer_unordered(AT_A_TIME);
     while let Some((name, need, written)) = done.next().await {
         match (written, need) {
@@ -155,7 +164,7 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: 
             (PodWrite::Written, need) => {
                 debug!(pod = name, ?need, "a pod's line was written");
                 result.written += 1;
-                result.given += 1;
+                result.given += usize::from(!paused_ones.contains(&name));
             }
             (PodWrite::Changed, _) => debug!(pod = name, "the pod changed meanwhile; the next pass looks again"),
             (PodWrite::Failed(error), _) => {
@@ -184,6 +193,7 @@ mod tests {
             name: "web-1".to_owned(),
             version: "7".to_owned(),
             ready: true,
+            paused: false,
             since: Timestamp::default(),
             line: line.map(ToOwned::to_owned),
         }
