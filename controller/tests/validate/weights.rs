@@ -244,9 +244,9 @@ fn a_mistake_of_a_law_is_said_where_it_is(
 
 #[rstest]
 #[case("/targetRef", json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}), "spec.targetRef.kind: \"apps/v1\" \"Deployment\" has no list of weights that Flyball knows")]
-#[case("/actions/0/inhibit", json!([{"name": "busy", "expr": "x > 1"}]), "spec.actions[0].inhibit: goes with replicas; weights go up and down at once, remove it")]
+#[case("/actions/0/inhibit", json!([{"name": "busy", "expr": "x > 1"}]), "spec.actions[0].inhibit: goes with replicas; other levers have no up and down, remove it")]
 #[case("/actions/0/holdDownWhile", json!([{"name": "busy", "expr": "x > 1"}]), "spec.actions[0].holdDownWhile: goes with replicas")]
-#[case("/actions/0/replicas", json!({"min": 1, "max": 2, "ratio": {"signal": "requests", "target": 1}}), "spec.actions[0].weights: and replicas can't both be given")]
+#[case("/actions/0/replicas", json!({"min": 1, "max": 2, "ratio": {"signal": "requests", "target": 1}}), "spec.actions[0]: has several levers")]
 #[case("/actions/0/verify", Value::Null, "spec.actions[0].verify: mode Enforce needs it")]
 #[case("/signals/0/perPod", json!(true), "spec.signals[0].perBackend: and perPod can't both be true")]
 fn a_mistake_around_the_lever_is_said_where_it_is(#[case] pointer: &str, #[case] value: Value, #[case] said: &str) {
