@@ -21,6 +21,8 @@ mod replicas;
 mod rights;
 #[path = "admission/routes.rs"]
 mod routes;
+#[path = "admission/runtime.rs"]
+mod runtime;
 #[path = "admission/server.rs"]
 mod server;
 #[path = "admission/sources.rs"]

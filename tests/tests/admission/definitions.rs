@@ -3,6 +3,7 @@
 use super::{
     policies::{POLICIES, policy},
     replicas::REPLICAS,
+    runtime::{RUNTIME, runtime_policy},
     server::{Server, apply, documents, said},
     sources::{SOURCES, source},
     weights::{WEIGHTS, weights_policy},
@@ -73,6 +74,7 @@ async fn policies_are_accepted_and_refused_with_these_words() {
     check(&api, policy, POLICIES).await;
     check(&api, policy, REPLICAS).await;
     check(&api, weights_policy, WEIGHTS).await;
+    check(&api, runtime_policy, RUNTIME).await;
     server.done().await;
 }
 
