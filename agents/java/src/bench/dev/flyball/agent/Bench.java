@@ -18,11 +18,13 @@ final class Bench {
         System.out.println("JDK " + System.getProperty("java.version"));
         if (args.length > 0 && args[0].equals("collectors")) {
             collectors();
+            Tests.removeFolders();
             return;
         }
         start();
         idle();
         calls();
+        Tests.removeFolders();
     }
 
     private static double median(double[] values) {

@@ -10,7 +10,7 @@ final class CgroupTest {
     private final Path root;
 
     private CgroupTest() throws Exception {
-        root = Files.createTempDirectory("flyball-cgroup");
+        root = Tests.folder();
     }
 
     static void addTo(Tests tests) {

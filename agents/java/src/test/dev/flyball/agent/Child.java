@@ -51,7 +51,7 @@ final class Child implements AutoCloseable {
 
         Setup(String... options) throws IOException {
             this.options.addAll(List.of(options));
-            dir = Files.createTempDirectory("flyball-child");
+            dir = Tests.folder();
             env.put("FLYBALL_METRICS_ADDRESS", "127.0.0.1:0");
         }
 
@@ -195,14 +195,5 @@ final class Child implements AutoCloseable {
     public void close() throws IOException {
         process.destroyForcibly();
         process.onExit().join();
-        if (!Files.exists(dir)) {
-            // Another child's, too.
-            return;
-        }
-        try (var files = Files.walk(dir)) {
-            for (Path file : files.sorted(java.util.Comparator.reverseOrder()).toList()) {
-                Files.deleteIfExists(file);
-            }
-        }
     }
 }

@@ -22,7 +22,7 @@ final class StateFileTest {
             read("99999999999999999999 1 1", 0);
         });
         tests.test("probation file: its own goes, a living other's stays", () -> {
-            Path dir = Files.createTempDirectory("flyball-state");
+            Path dir = Tests.folder();
             StateFile state = new StateFile(dir.toString());
             state.write(3);
             Tests.equal("3 " + self() + "\n", Files.readString(dir.resolve("probation")), "mark");
@@ -54,7 +54,7 @@ final class StateFileTest {
     }
 
     private static void read(String mark, long generation) throws Exception {
-        Path dir = Files.createTempDirectory("flyball-state");
+        Path dir = Tests.folder();
         Files.writeString(dir.resolve("probation"), mark);
         Tests.equal(generation, new StateFile(dir.toString()).read(), "generation of " + mark);
     }

@@ -1,14 +1,21 @@
 package dev.flyball.agent;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
+import java.util.stream.Stream;
 
 /** A runner of its own: one class, no download, and the same on every JDK. */
 final class Tests {
     interface Body {
         void run() throws Throwable;
     }
+
+    private static Path folders;
 
     private final String only;
     private int passed;
@@ -40,6 +47,7 @@ final class Tests {
         if (tests.passed == 0) {
             System.out.println("no case is named like " + tests.only);
         }
+        removeFolders();
         System.exit(tests.failed.isEmpty() && tests.passed > 0 ? 0 : 1);
     }
 
@@ -64,6 +72,24 @@ final class Tests {
     static final class Skipped extends RuntimeException {
         Skipped(String reason) {
             super(reason);
+        }
+    }
+
+    /** A new folder that goes at the end. */
+    static synchronized Path folder() throws IOException {
+        if (folders == null) {
+            folders = Files.createTempDirectory("flyball-java");
+        }
+        return Files.createTempDirectory(folders, "test");
+    }
+
+    static synchronized void removeFolders() throws IOException {
+        if (folders != null) {
+            try (Stream<Path> files = Files.walk(folders)) {
+                for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
+                    Files.deleteIfExists(file);
+                }
+            }
         }
     }
 
