@@ -89,7 +89,7 @@ pub struct GoKnobs {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.softMaxHeapSize) || has(self.g1PeriodicGCInterval) || has(self.minHeapFreeRatio) || has(self.maxHeapFreeRatio)").message("java takes at least one of its knobs"))]
 pub struct JavaKnobs {
-    /// `SoftMaxHeapSize`, such as `512Mi`. ZGC and Shenandoah honour it.
+    /// `SoftMaxHeapSize`, such as `512Mi`. ZGC honours it, and Shenandoah but in its generational mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub soft_max_heap_size: Option<String>,
