@@ -159,7 +159,7 @@ impl WeightsMemory {
         for backend in self.history.backends.values_mut() {
             backend.capacity = None;
             backend.bad_since = None;
-            (backend.well, backend.failing) = (None, None);
+            (backend.well, backend.worse) = (None, None);
         }
     }
 

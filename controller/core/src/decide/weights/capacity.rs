@@ -47,7 +47,7 @@ pub(super) struct Capacity {
     line: String,
     /// What it was calculated from.
     of: Measurement,
-    /// How long it has failed, where the window does not tell yet how much it serves since.
+    /// How long it has failed or been busier, where the window does not tell yet how much it serves since.
     early: Option<Span>,
 }
 
@@ -177,8 +177,7 @@ pub(super) fn wish(
         Some((pass.name(*index), since))
     }) {
         return Err(held(format!(
-            "{name} began to fail {since} ago, and the window tells of before that, too: what it serves now is known {} after the first failures were seen",
-            onset::least(pass)
+            "{name} fails or is busier since {since} ago, and the window tells of before that, too: what it serves now is not known yet"
         )));
     }
     let known = serving.iter().filter(|index| is_known(**index)).count();

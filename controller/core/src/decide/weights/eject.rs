@@ -95,7 +95,7 @@ fn no_later(memory: &mut BackendHistory, now: Timestamp) {
     ] {
         *time = time.map(|time| time.min(now));
     }
-    for measured in [&mut memory.well, &mut memory.failing].into_iter().flatten() {
+    for measured in [&mut memory.well, &mut memory.worse].into_iter().flatten() {
         measured.at = measured.at.min(now);
     }
 }

@@ -92,10 +92,10 @@ pub struct BackendHistory {
     pub returned_at: Option<Timestamp>,
     /// When an alert last named it (step).
     pub named_at: Option<Timestamp>,
-    /// The last measurement in which it did not fail (capacity).
+    /// The last measurement in which it did not fail and was as busy as before (capacity).
     pub well: Option<Measurement>,
-    /// The first one since then in which it did (capacity).
-    pub failing: Option<Measurement>,
+    /// The first one since then in which it did, or was busier (capacity).
+    pub worse: Option<Measurement>,
 }
 
 /// Why the weights move.

@@ -97,7 +97,7 @@ fn memory() -> impl Strategy<Value = BackendHistory> {
         measured(),
     )
         .prop_map(
-            |(capacity, (known, appeared, bad, out, returning, named), ejections, bad_at, well, failing)| {
+            |(capacity, (known, appeared, bad, out, returning, named), ejections, bad_at, well, worse)| {
                 BackendHistory {
                     capacity,
                     known_at: known.map(at),
@@ -111,7 +111,7 @@ fn memory() -> impl Strategy<Value = BackendHistory> {
                     returned_at: None,
                     named_at: named.map(at),
                     well,
-                    failing,
+                    worse,
                 }
             },
         )

@@ -31,7 +31,7 @@ fn measured(ago: i64, errors: f64, utilisation: f64) -> Measurement {
 /// fail now.
 fn failing(ago: i64, first: Option<Measurement>, errors: f64) -> RouteFacts {
     let was = |memory: &mut BackendHistory| {
-        (memory.capacity, memory.well, memory.failing) = (Some(200.0), Some(measured(ago, 0.0, 0.5)), first);
+        (memory.capacity, memory.well, memory.worse) = (Some(200.0), Some(measured(ago, 0.0, 0.5)), first);
     };
     let mut facts = remember(route(&CURRENT), "a", was);
     facts.errors = fresh(&[("a", errors)]);
@@ -56,7 +56,7 @@ fn what_is_since_is_told_apart_from_what_was_before() {
         &["a: 100.0 rps / (0.90 + 0.40 * 1) = 76.9 since it began to fail 30s ago, smoothed 76.9, share 0.204"],
     );
     assert_eq!(history.backends["a"].well, Some(measured(30, 0.0, 0.5)));
-    assert_eq!(history.backends["a"].failing, first);
+    assert_eq!(history.backends["a"].worse, first);
     // Half a minute ago: twice the increase is 20 at 0.7, which is no more than there is; 100 / (0.7 + 0.2) = 111.1.
     let first = Some(measured(30, 10.0, 0.6));
     let facts = failing(45, first, 20.0);
@@ -90,22 +90,16 @@ fn what_is_since_is_told_apart_from_what_was_before() {
 
 #[test]
 fn until_then_the_law_waits() {
-    let waits = "a began to fail 15s ago, and the window tells of before that, too";
-    let history = check(
-        &smoothing(),
-        &cpu(0.7),
-        &failing(15, None, 20.0),
-        "-",
-        &[waits, "12s after the first"],
-    );
-    assert_eq!(history.backends["a"].failing, Some(measured(0, 20.0, 0.7)));
+    let waits = "a fails or is busier since 15s ago, and the window tells of before that, too";
+    let history = check(&smoothing(), &cpu(0.7), &failing(15, None, 20.0), "-", &[waits]);
+    assert_eq!(history.backends["a"].worse, Some(measured(0, 20.0, 0.7)));
     let first = Some(measured(11, 10.0, 0.6));
     check(
         &smoothing(),
         &cpu(0.7),
         &failing(26, first, 20.0),
         "-",
-        &["a began to fail 26s ago"],
+        &["a fails or is busier since 26s ago"],
     );
     // With passes further apart than half of the window it does not: 100 / (0.7 + 0.2) = 111.1, beside 200 and 100.
     check(
@@ -113,7 +107,7 @@ fn until_then_the_law_waits() {
         &cpu(0.7),
         &failing(30, None, 20.0),
         "-",
-        &["a began to fail 30s ago"],
+        &["a fails or is busier since 30s ago"],
     );
     check(
         &smoothing(),
@@ -122,6 +116,34 @@ fn until_then_the_law_waits() {
         "a 270, b 487, c 243",
         &["= 111.1, smoothed"],
     );
+}
+
+#[test]
+fn a_backend_that_is_busier_may_be_about_to_fail() {
+    // Of the same requests 0.55 is 1.1 of 0.5, and 0.56 more.
+    let of = |well: i64, worse: Option<i64>, cpu_of_a: f64, expect: &str, part: &str| {
+        let first = worse.map(|ago| measured(ago, 0.0, 0.56));
+        check(
+            &smoothing(),
+            &cpu(cpu_of_a),
+            &failing(well, first, 0.0),
+            expect,
+            &[part],
+        )
+    };
+    let history = of(15, None, 0.55, "-", "the dead band");
+    assert_eq!(history.backends["a"].well, Some(measured(0, 0.0, 0.55)));
+    let waits = "a fails or is busier since 15s ago";
+    let history = of(15, None, 0.56, "-", waits);
+    assert_eq!(history.backends["a"].worse, Some(measured(0, 0.0, 0.56)));
+    assert_eq!(history.backends["a"].well, Some(measured(15, 0.0, 0.5)));
+    of(44, Some(29), 0.8, "-", "a fails or is busier since 44s ago");
+    // After half of the window it is as it is: 100 / 0.8 = 125, and 162.5 with 200; beside 200 and 100.
+    of(45, Some(30), 0.8, "a 351, b 433, c 216", "= 125.0, smoothed 162.5");
+    // Once it is told that it fails, that is since it was busier: 2 x 10 of 100, and 0.5 + 2 x (0.8 - 0.56) = 0.98.
+    let facts = failing(45, Some(measured(30, 0.0, 0.56)), 10.0);
+    let part = "a: 100.0 rps / (0.98 + 0.20 * 1) = 84.7 since it began to fail 45s ago";
+    check(&smoothing(), &cpu(0.8), &facts, "a 220, b 520, c 260", &[part]);
 }
 
 #[test]
@@ -167,7 +189,7 @@ fn a_few_failures_are_none() {
     let mut facts = failing(15, Some(measured(15, 10.0, 0.6)), 0.15);
     facts.requests = fresh(&[("a", 1.0), ("b", 1.0), ("c", 0.5)]);
     let history = pass(&smoothing(), &cpu(0.5), &facts, NOW).history;
-    assert_eq!(history.backends["a"].failing, None);
+    assert_eq!(history.backends["a"].worse, None);
     assert!(history.backends["a"].well.is_some_and(|well| well.requests < 2.0));
 }
 

@@ -160,7 +160,7 @@ fn run(controller: &mut dyn Controller, plant: &Plant, interval: usize, window: 
             run.visible = run.visible.or(sheds.then_some(second + 1));
         }
         if (second + 1) % interval == plant.late && scrapes.len() > window / SCRAPE {
-            let mut rates = rates(&scrapes, window);
+            let mut rates = rates(&scrapes, window, plant.late % SCRAPE);
             if plant.noisy == Noisy::Rates {
                 rates = rates.map(|rates| rates.map(|rate| rate * noise.factor()));
             }
@@ -172,8 +172,9 @@ fn run(controller: &mut dyn Controller, plant: &Plant, interval: usize, window: 
 }
 
 /// Per second, from the first to the last scrape in the window. Its start does not belong to it, so four of a minute
-/// are 45 s.
-fn rates(scrapes: &[Counters], window: usize) -> Counters {
+/// are 45 s. A series of errors is there from the first error on: there is no rate of one scrape, and of a few it is
+/// extrapolated by half of their distance to the front, or to where it was zero, and to the end.
+fn rates(scrapes: &[Counters], window: usize, late: usize) -> Counters {
     let between = window / SCRAPE - 1;
     let (last, first) = (scrapes[scrapes.len() - 1], scrapes[scrapes.len() - 1 - between]);
     #[allow(clippy::cast_precision_loss)] // Hundreds.
@@ -183,8 +184,27 @@ fn rates(scrapes: &[Counters], window: usize) -> Counters {
         for (counter, value) in rate.iter_mut().enumerate() {
             *value = (*value - first[index][counter]) / seconds;
         }
+        if first[index][1] == 0.0 {
+            let all = scrapes[scrapes.len() - 1 - between..]
+                .iter()
+                .map(|scrape| scrape[index][1]);
+            let there: Vec<f64> = all.filter(|errors| *errors > 0.0).collect();
+            rate[1] = newborn(&there, window, late);
+        }
     }
     rates
+}
+
+/// The rate of a counter that was first seen within the window.
+#[allow(clippy::cast_precision_loss)] // Hundreds.
+fn newborn(counts: &[f64], window: usize, late: usize) -> f64 {
+    let [first, .., last] = counts else { return 0.0 };
+    let (between, increase) = (((counts.len() - 1) * SCRAPE) as f64, last - first);
+    if increase <= 0.0 {
+        return 0.0;
+    }
+    let front = (between * first / increase).min(SCRAPE as f64 / 2.0);
+    increase * (between + front + late as f64) / between / window as f64
 }
 
 /// The law as it is shipped, with the defaults: smoothing 0.5, cap 20 %, dead band 5 %; hold is the window.
@@ -431,10 +451,10 @@ fn a_backend_that_slows_sheds_nothing_soon_after_that_is_seen() {
     for (interval, window) in CASES {
         let (worst, mean) = slows(interval, window);
         println!("{interval:3} s {window:4} s   {worst:4} s {mean:4} s");
-        // Until a pass sees enough failures (one interval, or two where the first scrape has only some), for a fifth of
+        // Until the second scrape that tells of failures (before that there is no rate of them) and a pass, for a fifth of
         // the window at least until what is since is told apart, and a second until the weights count.
         let told = (window / 5).div_ceil(interval) * interval;
-        let most = 2 * interval + told + 1;
+        let most = SCRAPE + interval + told + 1;
         if 2 * interval <= window {
             assert!(
                 worst <= most,
