@@ -80,7 +80,7 @@ enum Command {
     /// to patch feedbackpolicies, to list and delete the autoscaler (and to patch a ScaledObject), to get
     /// the target, and to get the controller's Lease.
     Takeover(takeover::Args),
-    /// Give a workload's replicas back, also where no controller runs.
+    /// Give a workload's replicas or a runtime's knobs back, also where no controller runs.
     ///
     /// Suspends the policy, waits until its open Change is closed, and makes the autoscaler again from
     /// which the field was taken; the replicas stay as they are. Where no controller leads, the Change is
@@ -88,6 +88,9 @@ enum Command {
     /// the role flyball-operator: to get and patch feedbackpolicies, list changes, create the autoscaler,
     /// and get the target and the controller's Lease; without a controller also those of flyball-recover:
     /// to update the Lease and changes/status, and to patch the target.
+    ///
+    /// Of a policy that moves a runtime's knobs the setting is taken out of the workload, which needs the right to patch
+    /// it; its processes go back to boot values when their leases end, and a command is printed that does it at once.
     Release(release::Args),
     /// Let a policy write nothing until it is resumed, roll-backs excepted.
     ///
