@@ -8,7 +8,7 @@
 mod beside;
 mod report;
 mod schema;
-mod yaml;
+pub(super) mod yaml;
 
 pub use report::{Finding, Severity};
 pub use yaml::YamlError;
@@ -118,7 +118,7 @@ pub fn run(files: &[PathBuf], out: &mut impl Write) -> Result<Summary, CheckErro
 }
 
 /// The text of a file, or why it can't be checked and the way out.
-fn load(file: &Path) -> Result<String, String> {
+pub(super) fn load(file: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let read = if file == Path::new("-") {
         io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut bytes)

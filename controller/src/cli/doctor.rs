@@ -7,6 +7,7 @@ pub mod finding;
 pub mod policies;
 pub mod readings;
 pub mod rights;
+pub mod runtime;
 pub mod schema;
 pub mod settle;
 pub mod sources;
@@ -86,7 +87,8 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     let namespace = args.namespace.as_deref();
     let world = world::read(&connection, Scope::of(namespace), &installation.kinds, keda.as_ref()).await;
     let routes = world.route_kinds();
-    report.add(&rights::examine(&connection, namespace, place, &installation, keda.is_some(), &routes).await)?;
+    let levers = (routes.as_slice(), world.moves_knobs());
+    report.add(&rights::examine(&connection, namespace, place, &installation, keda.is_some(), levers).await)?;
 
     let sources = sources::examine(&connection, place).await;
     report.add(&sources.section)?;

@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod freeze;
 pub mod get;
 pub mod import;
+pub mod inject;
 pub mod kept;
 pub mod moves;
 pub mod pause;
@@ -59,6 +60,18 @@ enum Command {
     /// FeedbackPolicy in mode Recommend. What has no equivalent or needs a decision stands in its
     /// comments. Nothing is written to the cluster.
     Import(import::Args),
+    /// Add the agent's volumes, ports and options to a workload's pods.
+    ///
+    /// Reads manifests (Deployment, StatefulSet, DaemonSet, Job, CronJob, Pod, and others with a pod template) and
+    /// prints them with what an agent needs to hear of the controller and to be asked: the volumes flyball-runtime and
+    /// flyball-state with their mounts, two environment variables, the port flyball-agent, and for Java, Node or
+    /// Python the option that loads the agent. What is no workload passes through as it is. Twice is
+    /// the same as once. Nothing is read from the cluster, nor written to it.
+    ///
+    /// A workload that is printed has lost its comments and its own layout: where these matter, use --patch, which
+    /// prints a strategic merge patch alone, for the patches of a kustomization or for kubectl patch. What was added is said on
+    /// standard error. It restarts the pods once; after that the controller moves their knobs without a restart.
+    Inject(inject::Args),
     /// Hand a workload's replicas from a HorizontalPodAutoscaler or a ScaledObject to a policy.
     ///
     /// Keeps the other's manifest on the policy, deletes it, and sets mode Enforce; the replicas stay as
@@ -67,7 +80,7 @@ enum Command {
     /// to patch feedbackpolicies, to list and delete the autoscaler (and to patch a ScaledObject), to get
     /// the target, and to get the controller's Lease.
     Takeover(takeover::Args),
-    /// Give a workload's replicas back, also where no controller runs.
+    /// Give a workload's replicas or a runtime's knobs back, also where no controller runs.
     ///
     /// Suspends the policy, waits until its open Change is closed, and makes the autoscaler again from
     /// which the field was taken; the replicas stay as they are. Where no controller leads, the Change is
@@ -75,6 +88,9 @@ enum Command {
     /// the role flyball-operator: to get and patch feedbackpolicies, list changes, create the autoscaler,
     /// and get the target and the controller's Lease; without a controller also those of flyball-recover:
     /// to update the Lease and changes/status, and to patch the target.
+    ///
+    /// Of a policy that moves a runtime's knobs the setting is taken out of the workload, which needs the right to patch
+    /// it; its processes go back to boot values when their leases end, and a command is printed that does it at once.
     Release(release::Args),
     /// Let a policy write nothing until it is resumed, roll-backs excepted.
     ///
@@ -148,6 +164,7 @@ impl Cli {
             }
             Command::Freeze(args) => said(freeze::freeze(args, kubeconfig, context).await),
             Command::Unfreeze(args) => said(freeze::unfreeze(args, kubeconfig, context).await),
+            Command::Inject(args) => said(inject::run(&args)),
             Command::Crds => said(crds::print(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)),
             Command::Check(args) => {
                 let summary = check::run(&args.files, &mut std::io::stdout().lock());

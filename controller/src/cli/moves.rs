@@ -1,15 +1,21 @@
-//! What a Change or a decision moves, in words: a number of replicas, or weights.
+//! What a Change or a decision moves, in words: a number of replicas, weights, or a runtime's knobs.
 
 use super::screen::{columns, plain};
-use flyball_crds::{BackendWeight, Change, ChangeField, ChangeWeights, DecisionOutcome, DecisionStatus, WeightMove};
+use flyball_crds::{
+    BackendWeight, Change, ChangeField, ChangeWeights, DecisionOutcome, DecisionStatus, FeedbackPolicySpec, WeightMove,
+};
 
 /// The widest that a move may be in a column of a table.
 const COLUMN: usize = 44;
 
 /// From what to what: `2 -> 3`, or `a 50 -> 25, b 50 -> 75`.
 pub fn of_change(change: &Change) -> String {
-    if change.spec.runtime.is_some() {
-        return plain(&change.spec.shift);
+    if let Some(moved) = &change.spec.runtime {
+        return if change.spec.shift.is_empty() {
+            plain(&format!("{} -> {}", moved.before, moved.after))
+        } else {
+            plain(&change.spec.shift)
+        };
     }
     match &change.spec.weights {
         Some(_) if !change.spec.shift.is_empty() => plain(&change.spec.shift),
@@ -63,24 +69,66 @@ pub fn before(change: &Change) -> String {
     }
 }
 
+/// What is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moved {
+    /// The number of replicas.
+    Replicas,
+    /// The weights of a route.
+    Weights,
+    /// A runtime's knobs.
+    Knobs,
+}
+
+impl Moved {
+    /// By a policy: all its actions have one lever, but for one that is not valid.
+    pub fn by(spec: &FeedbackPolicySpec) -> Self {
+        if spec.actions.iter().any(|action| action.weights.is_some()) {
+            Self::Weights
+        } else if spec.actions.iter().any(|action| action.runtime.is_some()) {
+            Self::Knobs
+        } else {
+            Self::Replicas
+        }
+    }
+
+    /// By a Change.
+    pub const fn in_change(change: &Change) -> Self {
+        match change.spec.field {
+            ChangeField::Replicas => Self::Replicas,
+            ChangeField::Weights => Self::Weights,
+            ChangeField::Runtime => Self::Knobs,
+        }
+    }
+
+    /// That it stays.
+    pub const fn stays(self) -> &'static str {
+        match self {
+            Self::Replicas => "the number stays as it is",
+            Self::Weights => "the weights stay as they are",
+            Self::Knobs => "the knobs stay as they are",
+        }
+    }
+}
+
 /// Whether a Change moves weights.
 pub fn is_of_weights(change: &Change) -> bool {
     change.spec.field == ChangeField::Weights
 }
 
-/// Whether a decision is about weights.
-pub fn decides_weights(decision: &DecisionStatus) -> bool {
+/// Whether a decision is about weights or knobs, which are told in words.
+pub fn decides_in_words(decision: &DecisionStatus) -> bool {
     !decision.shift.is_empty()
 }
 
 /// What was decided: `2 -> 3`, `stay at 2`, or the same of weights.
 pub fn of_decision(decision: &DecisionStatus) -> String {
-    let stays = if decides_weights(decision) {
+    let stays = if decides_in_words(decision) {
         decision.outcome == Some(DecisionOutcome::Stay)
     } else {
         decision.current == decision.desired
     };
-    let what = match (decides_weights(decision), stays) {
+    let what = match (decides_in_words(decision), stays) {
         (true, _) => plain(&decision.shift),
         (false, true) => decision.current.to_string(),
         (false, false) => format!("{} -> {}", decision.current, decision.desired),
@@ -90,7 +138,7 @@ pub fn of_decision(decision: &DecisionStatus) -> String {
 
 /// Whether a decision wants something else than there is.
 pub fn wants_more(decision: &DecisionStatus) -> bool {
-    if decides_weights(decision) {
+    if decides_in_words(decision) {
         decision.outcome != Some(DecisionOutcome::Stay)
     } else {
         decision.desired != decision.current

@@ -4,8 +4,9 @@ use super::{
     args::PolicyArgs,
     fetch::{self, Connection},
     freeze::reason,
+    moves::Moved,
     screen::{quoted, show, when},
-    suspend::{edit_policy, moves_weights},
+    suspend::edit_policy,
     write::{ActError, Edited},
 };
 use crate::clock::{read, written};
@@ -122,10 +123,10 @@ pub async fn set(
         |until| format!("until {}", when(until, now)),
     );
     let verb = if changed { "are paused" } else { "are paused already" };
-    let weights = if moves_weights(&object.spec) {
-        " Weights go both ways at once, so none moves, and no backend is taken out."
-    } else {
-        ""
+    let weights = match Moved::by(&object.spec) {
+        Moved::Weights => " Weights go both ways at once, so none moves, and no backend is taken out.",
+        Moved::Knobs => " Knobs have no up and down, so none moves; leases are renewed.",
+        Moved::Replicas => "",
     };
     Ok(format!(
         "{namespace}/{}: {} {verb}, {over}. Undoing a change goes on.{weights}\nTo go on before that: flyball unpause {} -n {}\n",

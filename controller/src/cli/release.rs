@@ -1,10 +1,12 @@
-//! `flyball release`: a policy gives the replicas back, and they stay as they are.
+//! `flyball release`: a policy gives the replicas back, and they stay as they are; or a runtime's knobs, which go
+//! back to boot values.
 //!
 //! The policy is suspended, what is under way is closed, the autoscaler from which the field was taken is
 //! made again from its kept manifest, and only then forgotten. Each step is found again by what is
 //! there, so a release that was cut short is finished by running it again.
 
 mod fence;
+mod knobs;
 pub mod one;
 pub mod standing;
 

@@ -7,7 +7,7 @@ use super::{
     args::LeaseArgs,
     fetch::{self, Connection, Controller},
     get::tree::phase_of,
-    moves,
+    moves::{self, Moved},
     screen::{plain, quoted, show},
     write::{self, ActError, Edited, edit},
 };
@@ -199,6 +199,11 @@ fn can(change: &Change, request: Request) -> Result<(), String> {
             quoted(&change.namespace().unwrap_or_default()),
             moves::before(change)
         )),
+        (phase, _) if Moved::in_change(change) == Moved::Knobs => Err(format!(
+            "{name} is closed ({phase:?}), and its knobs stay; to have the boot values: flyball release {place}; to have others, \
+             change the policy: kubectl edit feedbackpolicy {place}; they were {}",
+            moves::before(change)
+        )),
         (phase, _) => {
             let target = &change.spec.target.reference;
             Err(format!(
@@ -224,7 +229,7 @@ fn named(target: &TargetRef) -> String {
     format!("{} {}", quoted(&kind), quoted(&target.name))
 }
 
-/// The direction, as a flag. Weights go both ways at once, and either flag holds them.
+/// The direction, as a flag. Weights and knobs have none, and either flag holds them.
 const fn side(change: &Change) -> &'static str {
     match change.spec.direction {
         Direction::Up => "--up",
@@ -234,21 +239,17 @@ const fn side(change: &Change) -> &'static str {
 
 fn told(change: &Change, asked: Asked, changed: bool) -> String {
     let name = plain(&change.name_any());
-    let of_weights = moves::is_of_weights(change);
-    let kept = if of_weights {
-        "the weights stay as they are"
-    } else {
-        "the number stays as it is"
-    };
+    let moved = Moved::in_change(change);
+    let kept = moved.stays();
     let by = |who: Option<&str>| plain(who.unwrap_or("somebody"));
     let follow = format!("To follow it: flyball get {} --watch\n", place(change));
     match (asked, changed) {
         (Asked::Approve, true) => {
             let shift = moves::of_change(change);
-            let wants = if of_weights {
-                "wants about the same".to_owned()
-            } else {
-                format!("still wants {}", change.spec.after)
+            let wants = match (moved, &change.spec.runtime) {
+                (Moved::Weights, _) => "wants about the same".to_owned(),
+                (Moved::Knobs, Some(moved)) => format!("still wants {}", plain(&moved.after)),
+                (Moved::Replicas | Moved::Knobs, _) => format!("still wants {}", change.spec.after),
             };
             format!("{name} is approved: {shift} is made with the next pass, if the policy {wants} then.\n{follow}")
         }

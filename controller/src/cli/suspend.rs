@@ -3,10 +3,11 @@
 use super::{
     args::PolicyArgs,
     fetch::{self, Connection, ReadError},
+    moves::Moved,
     screen::{quoted, show},
     write::{self, ActError, Edited},
 };
-use flyball_crds::{FeedbackPolicy, FeedbackPolicySpec, Mode};
+use flyball_crds::{FeedbackPolicy, Mode};
 use serde_json::{Value, json};
 use std::{path::Path, process::ExitCode};
 
@@ -61,10 +62,15 @@ pub async fn set(connection: &Connection, namespace: &str, name: &str, suspended
             .map_or_else(String::new, |change| {
                 format!(" The Change {change}, if it is still open, is cut short; a roll-back is finished.")
             });
-        let stay = if moves_weights(&object.spec) {
-            "the weights stay as they are"
-        } else {
-            "the number of replicas stays as it is"
+        let lease = object.spec.actions.iter().find_map(|action| action.runtime.as_ref());
+        let lease = lease.map(|lever| lever.lease.as_ref().map_or("1h", |lease| &lease.0));
+        let stay = match (Moved::by(&object.spec), lease) {
+            (Moved::Weights, _) => "the weights stay as they are".to_owned(),
+            (Moved::Knobs, lease) => format!(
+                "no lease is renewed, so within {} each process has its boot values again (flyball release takes the knobs out for good)",
+                lease.unwrap_or("1h")
+            ),
+            (Moved::Replicas, _) => "the number of replicas stays as it is".to_owned(),
         };
         return Ok(format!(
             "{namespace}/{name} is suspended: it begins no change, and {stay}.{under_way}\n\
@@ -77,11 +83,6 @@ pub async fn set(connection: &Connection, namespace: &str, name: &str, suspended
             format!("{namespace}/{name} goes on. Its mode is {mode:?}, so it writes nothing: flyball explain {place}\n")
         }
     })
-}
-
-/// Whether a policy moves weights.
-pub(super) fn moves_weights(spec: &FeedbackPolicySpec) -> bool {
-    spec.actions.iter().any(|action| action.weights.is_some())
 }
 
 /// Edits a policy by what is found of it.

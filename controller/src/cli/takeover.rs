@@ -13,8 +13,8 @@ use super::{
     fetch::{self, Connection, Controller, Scope},
     import::Autoscaler,
     kept::{PAUSED_FOR, pausing},
+    moves::Moved,
     screen::{plain, quoted, show},
-    suspend::moves_weights,
     write::{self, ActError, Place, confirmed, refuse},
 };
 use checks::{Around, check};
@@ -101,11 +101,21 @@ pub async fn take(
     let place = format!("{} -n {}", quoted(policy), quoted(namespace));
     let read = async || facts::read(connection, namespace, policy).await;
     let facts = read().await?;
-    if moves_weights(&facts.policy.spec) {
-        return refuse(format!(
-            "{namespace}/{policy} moves weights, and takeover takes replicas from another autoscaler; nothing was done. What \
-             else writes its routes is said by flyball doctor"
-        ));
+    match Moved::by(&facts.policy.spec) {
+        Moved::Replicas => {}
+        Moved::Weights => {
+            return refuse(format!(
+                "{namespace}/{policy} moves weights, and takeover takes replicas from another autoscaler; nothing was done. What \
+                 else writes its routes is said by flyball doctor"
+            ));
+        }
+        Moved::Knobs => {
+            return refuse(format!(
+                "{namespace}/{policy} moves a runtime's knobs, and takeover takes replicas from another autoscaler; nothing was \
+                 done. Knobs need no takeover: set spec.mode to Enforce, and see that agents answer: flyball doctor -n {}",
+                quoted(namespace)
+            ));
+        }
     }
     let other = select(&facts, wanted)?;
     if next(&facts, other).map_err(refused)? == Step::Done {

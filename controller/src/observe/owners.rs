@@ -47,6 +47,24 @@ pub fn of(cluster: &Cluster, policy: &FeedbackPolicy, snapshot: Option<&Snapshot
     owners
 }
 
+/// The name of a HorizontalPodAutoscaler of a target that counts memory.
+pub(crate) fn counts_memory(cluster: &Cluster, namespace: &str, target: &TargetRef) -> Option<String> {
+    let autoscalers = cluster.autoscalers.state();
+    let one = autoscalers.iter().find(|autoscaler| {
+        let Some(spec) = &autoscaler.spec else { return false };
+        let scaled = &spec.scale_target_ref;
+        let same = autoscaler.namespace().as_deref() == Some(namespace)
+            && same_target(target, scaled.api_version.as_deref(), Some(&scaled.kind), &scaled.name);
+        let mut metrics = spec.metrics.iter().flatten();
+        same && metrics.any(|metric| {
+            let resource = metric.resource.as_ref().map(|resource| resource.name.as_str());
+            let container = metric.container_resource.as_ref();
+            resource.or(container.map(|resource| resource.name.as_str())) == Some("memory")
+        })
+    })?;
+    Some(one.name_any())
+}
+
 /// Of two policies on one field the one that may write comes before one that may not, and of two
 /// that may the older one.
 pub(crate) fn comes_before(other: &FeedbackPolicy, policy: &FeedbackPolicy) -> bool {

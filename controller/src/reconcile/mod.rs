@@ -10,7 +10,7 @@ pub mod memory;
 pub(crate) mod open;
 pub mod orphans;
 pub(crate) mod propose;
-mod runtime;
+pub(crate) mod runtime;
 pub mod schedule;
 pub mod sources;
 mod summary;

@@ -344,7 +344,8 @@ pub(crate) fn named_pods(expr: &str, moved: &[String], others: &[String]) -> Str
     expr.replace(MOVED, &any(moved)).replace(OTHERS, &any(others))
 }
 
-fn matchers(lever: &RuntimeLever) -> String {
+/// The label matchers of the agents' metrics; the namespace stands in them as [`AgentQueries::NAMESPACE`].
+pub(crate) fn matchers(lever: &RuntimeLever) -> String {
     match lever.matchers.as_deref().unwrap_or_default() {
         "" => format!("namespace=\"{}\"", AgentQueries::NAMESPACE),
         more => format!("namespace=\"{}\",{more}", AgentQueries::NAMESPACE),

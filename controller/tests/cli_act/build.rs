@@ -152,3 +152,26 @@ pub fn weights_change(sequence: i64, more: Value) -> Value {
     });
     merged(change(sequence, 0, 0, object), more)
 }
+
+/// The spec of a policy that moves GOGC in container `app`.
+pub fn of_knobs() -> Value {
+    json!({"spec": {"actions": [{
+        "name": "peak", "runtime": {"container": "app", "set": {"go": {"gogc": 200}}, "lease": "20m"},
+    }]}})
+}
+
+/// A Change of `shop/checkout` that moves it.
+pub fn runtime_change(sequence: i64, more: Value) -> Value {
+    let object = json!({
+        "metadata": {"name": format!("checkout-1-runtime-app-{sequence}")},
+        "spec": {
+            "action": "peak", "field": "runtime", "direction": "Up", "before": 0, "after": 0, "verified": 0,
+            "move": "boot -> gogc=200",
+            "runtime": {
+                "container": "app", "before": "boot", "after": "gogc=200", "verified": "boot", "acknowledge": "90s",
+                "applied": "a", "breaker": "b", "maxAge": "1m",
+            },
+        },
+    });
+    merged(change(sequence, 0, 0, object), more)
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Server, ago},
-    build::policy,
+    build::{of_knobs, policy},
 };
 use flyball_controller::cli::{
     Cli,
@@ -224,4 +224,21 @@ async fn what_stands_still_is_said_of_weights_too() {
         .await
         .unwrap();
     assert!(!said.contains("eights"), "{said}");
+}
+
+#[tokio::test]
+async fn what_stands_still_is_said_of_knobs_too() {
+    let server = Server::with("pause-knobs", [policy(of_knobs())]).await;
+    let said = pause::set(&server.connection, "shop", "checkout", UP, None, "")
+        .await
+        .unwrap();
+    assert!(said.contains("Knobs have no up and down, so none moves"), "{said}");
+    let said = suspend::set(&server.connection, "shop", "checkout", true)
+        .await
+        .unwrap();
+    assert!(
+        said.contains("no lease is renewed, so within 20m each process has its boot values again")
+            && !said.contains("number of replicas"),
+        "{said}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     api::{Fault, Objects, Server},
-    build::{change, deployment, hpa, lease, merged, namespace, policy, scaled_object},
+    build::{change, deployment, hpa, lease, merged, namespace, of_knobs, policy, runtime_change, scaled_object},
 };
 use flyball_controller::{
     cli::{
@@ -573,4 +573,94 @@ async fn a_lease_that_moves_is_held() {
     }
     server.objects(|objects| objects.put(short(0)));
     assert_eq!(look().await, Leads::Yes);
+}
+
+const KNOBS: &str = "changes/checkout-1-runtime-app-2";
+
+fn with_knobs() -> Value {
+    deployment(
+        "checkout",
+        5,
+        json!({
+            "metadata": {"annotations": {
+                "runtime.flyball.dev/app": "gogc=200", "stamp.runtime.flyball.dev/app": "sequence=2,attempt=0", "note": "ours",
+            }},
+            "spec": {"selector": {"matchLabels": {"app": "checkout"}}},
+        }),
+    )
+}
+
+#[tokio::test]
+async fn knobs_go_back_to_boot_values() {
+    let objects = [policy(of_knobs()), with_knobs(), lease("flyball-1", 1)];
+    let server = Server::with("release-knobs", objects).await;
+    server.react(controller);
+    let (failed, said) = released(&server, &wanted()).await;
+    assert_eq!(
+        (failed, said.as_str()),
+        (
+            0,
+            "shop/checkout: released: Deployment/checkout had gogc=200. Its processes go back to boot values when their leases \
+             end, within 20m; at once with:\n    kubectl annotate pods -n shop -l app=checkout runtime.flyball.dev/app-\n"
+        )
+    );
+    assert_eq!(
+        server.writes(),
+        ["PATCH feedbackpolicies/checkout", "PATCH deployments/checkout"]
+    );
+    let target = server.get(DEPLOYMENT).unwrap();
+    assert_eq!(
+        (&target["metadata"]["annotations"], &target["spec"]["replicas"]),
+        (
+            &json!({"stamp.runtime.flyball.dev/app": "sequence=2,attempt=0", "note": "ours"}),
+            &json!(5)
+        )
+    );
+    assert_eq!(server.get(POLICY).unwrap()["spec"]["suspend"], true);
+    let (failed, said) = released(&server, &wanted()).await;
+    assert_eq!(
+        (failed, said.as_str()),
+        (
+            0,
+            "shop/checkout: released: Deployment/checkout has boot values in container app\n"
+        )
+    );
+    assert_eq!(server.writes(), [""; 0]);
+}
+
+#[tokio::test]
+async fn without_a_controller_the_change_of_knobs_is_fenced_first() {
+    let open = runtime_change(2, json!({"status": {"phase": "Verifying", "attempt": 0}}));
+    let objects = [policy(of_knobs()), open, with_knobs(), lease("", 100), namespace()];
+    let server = Server::with("release-knobs-alone", objects).await;
+    let (failed, said) = released(&server, &wanted()).await;
+    assert_eq!(failed, 0, "{said}");
+    assert_eq!(
+        server.writes(),
+        [
+            "PATCH feedbackpolicies/checkout",
+            "PUT changes/checkout-1-runtime-app-2/status",
+            "PATCH deployments/checkout",
+            "PUT changes/checkout-1-runtime-app-2/status",
+            "PATCH deployments/checkout",
+        ]
+    );
+    let target = server.get(DEPLOYMENT).unwrap();
+    assert_eq!(
+        target["metadata"]["annotations"],
+        json!({"stamp.runtime.flyball.dev/app": "sequence=2,attempt=1", "note": "ours"})
+    );
+    assert_eq!(server.get(KNOBS).unwrap()["status"]["phase"], "Inconclusive");
+}
+
+#[tokio::test]
+async fn knobs_that_are_not_held_are_left() {
+    let recommends = merged(policy(of_knobs()), json!({"spec": {"mode": "Recommend"}}));
+    let server = Server::with("release-knobs-mode", [recommends, with_knobs(), lease("flyball-1", 1)]).await;
+    let (failed, said) = released(&server, &wanted()).await;
+    assert_eq!(
+        (failed, said.as_str()),
+        (0, "shop/checkout: does not hold the knobs: its mode is Recommend\n")
+    );
+    assert_eq!(server.writes(), [""; 0]);
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     api::Server,
-    build::{change, merged, policy, weights_change},
+    build::{change, merged, of_knobs, policy, runtime_change, weights_change},
 };
 use flyball_controller::cli::request::{Asked, ask, decide};
 use flyball_crds::{Change, Request, approved_by, requested_by};
@@ -222,4 +222,28 @@ fn weights_that_can_not_be_taken_back_are_set_by_hand(
     let error = decide(&made(&change), asked, "alice").unwrap_err();
     assert!(error.contains(expect), "{error}");
     assert!(!error.contains("replicas"), "{error}");
+}
+
+#[tokio::test]
+async fn knobs_are_approved_and_cut_short_in_their_own_words() {
+    let open = |sequence| runtime_change(sequence, json!({"status": {"phase": "Verifying"}}));
+    let server = Server::with("request-knobs", [policy(of_knobs()), open(2)]).await;
+    let said = ask(&server.connection, "shop", "checkout-1-runtime-app-2", ABORT)
+        .await
+        .unwrap();
+    assert!(said.contains("the knobs stay as they are, unverified"), "{said}");
+    let server = Server::with("request-knobs-back", [policy(of_knobs()), open(2)]).await;
+    let said = ask(&server.connection, "shop", "checkout-1-runtime-app-2", BACK)
+        .await
+        .unwrap();
+    assert!(said.contains("with the next pass, to boot, as far as"), "{said}");
+    let closed = made(&runtime_change(2, json!({"status": {"phase": "Committed"}})));
+    let error = decide(&closed, BACK, "jo").unwrap_err();
+    assert!(
+        error.contains("its knobs stay")
+            && error.contains("flyball release checkout -n shop")
+            && error.contains("they were boot"),
+        "{error}"
+    );
+    assert!(!error.contains("kubectl scale"), "{error}");
 }

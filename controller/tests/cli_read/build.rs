@@ -184,3 +184,53 @@ pub fn weights_change(sequence: i64, before: (i32, i32), after: (i32, i32), more
     merge(&mut object, more);
     serde_json::from_value(object).unwrap()
 }
+
+/// `shop/gc` in mode Enforce, which moves GOGC in container `app` of the Deployment `web`.
+pub fn runtime_policy(more: Value) -> FeedbackPolicy {
+    let mut object = json!({
+        "apiVersion": "flyball.dev/v1alpha1", "kind": "FeedbackPolicy",
+        "metadata": {"name": "gc", "namespace": "shop", "uid": "p-3", "generation": 1},
+        "spec": {
+            "mode": "Enforce",
+            "sourceRef": {"name": "prometheus"},
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "actions": [{
+                "name": "peak",
+                "runtime": {"container": "app", "set": {"go": {"gogc": 200}}, "lease": "20m"},
+                "verify": {"settle": "2m", "within": "5m", "expr": "sum(rate(failed{job=\"c\"}[1m])) <= 1"},
+            }],
+        },
+        "status": {
+            "observedGeneration": 1,
+            "alerts": "none",
+            "doing": "Steady at gogc=200 on 4 of 4 pods",
+            "why": "no other action applies",
+            "conditions": [condition("Ready", "True", "Evaluating", "evaluated every 15s")],
+        },
+    });
+    merge(&mut object, more);
+    serde_json::from_value(object).unwrap()
+}
+
+/// A Change of `shop/gc`, open unless `more` says otherwise.
+pub fn runtime_change(sequence: i64, before: &str, after: &str, more: Value) -> Change {
+    let mut object = json!({
+        "apiVersion": "flyball.dev/v1alpha1", "kind": "Change",
+        "metadata": {"name": format!("web-1-runtime-app-{sequence}"), "namespace": "shop", "uid": format!("k-{sequence}")},
+        "spec": {
+            "policy": {"name": "gc", "uid": "p-3", "generation": 1},
+            "action": "peak", "mode": "Enforce",
+            "target": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web", "uid": "t-1"},
+            "field": "runtime", "direction": "Up", "sequence": sequence,
+            "move": format!("{before} -> {after}"), "before": 0, "after": 0, "verified": 0,
+            "runtime": {
+                "container": "app", "before": before, "after": after, "verified": before, "tried": ["web-1"],
+                "trial": {"expr": "max(x{pod=~\"web-1\"}) < 1", "settle": "2m", "within": "5m"},
+                "acknowledge": "90s", "applied": "a", "breaker": "b", "maxAge": "1m",
+            },
+            "proposedAt": ago(40), "reason": "no other action applies", "evidence": {},
+        },
+    });
+    merge(&mut object, more);
+    serde_json::from_value(object).unwrap()
+}

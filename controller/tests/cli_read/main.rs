@@ -8,5 +8,6 @@ mod doctor;
 mod explain;
 mod fetch;
 mod get;
+mod runtime;
 mod screen;
 mod weights;

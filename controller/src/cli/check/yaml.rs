@@ -259,7 +259,8 @@ impl Node {
     }
 }
 
-fn meaning(text: &str) -> Plain {
+/// What a text without quotes means to kubectl.
+pub fn meaning(text: &str) -> Plain {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => return Plain::Bool(true),

@@ -10,7 +10,7 @@ pub use rules::rules;
 
 use super::{
     finding::{Finding, Mark, Section},
-    readings, settle, sources, traffic,
+    readings, runtime, settle, sources, traffic,
     world::{self, World},
 };
 use crate::{
@@ -20,18 +20,21 @@ use crate::{
         screen::{plain, when},
     },
     clock::from_micro_time,
-    observe::{self, Found, find, is_open, sources::allows},
+    observe::{self, Found, find, is_open, source::Source, sources::allows},
     prometheus_rule::PrometheusRule,
     validate,
 };
 use flyball_core::{
     check::Target,
+    policy::RuntimeAction,
     time::{Span, Timestamp},
 };
 use flyball_crds::{Change, ConditionType, FeedbackPolicy, MetricSource, TargetRef};
 use kube::{ResourceExt, api::DynamicObject};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+/// The oldest sample of a namespace's processes that counts.
+const FLEET_AGE: Span = Span::from_secs(300);
 /// How late a Change may be closed: a few passes.
 const LATE: Span = Span::from_secs(120);
 
@@ -251,6 +254,7 @@ pub async fn examine(connection: &Connection, world: &World, sources: &sources::
     for policy in &world.policies {
         sections.push(examine_one(connection, world, sources, policy, now).await);
     }
+    sections.extend(headroom(world, sources, now).await);
     let kept: Vec<&Change> = world
         .changes
         .iter()
@@ -333,6 +337,12 @@ async fn examine_one(
         let (judged, found) = routes::examine(policy, action, world);
         findings.extend(judged);
         weights = found;
+    } else if let Some(action) = valid.as_ref().ok().and_then(|valid| valid.runtime.first()) {
+        let judged = target(policy, &found, read.and_then(|read| read.as_ref().err()));
+        let object = read.and_then(|read| read.as_ref().ok()?.as_ref());
+        findings.push(runtime::workload(judged, &found, object, &action.container));
+        let counts = observe::owners::counts_memory(&world.cluster, &namespace, reference);
+        findings.extend(runtime::memory(counts.as_deref()));
     } else if !of_weights {
         findings.push(target(policy, &found, read.and_then(|read| read.as_ref().err())));
         if found.snapshot.is_some() {
@@ -355,6 +365,9 @@ async fn examine_one(
             let proxy = levers.next().and_then(|lever| lever.traffic.proxy);
             findings.extend(traffic::examine(source, action, proxy, &namespace, weights.as_ref(), now).await);
         }
+        if let Some(action) = valid.runtime.first() {
+            findings.extend(agents(connection, policy, action, &found, source.map(|source| &**source), now).await);
+        }
         findings.extend(match source {
             Some(source) => readings::examine(source, &valid, now).await,
             None => vec![Finding::new(
@@ -375,6 +388,50 @@ async fn examine_one(
         named(reference)
     );
     Section { title, findings }
+}
+
+/// The pods of a policy that moves knobs, and what their agents tell.
+async fn agents(
+    connection: &Connection,
+    policy: &FeedbackPolicy,
+    action: &RuntimeAction,
+    found: &Found,
+    source: Option<&Source>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let namespace = policy.namespace().unwrap_or_default();
+    let pods = match &found.resource {
+        Some(resource) => settle::pods(connection, &namespace, &policy.spec.target_ref.name, resource).await,
+        None => return Vec::new(),
+    };
+    let pods = pods.map(|pods| runtime::AgentPod::all(&pods, &action.container));
+    let lever = policy.spec.actions.iter().find_map(|action| action.runtime.as_ref());
+    let told = match (source, lever) {
+        (Some(source), Some(lever)) => Some(runtime::told(source, action, lever, &namespace, now).await),
+        _ => None,
+    };
+    runtime::judge(policy, action, pods.as_deref(), told.as_ref(), now)
+}
+
+/// What dividing headroom would save, for each namespace in which knobs are moved.
+async fn headroom(world: &World, sources: &sources::Found, now: Timestamp) -> Vec<Section> {
+    let mut sections = Vec::new();
+    let mut seen = BTreeSet::new();
+    let moves_knobs = |policy: &&FeedbackPolicy| policy.spec.actions.iter().any(|action| action.runtime.is_some());
+    for policy in world.policies.iter().filter(moves_knobs) {
+        let namespace = policy.namespace().unwrap_or_default();
+        let Some(source) = sources.answering.get(&policy.spec.source_ref.name) else {
+            continue;
+        };
+        if seen.insert(namespace.clone()) {
+            let fleet = runtime::fleet(source, &namespace, FLEET_AGE, now).await;
+            sections.push(Section {
+                title: format!("Garbage collection in namespace {namespace}"),
+                findings: vec![runtime::opportunity(&fleet)],
+            });
+        }
+    }
+    sections
 }
 
 async fn settling(

@@ -68,7 +68,9 @@ pub fn expressions(policy: &Policy) -> Vec<(String, Expression<'_>)> {
     });
     let of_replicas = policy.actions.iter().map(|action| (&action.name, &action.verification));
     let of_weights = policy.weights.iter().map(|action| (&action.name, &action.verification));
-    let verifications = of_replicas.chain(of_weights).filter_map(|(action, verification)| {
+    let of_runtime = policy.runtime.iter().map(|action| (&action.name, &action.verification));
+    let levers = of_replicas.chain(of_weights).chain(of_runtime);
+    let verifications = levers.filter_map(|(action, verification)| {
         let verification = verification.as_ref()?;
         let used = Use::Comparison(&verification.condition);
         let query = &verification.condition.left;

@@ -259,6 +259,16 @@ pub fn of_the_controllers_routes(scope: Option<&str>, kinds: &[ScaleKind]) -> Ve
     rights.0
 }
 
+/// What the controller writes for the agents of policies that move a runtime's knobs; nothing where there is none.
+pub fn of_the_controllers_agents(scope: Option<&str>, any: bool) -> Vec<Right> {
+    let mut rights = Rights::default();
+    if any {
+        let unlined = "no pod gets the line that its agent reads, so no knob moves and leases run out";
+        rights.add(&["patch"], ("", "pods"), &Place::of(scope), unlined);
+    }
+    rights.0
+}
+
 /// What the controller looks at where it may. Without it a decision rests on less, and says so.
 pub fn of_the_controllers_view(scope: Option<&str>, kinds: &[ScaleKind]) -> Vec<Right> {
     let (place, cluster, mut rights) = (&Place::of(scope), &Place::Cluster, Rights::default());

@@ -124,7 +124,7 @@ fn round_up(span: Span) -> Span {
     Span::from_secs(span.as_millis().div_ceil(1000))
 }
 
-/// Reads how long pods take. The scale subresource names the pods, whatever the kind.
+/// Reads how long pods take.
 pub async fn read(
     connection: &Connection,
     namespace: &str,
@@ -132,6 +132,12 @@ pub async fn read(
     resource: &ApiResource,
     target: &DynamicObject,
 ) -> Readiness {
+    let pods = pods(connection, namespace, name, resource).await.unwrap_or_default();
+    Readiness::of_pods(&pods).unwrap_or_else(|| Readiness::of_template(target))
+}
+
+/// The pods of a target; `None`: they could not be read. The scale subresource names them, whatever the kind.
+pub async fn pods(connection: &Connection, namespace: &str, name: &str, resource: &ApiResource) -> Option<Vec<Pod>> {
     let client = &connection.clients.read;
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, resource);
     let scale = crate::client::within(
@@ -139,19 +145,8 @@ pub async fn read(
         api.get_scale(name),
     )
     .await;
-    let selector = scale
-        .ok()
-        .and_then(|scale| scale.status)
-        .and_then(|status| status.selector);
-    let pods = match selector.filter(|selector| !selector.is_empty()) {
-        Some(selector) => {
-            let limits = ListParams::default().labels(&selector);
-            fetch::list(client, Scope::Namespace(namespace), &fetch::resource::<Pod>(), limits)
-                .await
-                .unwrap_or_default()
-        }
-        None => Vec::new(),
-    };
-    let (pods, _): (Vec<Pod>, _) = fetch::parse(&pods);
-    Readiness::of_pods(&pods).unwrap_or_else(|| Readiness::of_template(target))
+    let selector = scale.ok()?.status?.selector.filter(|selector| !selector.is_empty())?;
+    let limits = ListParams::default().labels(&selector);
+    let pods = fetch::list(client, Scope::Namespace(namespace), &fetch::resource::<Pod>(), limits).await;
+    Some(fetch::parse(&pods.ok()?).0)
 }

@@ -63,6 +63,12 @@ pub struct World {
 }
 
 impl World {
+    /// Whether any of the policies moves a runtime's knobs.
+    pub fn moves_knobs(&self) -> bool {
+        let mut actions = self.policies.iter().flat_map(|policy| &policy.spec.actions);
+        actions.any(|action| action.runtime.is_some())
+    }
+
     /// The kinds of routes that the policies move.
     pub fn route_kinds(&self) -> Vec<ScaleKind> {
         let kinds: BTreeSet<ScaleKind> = self

@@ -9,7 +9,7 @@ use super::{Facts, page::noun};
 use crate::{
     cli::{
         fetch::Controller,
-        moves,
+        moves::{self, Moved},
         screen::{plain, quoted, when},
     },
     clock::{from_micro_time, read},
@@ -123,6 +123,11 @@ fn held_back(facts: &Facts, action: &ActionStatus) -> Vec<Step> {
     ) {
         steps.push(weights::latched(facts, action, known, until));
     }
+    if let Some(known) = &action.runtime
+        && let Some(until) = in_force(known.ineffective_until.as_ref())
+    {
+        steps.push(runtime::latched(facts, action, known, until));
+    }
     if let (Some(yielded), Some(until)) = (
         &action.yielded,
         action
@@ -130,7 +135,13 @@ fn held_back(facts: &Facts, action: &ActionStatus) -> Vec<Step> {
             .as_ref()
             .and_then(|yielded| in_force(yielded.until.as_ref())),
     ) {
-        let why = if action.weights.is_some() {
+        let why = if action.runtime.is_some() {
+            format!(
+                "{} wrote the knobs while Flyball held them; they are left alone until {}. See who writes them, and take them up at once by an edit of the policy's spec:",
+                plain(&yielded.manager),
+                when(until, now)
+            )
+        } else if action.weights.is_some() {
             format!(
                 "{} wrote the weights while Flyball held them; they are left alone until {}. See who writes them, and take them up at once by an edit of the policy's spec:",
                 plain(&yielded.manager),
@@ -194,7 +205,7 @@ fn refused(facts: &Facts, action: &ActionStatus, decision: &DecisionStatus) -> O
     if runtime {
         return runtime::refused(facts, which, &path, decision);
     }
-    if moves::decides_weights(decision) {
+    if moves::decides_in_words(decision) {
         return weights::refused(facts, which, &path, decision);
     }
     let up = decision.desired > decision.current;
@@ -315,7 +326,7 @@ fn awaited(facts: &Facts, decision: &DecisionStatus) -> Step {
     let namespace = facts.policy.namespace().unwrap_or_default();
     match &decision.change {
         Some(change) => {
-            let what = if moves::decides_weights(decision) {
+            let what = if moves::decides_in_words(decision) {
                 moves::of_decision(decision)
             } else {
                 format!("from {} to {}", decision.current, decision.desired)
@@ -355,10 +366,10 @@ fn of_change(facts: &Facts, change: &Change) -> Option<Step> {
     let name = facts.on_command_line();
     let phase = change.status.as_ref().map(|status| status.phase).unwrap_or_default();
     if crate::observe::is_open(change) {
-        let what = if moves::is_of_weights(change) {
-            "the weights as they are"
-        } else {
-            "the number as it is"
+        let what = match Moved::in_change(change) {
+            Moved::Replicas => "the number as it is",
+            Moved::Weights => "the weights as they are",
+            Moved::Knobs => "the workload's knobs as they are",
         };
         let why = format!("A Change is under way. To follow it, or to keep {what} and decide nothing more:");
         let suspend = format!("flyball suspend {name}");
@@ -368,6 +379,14 @@ fn of_change(facts: &Facts, change: &Change) -> Option<Step> {
         Phase::Inconclusive if moves::is_of_weights(change) => Some(step(
             "The effect could not be verified, so the weights are held. See whether the proxy's queries and the verification answer now; with few requests widen weights.share.within or weights.traffic.window:",
             [doctor(facts)],
+        )),
+        Phase::Inconclusive if Moved::in_change(change) == Moved::Knobs => Some(step(
+            "The effect could not be verified, so the knobs are held. See whether the agents, the trial's expression and the verification answer now:",
+            [doctor(facts)],
+        )),
+        Phase::Ineffective | Phase::RolledBack if Moved::in_change(change) == Moved::Knobs => Some(step(
+            "The knobs did not have their effect, or an agent did not take them; the verdict says which. See what the agents say:",
+            [doctor(facts), format!("flyball get {name} --all")],
         )),
         Phase::Inconclusive => Some(step(
             "The effect could not be verified, so the value is held. See whether the verification and the demand answer now:",

@@ -2,6 +2,7 @@
 
 mod alerts;
 mod change;
+mod runtime;
 mod weights;
 
 use super::{Facts, next};
@@ -159,6 +160,9 @@ fn draw_action(pen: &mut Pen, facts: &Facts, action: &ActionStatus) {
     if let Some(known) = &action.weights {
         weights::draw(pen, facts, &action.name, known);
     }
+    if let Some(known) = &action.runtime {
+        runtime::draw(pen, known);
+    }
     if let Some(latch) = &action.latch {
         let over = latch
             .until
@@ -186,10 +190,10 @@ fn draw_action(pen: &mut Pen, facts: &Facts, action: &ActionStatus) {
         );
     }
     if let Some(yielded) = &action.yielded {
-        let what = if action.weights.is_some() {
-            "the weights are"
-        } else {
-            "the field is"
+        let what = match (&action.weights, &action.runtime) {
+            (Some(_), _) => "the weights are",
+            (None, Some(_)) => "the knobs are",
+            (None, None) => "the field is",
         };
         let text = format!(
             "{what} left to {} until {}",

@@ -116,6 +116,8 @@ struct Row {
     /// The weights, where the policy moves some, and the backends that are out or coming back.
     weights: String,
     out: String,
+    /// The knobs, where the policy moves a runtime's.
+    knobs: String,
     /// Why the policy is not ready, where `why` does not say it.
     trouble: String,
     tone: Tone,
@@ -138,6 +140,7 @@ impl Row {
                 doing: "deleted".to_owned(),
                 why: "the policy is gone; its Changes are kept".to_owned(),
                 weights: String::new(),
+                knobs: String::new(),
                 out: String::new(),
                 trouble: String::new(),
                 tone: Tone::Dim,
@@ -180,6 +183,7 @@ impl Row {
             doing,
             why,
             weights: weights(policy),
+            knobs: knobs(policy),
             out: out(policy, now),
             trouble,
         }
@@ -208,6 +212,21 @@ fn weights(policy: &FeedbackPolicy) -> String {
             text
         });
     said.collect::<Vec<_>>().join("; ")
+}
+
+/// The knobs that were written last; the last verified ones where they are others.
+fn knobs(policy: &FeedbackPolicy) -> String {
+    let actions = policy.status.iter().flat_map(|status| &status.actions);
+    let mut known = actions.filter_map(|action| action.runtime.as_ref());
+    // What is remembered is of the workload, so each action says the same.
+    let Some(known) = known.find(|known| !known.written.is_empty()) else {
+        return String::new();
+    };
+    let mut text = plain(&known.written);
+    if known.verified != known.written && !known.verified.is_empty() {
+        let _ = write!(text, "; verified {}", plain(&known.verified));
+    }
+    text
 }
 
 /// The base weights of an action, as its policy has them.
@@ -251,7 +270,7 @@ fn tone_of(doing: &str, bad: bool) -> Tone {
     let word = doing.split(' ').next().unwrap_or_default();
     match word {
         _ if bad => Tone::Bad,
-        "Applying" | "Verifying" | "Rolling" | "Recommends" | "Not" => Tone::Busy,
+        "Applying" | "Verifying" | "Trying" | "Rolling" | "Recommends" | "Not" => Tone::Busy,
         "Refused" | "Failed" | "Nothing" => Tone::Bad,
         "Steady" => Tone::Good,
         _ => Tone::Plain,
@@ -355,6 +374,7 @@ impl Layout {
             }
         }
         below(page, "weights", Tone::Plain, &row.weights);
+        below(page, "knobs", Tone::Plain, &row.knobs);
         below(page, "out", Tone::Busy, &row.out);
         below(page, "trouble", Tone::Bad, &row.trouble);
     }

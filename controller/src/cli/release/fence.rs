@@ -5,7 +5,7 @@
 
 use super::{Patience, standing::Leads, standing::Standing};
 use crate::{
-    apply::{Authority, Handle, Hands, Journals, drive, journal_of},
+    apply::{Authority, Field, Handle, Hands, Journals, RuntimeHands, drive, journal_of, setting_of},
     cli::{
         doctor::rights::{Place, Right, mine, what},
         fetch::{self, Connection, Scope},
@@ -17,11 +17,11 @@ use crate::{
     metrics::Metrics,
     observe::{is_open, target::Snapshot},
 };
-use flyball_core::transaction::Tx;
+use flyball_core::transaction::{Target, Tx};
 use flyball_crds::Change;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, sleep},
@@ -141,7 +141,28 @@ pub async fn rights(
     ))
 }
 
-/// Fences the target of a Change and closes it. The number of replicas stays as it is found.
+/// Hands a transaction over as far as it goes now: whether it is still open, its journal, and what was refused.
+async fn hand_over<V, R>(
+    connection: &Connection,
+    led: &Led,
+    journal: Change,
+    seen: Option<Target<V, R>>,
+    hands: &impl Handle<V, R>,
+) -> Result<(bool, Change, Option<String>), ActError>
+where
+    V: Field + Debug,
+    R: Clone + Debug,
+{
+    let damaged = |error: crate::apply::JournalError| ActError::Refused(error.to_string());
+    let tx = Tx::hand_over(journal_of(&journal).map_err(damaged)?);
+    let quiet = |_: &Change| ();
+    let mut journals = Journals::open(&connection.clients.write, journal, &led.authority, &quiet);
+    let tx = drive(tx, seen, None, hands, &mut journals, || connection.now()).await;
+    Ok((tx.journal.is_open(), journals.change, hands.refusal()))
+}
+
+/// Fences the target of a Change and closes it. The number of replicas, or the setting of the knobs, stays as it is
+/// found.
 pub async fn close(connection: &Connection, led: &Led, change: &Change) -> Result<Change, ActError> {
     let (namespace, name) = (change.namespace().unwrap_or_default(), change.name_any());
     let target = &change.spec.target;
@@ -154,8 +175,6 @@ pub async fn close(connection: &Connection, led: &Led, change: &Change) -> Resul
         // The target before the journal: then a stamp that lands proves that nothing moved in between.
         let object = fetch::get(client, scope, &resource, &target.reference.name).await?;
         let object = object.filter(|object| object.uid().as_deref() == Some(target.uid.as_str()));
-        let seen = object.as_ref().map(Snapshot::of).transpose();
-        let seen = seen.map_err(|error| ActError::Refused(error.to_string()))?;
         let Some(journal) = write::object::<Change>(connection, &namespace, &name).await? else {
             return refuse(format!("the Change {} is gone; run the command again", plain(&name)));
         };
@@ -163,24 +182,27 @@ pub async fn close(connection: &Connection, led: &Led, change: &Change) -> Resul
         if !is_open(&journal) {
             return Ok(journal);
         }
-        let damaged = |error: crate::apply::JournalError| ActError::Refused(error.to_string());
-        let tx = Tx::hand_over(journal_of(&journal).map_err(damaged)?);
-        let hands = Hands::new(
-            &connection.clients.write,
-            &resource,
-            &namespace,
-            &target.reference.name,
-            &target.uid,
-            &led.authority,
-        );
-        let quiet = |_: &Change| ();
-        let mut journals = Journals::open(&connection.clients.write, journal, &led.authority, &quiet);
-        let seen = seen.map(|snapshot| snapshot.target);
-        let tx = drive(tx, seen, None, &hands, &mut journals, || connection.now()).await;
-        if !tx.journal.is_open() {
-            return Ok(journals.change);
+        let write = &connection.clients.write;
+        let (open, change, refusal) = match &change.spec.runtime {
+            Some(moved) => {
+                let seen = object.as_ref().map(|object| setting_of(object, &moved.container));
+                let seen = seen.transpose().map_err(|error| ActError::Refused(error.to_string()))?;
+                let at = (&*target.reference.name, &*target.uid);
+                let hands = RuntimeHands::new(write, &resource, &namespace, at, &moved.container, &led.authority);
+                hand_over(connection, led, journal, seen, &hands).await?
+            }
+            None => {
+                let seen = object.as_ref().map(Snapshot::of).transpose();
+                let seen = seen.map_err(|error| ActError::Refused(error.to_string()))?;
+                let (name, uid) = (&target.reference.name, &target.uid);
+                let hands = Hands::new(write, &resource, &namespace, name, uid, &led.authority);
+                hand_over(connection, led, journal, seen.map(|snapshot| snapshot.target), &hands).await?
+            }
+        };
+        if !open {
+            return Ok(change);
         }
-        if let Some(refusal) = hands.refusal() {
+        if let Some(refusal) = refusal {
             return refuse(format!(
                 "the target of Change {} could not be stamped: {}; ask for the role flyball-recover",
                 plain(&name),

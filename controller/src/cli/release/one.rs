@@ -1,12 +1,13 @@
 //! One policy gives its field back.
 
-use super::{Patience, Wanted, fence, standing::Leads, standing::Standing};
+use super::{Patience, Wanted, fence, knobs, standing::Leads, standing::Standing};
 use crate::{
     cli::{
         fetch::{self, Connection, Scope},
         kept::Kept,
+        moves::Moved,
         screen::{plain, quoted},
-        suspend::{edit_policy, moves_weights, no_policy},
+        suspend::{edit_policy, no_policy},
         takeover::facts::{self, Facts, Other, kind_of},
         write::{self, ActError, Place, refuse},
     },
@@ -59,6 +60,10 @@ pub async fn release(
 ) -> Result<Released, ActError> {
     let facts = facts::read(connection, namespace, name).await?;
     let before = open(connection, namespace, name).await?;
+    let of_knobs = |change: &Change| change.spec.field == ChangeField::Runtime;
+    if Moved::by(&facts.policy.spec) == Moved::Knobs && before.iter().all(of_knobs) {
+        return Box::pin(knobs::release(connection, wanted, &facts, &before, (namespace, name))).await;
+    }
     only_replicas(&facts.policy, &before, namespace, name)?;
     if !holds(&facts, &before) {
         return Ok(Released {
@@ -68,26 +73,33 @@ pub async fn release(
     }
     suspend(connection, namespace, name).await?;
     let closed = Box::pin(settle(connection, wanted, namespace, name)).await?;
-    let mut released = hand(connection, wanted, namespace, name).await?;
+    let released = hand(connection, wanted, namespace, name).await?;
+    Ok(with(released, closed))
+}
+
+/// The same, with what was closed from here.
+pub(super) fn with(mut released: Released, closed: Vec<Change>) -> Released {
     for change in closed {
         let message = change.status.map(|status| status.message).unwrap_or_default();
         let change = change.metadata.name.unwrap_or_default();
         let (change, message) = (plain(&change), plain(&message));
         released.said = format!("{}; Change {change} was closed from here: {message}", released.said);
     }
-    Ok(released)
+    released
 }
 
 /// Refuses what moves weights: there is no other autoscaler to hand a route to, and the fence of a Change of
 /// weights is the controller's, in each of its routes.
 fn only_replicas(policy: &FeedbackPolicy, open: &[Change], namespace: &str, name: &str) -> Result<(), ActError> {
-    if !moves_weights(&policy.spec) && open.iter().all(|change| change.spec.field == ChangeField::Replicas) {
+    if Moved::by(&policy.spec) == Moved::Replicas
+        && open.iter().all(|change| change.spec.field == ChangeField::Replicas)
+    {
         return Ok(());
     }
     let place = format!("{} -n {}", quoted(name), quoted(namespace));
     refuse(format!(
-        "{}/{} moves weights, and release hands over replicas. To leave its routes alone: flyball suspend {place}; the \
-         controller then closes its open Change, and the weights stay as they are",
+        "{}/{} moves weights, or has a Change of another lever open, and release hands over replicas. To leave its routes \
+         alone: flyball suspend {place}; the controller then closes its open Change, and the weights stay as they are",
         plain(namespace),
         plain(name)
     ))
@@ -95,7 +107,7 @@ fn only_replicas(policy: &FeedbackPolicy, open: &[Change], namespace: &str, name
 
 /// Waits until no Change is open and none can begin, or closes what is open where no controller does.
 /// Returns what was closed from here.
-async fn settle(
+pub(super) async fn settle(
     connection: &Connection,
     wanted: &Wanted,
     namespace: &str,

@@ -134,7 +134,7 @@ impl RuntimePass<'_, '_> {
 }
 
 /// The values by pod, where they are to be trusted. No limit is `+Inf`, which is no reason not to trust the others.
-pub(super) fn by_pod(reading: &Reading) -> BTreeMap<String, f64> {
+pub(crate) fn by_pod(reading: &Reading) -> BTreeMap<String, f64> {
     if !matches!(reading.quality(), Quality::Fresh | Quality::NotFinite) {
         return BTreeMap::new();
     }
@@ -146,7 +146,7 @@ pub(super) fn by_pod(reading: &Reading) -> BTreeMap<String, f64> {
 }
 
 /// A generation as Prometheus has it.
-pub(super) fn whole(value: f64) -> Option<u64> {
+pub(crate) fn whole(value: f64) -> Option<u64> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked right here.
     let number = (0.0..9e15).contains(&value).then_some(value as u64);
     number

@@ -14,12 +14,13 @@ use crate::{
     observe::{
         self,
         cluster::{Cluster, KindError},
-        owners::{comes_before, same_target},
+        owners::{comes_before, counts_memory},
         pods::Lined,
     },
 };
 use begin::ProposedRuntime;
 use carry::CarriedRuntime;
+pub(crate) use facts::{by_pod, whole};
 use flyball_core::{
     check::RuntimeWorld,
     policy::{AgentQueries, Mode, RuntimeAction, Setting, SettingError},
@@ -338,25 +339,9 @@ impl RuntimePass<'_, '_> {
     /// An autoscaler that counts memory: what these knobs move, it would answer with replicas.
     fn counts_memory(&self) -> Option<String> {
         let target = &self.pass.object.spec.target_ref;
-        let autoscalers = self.pass.ctx.cluster.autoscalers.state();
-        let one = autoscalers.iter().find(|autoscaler| {
-            let Some(spec) = &autoscaler.spec else { return false };
-            let scaled = &spec.scale_target_ref;
-            let same = autoscaler.namespace().as_deref() == Some(&*self.pass.namespace)
-                && same_target(target, scaled.api_version.as_deref(), Some(&scaled.kind), &scaled.name);
-            let mut metrics = spec.metrics.iter().flatten();
-            same && metrics.any(|metric| {
-                let resource = metric.resource.as_ref().map(|resource| resource.name.as_str());
-                let container = metric
-                    .container_resource
-                    .as_ref()
-                    .map(|resource| resource.name.as_str());
-                resource.or(container) == Some("memory")
-            })
-        })?;
+        let name = counts_memory(&self.pass.ctx.cluster, &self.pass.namespace, target)?;
         Some(format!(
-            "HorizontalPodAutoscaler {} counts memory, and would answer each move of these knobs with replicas; have it count something else",
-            one.name_any()
+            "HorizontalPodAutoscaler {name} counts memory, and would answer each move of these knobs with replicas; have it count something else"
         ))
     }
 

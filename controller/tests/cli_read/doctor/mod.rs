@@ -5,6 +5,7 @@ mod policies;
 mod readings;
 mod report;
 mod routes;
+mod runtime;
 mod sources;
 mod traffic;
 

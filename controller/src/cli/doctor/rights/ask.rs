@@ -1,7 +1,8 @@
 //! Asks the API server for rights, and the controller's Deployment for what it may move.
 
 use super::{
-    Answer, Place, Right, judge, of_the_controller, of_the_controllers_routes, of_the_controllers_view, of_the_report,
+    Answer, Place, Right, judge, of_the_controller, of_the_controllers_agents, of_the_controllers_routes,
+    of_the_controllers_view, of_the_report,
 };
 use crate::{
     cli::{
@@ -98,21 +99,21 @@ pub async fn installation(connection: &Connection, namespace: &str) -> Installat
 }
 
 /// Looks at both. `namespace` is the one that the report is about, `controllers` the controller's own, `routes` the
-/// kinds of routes whose weights policies move.
+/// kinds of routes whose weights policies move, `agents` whether any moves a runtime's knobs.
 pub async fn examine(
     connection: &Connection,
     namespace: Option<&str>,
     controllers: &str,
     installation: &Installation,
     keda: bool,
-    routes: &[ScaleKind],
+    (routes, agents): (&[ScaleKind], bool),
 ) -> Section {
     let kinds = (installation.kinds.as_slice(), routes);
     let rights = of_the_report(namespace, controllers, kinds, installation.lease());
     let own = mine(connection, rights).await;
     let way_out = "ask an administrator for it; what needs it is skipped here";
     let mut findings = judge("you", Mark::Warn, &own, way_out);
-    findings.extend(of_account(connection, controllers, installation, keda, routes).await);
+    findings.extend(of_account(connection, controllers, installation, keda, (routes, agents)).await);
     Section {
         title: "Rights".to_owned(),
         findings,
@@ -124,7 +125,7 @@ async fn of_account(
     namespace: &str,
     installation: &Installation,
     keda: bool,
-    routes: &[ScaleKind],
+    (routes, agents): (&[ScaleKind], bool),
 ) -> Vec<Finding> {
     let account = installation.account.as_deref().unwrap_or(ACCOUNT);
     let kind = fetch::resource::<ServiceAccount>();
@@ -138,6 +139,7 @@ async fn of_account(
                 installation.lease(),
             );
             rights.extend(of_the_controllers_routes(installation.scope.as_deref(), routes));
+            rights.extend(of_the_controllers_agents(installation.scope.as_deref(), agents));
             let answers = theirs(connection, namespace, account, rights).await;
             let way_out = format!("give it to ServiceAccount {account} of namespace {namespace}, as the chart does");
             let mut findings = judge(account, Mark::Fail, &answers, &way_out);

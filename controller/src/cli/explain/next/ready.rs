@@ -3,9 +3,9 @@
 use super::{
     Facts, Step,
     commands::{doctor, edit, target},
-    step, weights,
+    runtime, step, weights,
 };
-use crate::cli::{screen::quoted, suspend::moves_weights};
+use crate::cli::{moves::Moved, screen::quoted};
 use flyball_crds::{ConditionType, PAUSE_ANNOTATION, Reason};
 use kube::ResourceExt;
 
@@ -122,7 +122,13 @@ fn rules(facts: &Facts) -> Step {
 
 fn paused(facts: &Facts) -> Step {
     let target = target(facts);
-    if moves_weights(&facts.policy.spec) {
+    if Moved::by(&facts.policy.spec) == Moved::Knobs {
+        return step(
+            "The workload is paused by the annotation. To go on:",
+            [format!("kubectl annotate {target} {PAUSE_ANNOTATION}-")],
+        );
+    }
+    if Moved::by(&facts.policy.spec) == Moved::Weights {
         // One of several routes may be the one that is paused; the condition names it.
         return step(
             "A route is paused by the annotation; the condition Ready says which. To go on:",
@@ -139,8 +145,10 @@ fn paused(facts: &Facts) -> Step {
 }
 
 pub(super) fn owners(facts: &Facts) -> Step {
-    if moves_weights(&facts.policy.spec) {
-        return weights::owners(facts);
+    match Moved::by(&facts.policy.spec) {
+        Moved::Weights => return weights::owners(facts),
+        Moved::Knobs => return runtime::owners(facts),
+        Moved::Replicas => {}
     }
     let namespace = facts.policy.namespace().unwrap_or_default();
     let mut commands = vec![

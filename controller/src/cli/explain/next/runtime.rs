@@ -5,10 +5,37 @@ use super::{
     commands::{doctor, edit, target},
     step, weights,
 };
-use crate::cli::screen::quoted;
-use flyball_core::check::Check;
-use flyball_crds::DecisionStatus;
+use crate::cli::screen::{plain, quoted, when};
+use flyball_core::{check::Check, time::Timestamp};
+use flyball_crds::{ActionStatus, DecisionStatus, RuntimeStatus};
 use kube::ResourceExt;
+
+/// Knobs that did not have their effect.
+pub(super) fn latched(facts: &Facts, action: &ActionStatus, known: &RuntimeStatus, until: Timestamp) -> Step {
+    let why = format!(
+        "Action {}: {} did not have its effect and is not tried again before {}; another setting is. See what the agents say:",
+        plain(&action.name),
+        plain(&known.ineffective),
+        when(until, facts.now)
+    );
+    step(why, [doctor(facts)])
+}
+
+/// Who else moves the knobs, or answers what they move.
+pub(super) fn owners(facts: &Facts) -> Step {
+    let namespace = facts.policy.namespace().unwrap_or_default();
+    step(
+        "Somebody else moves these knobs, or counts the memory that they move. Find out who:",
+        [
+            doctor(facts),
+            format!("kubectl get {} -o yaml --show-managed-fields", target(facts)),
+            format!(
+                "kubectl get feedbackpolicies,horizontalpodautoscalers -n {}",
+                quoted(&namespace)
+            ),
+        ],
+    )
+}
 
 /// What the check that refused asks for.
 pub(super) fn refused(facts: &Facts, which: Check, path: &str, decision: &DecisionStatus) -> Option<Step> {
@@ -28,16 +55,7 @@ pub(super) fn refused(facts: &Facts, which: Check, path: &str, decision: &Decisi
         ),
         Check::Bounds => step(format!("To allow it, widen {path}.gogc:"), [edit(facts)]),
         Check::Cooldown => step(format!("Wait, or shorten {path}.hold:"), [edit(facts)]),
-        Check::Ownership => step(
-            "Somebody else moves these knobs, or counts the memory that they move. Find out who:",
-            [
-                doctor(facts),
-                format!(
-                    "kubectl get feedbackpolicies,horizontalpodautoscalers -n {}",
-                    quoted(&namespace)
-                ),
-            ],
-        ),
+        Check::Ownership => owners(facts),
         Check::Pause => weights::paused(facts),
         Check::OpenChange => step(
             "A Change is under way, and this one waits for it:",

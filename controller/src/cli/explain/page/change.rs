@@ -1,6 +1,6 @@
 //! A Change on the page.
 
-use super::{Pen, one_line, weights};
+use super::{Pen, one_line, runtime, weights};
 use crate::{
     cli::{
         get::tree::{phase_of, tone_of_phase},
@@ -29,6 +29,9 @@ pub(super) fn draw(pen: &mut Pen, change: &Change) {
     }
     if let Some(moved) = &change.spec.weights {
         weights::draw_moved(pen, moved);
+    }
+    if let Some(moved) = &change.spec.runtime {
+        runtime::draw_moved(pen, moved, &status);
     }
     let proposed = pen.when(Some(&change.spec.proposed_at));
     let of = format!(
@@ -60,6 +63,9 @@ pub(super) fn draw(pen: &mut Pen, change: &Change) {
     }
     if !status.rollback_weights.is_empty() {
         pen.field("Back to", Tone::Plain, &moves::weights(&status.rollback_weights));
+    }
+    if let Some(to) = &status.rollback_setting {
+        pen.field("Back to", Tone::Plain, &plain(to));
     }
     if let Some(verdict) = &status.verdict {
         let value = verdict
