@@ -62,7 +62,7 @@ enum Command {
     Import(import::Args),
     /// Add the agent's volumes, ports and options to a workload's pods.
     ///
-    /// Reads manifests (Deployment, StatefulSet, DaemonSet, Job, CronJob, Pod, and others with a pod template) and
+    /// Reads manifests (of workloads, a bare pod, or anything else with a pod template) and
     /// prints them with what an agent needs to hear of the controller and to be asked: the volumes flyball-runtime and
     /// flyball-state with their mounts, two environment variables, the port flyball-agent, and for Java, Node or
     /// Python the option that loads the agent. What is no workload passes through as it is. Twice is

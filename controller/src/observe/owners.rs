@@ -59,7 +59,7 @@ pub(crate) fn counts_memory(cluster: &Cluster, namespace: &str, target: &TargetR
         same && metrics.any(|metric| {
             let resource = metric.resource.as_ref().map(|resource| resource.name.as_str());
             let container = metric.container_resource.as_ref();
-            resource.or(container.map(|resource| resource.name.as_str())) == Some("memory")
+            resource.or_else(|| container.map(|resource| resource.name.as_str())) == Some("memory")
         })
     })?;
     Some(one.name_any())

@@ -149,23 +149,23 @@ impl Target<'_> {
 
     /// The container that is meant.
     pub fn container(&self, spec: &Node, asked: Option<&str>) -> Result<String, InjectError> {
-        let named = |node: &Node| text_at(node, &["name"]).map(ToOwned::to_owned);
-        let names: Vec<String> = match spec.get("containers").map(|node| &node.kind) {
-            Some(Kind::List(items)) => items.iter().filter_map(named).collect(),
+        let name_of = |node: &Node| text_at(node, &["name"]).map(ToOwned::to_owned);
+        let there: Vec<String> = match spec.get("containers").map(|node| &node.kind) {
+            Some(Kind::List(items)) => items.iter().filter_map(name_of).collect(),
             _ => Vec::new(),
         };
-        match (asked, names.as_slice()) {
+        match (asked, there.as_slice()) {
             (_, []) => Err(self.taken("containers", "none that has a name", "name the container")),
-            (Some(asked), names) if names.iter().any(|name| name == asked) => Ok(asked.to_owned()),
-            (Some(asked), names) => Err(InjectError::NoContainer {
+            (Some(asked), there) if there.iter().any(|name| name == asked) => Ok(asked.to_owned()),
+            (Some(asked), there) => Err(InjectError::NoContainer {
                 workload: self.workload.to_owned(),
                 asked: asked.to_owned(),
-                names: names.join(", "),
+                names: there.join(", "),
             }),
             (None, [only]) => Ok(only.clone()),
             (None, [first, ..]) => Err(InjectError::Several {
                 workload: self.workload.to_owned(),
-                names: names.join(", "),
+                names: there.join(", "),
                 first: quoted(first),
             }),
         }
@@ -308,7 +308,7 @@ impl Target<'_> {
                 return Err(self.taken(format!("{of}ports[{PORT}].containerPort"), at, way_out));
             }
         }
-        ports.push(map([("name", text(PORT)), ("containerPort", bare(port))]));
+        ports.push(map([("name", text(PORT)), ("containerPort", bare(&port))]));
         added.what.push(format!("port {PORT} {port}"));
         Ok(())
     }
@@ -322,7 +322,7 @@ impl Target<'_> {
     ) -> Result<(), InjectError> {
         let mut wanted = vec![("name", text(volume)), ("mountPath", text(path))];
         if read_only {
-            wanted.push(("readOnly", bare(true)));
+            wanted.push(("readOnly", bare(&true)));
         }
         let wanted = map(wanted);
         let mounts = self.items(container, of, "volumeMounts")?;

@@ -13,7 +13,7 @@ pub fn text(text: impl Into<String>) -> Node {
 }
 
 /// A value that is no text, such as a number.
-pub fn bare(value: impl ToString) -> Node {
+pub fn bare(value: &impl ToString) -> Node {
     node(Kind::Scalar {
         text: value.to_string(),
         plain: true,

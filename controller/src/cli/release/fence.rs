@@ -183,21 +183,25 @@ pub async fn close(connection: &Connection, led: &Led, change: &Change) -> Resul
             return Ok(journal);
         }
         let write = &connection.clients.write;
-        let (open, change, refusal) = match &change.spec.runtime {
-            Some(moved) => {
-                let seen = object.as_ref().map(|object| setting_of(object, &moved.container));
-                let seen = seen.transpose().map_err(|error| ActError::Refused(error.to_string()))?;
-                let at = (&*target.reference.name, &*target.uid);
-                let hands = RuntimeHands::new(write, &resource, &namespace, at, &moved.container, &led.authority);
-                hand_over(connection, led, journal, seen, &hands).await?
-            }
-            None => {
-                let seen = object.as_ref().map(Snapshot::of).transpose();
-                let seen = seen.map_err(|error| ActError::Refused(error.to_string()))?;
-                let (name, uid) = (&target.reference.name, &target.uid);
-                let hands = Hands::new(write, &resource, &namespace, name, uid, &led.authority);
-                hand_over(connection, led, journal, seen.map(|snapshot| snapshot.target), &hands).await?
-            }
+        let (open, change, refusal) = if let Some(moved) = &change.spec.runtime {
+            let seen = object.as_ref().map(|object| setting_of(object, &moved.container));
+            let seen = seen.transpose().map_err(|error| ActError::Refused(error.to_string()))?;
+            let at = (&*target.reference.name, &*target.uid);
+            let hands = RuntimeHands::new(write, &resource, &namespace, at, &moved.container, &led.authority);
+            Box::pin(hand_over(connection, led, journal, seen, &hands)).await?
+        } else {
+            let seen = object.as_ref().map(Snapshot::of).transpose();
+            let seen = seen.map_err(|error| ActError::Refused(error.to_string()))?;
+            let (name, uid) = (&target.reference.name, &target.uid);
+            let hands = Hands::new(write, &resource, &namespace, name, uid, &led.authority);
+            Box::pin(hand_over(
+                connection,
+                led,
+                journal,
+                seen.map(|snapshot| snapshot.target),
+                &hands,
+            ))
+            .await?
         };
         if !open {
             return Ok(change);

@@ -154,7 +154,7 @@ async fn close_all(
     let mut closed = Vec::new();
     // Listed anew: only now that we lead can nobody add to them.
     for change in open(connection, namespace, name).await? {
-        closed.push(fence::close(connection, led, &change).await?);
+        closed.push(Box::pin(fence::close(connection, led, &change)).await?);
     }
     Ok(closed)
 }
