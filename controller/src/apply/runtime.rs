@@ -87,7 +87,7 @@ impl<'a> RuntimeHands<'a> {
 
     /// Asks the API server what it would say.
     pub async fn dry_run(&self, value: &Setting) -> DryRun {
-        let patch = self.patch(None, json!({self.key(): written(value)}));
+        let patch = self.patch(None, &json!({self.key(): written(value)}));
         let parameters = PatchParams {
             dry_run: true,
             ..parameters()
@@ -110,7 +110,7 @@ impl<'a> RuntimeHands<'a> {
     }
 
     /// The UID says so to whoever reads the audit log; the version is the precondition.
-    fn patch(&self, at: Option<&str>, annotations: Value) -> Value {
+    fn patch(&self, at: Option<&str>, annotations: &Value) -> Value {
         let mut metadata = json!({"uid": self.uid, "annotations": annotations});
         if let (Some(at), Some(metadata)) = (at, metadata.as_object_mut()) {
             metadata.insert("resourceVersion".to_owned(), at.into());
@@ -118,7 +118,7 @@ impl<'a> RuntimeHands<'a> {
         json!({"metadata": metadata})
     }
 
-    async fn send(&self, at: &str, annotations: Value) -> Result<RuntimeEvent, CallError> {
+    async fn send(&self, at: &str, annotations: &Value) -> Result<RuntimeEvent, CallError> {
         let patch = self.patch(Some(at), annotations);
         let (parameters, patch) = (parameters(), Patch::Merge(&patch));
         let request = self.api.patch(self.name, &parameters, &patch);
@@ -178,7 +178,7 @@ fn parameters() -> PatchParams {
 impl Handle<Setting, String> for RuntimeHands<'_> {
     async fn stamp(&self, stamp: Stamp, at: &String) -> RuntimeEvent {
         let key = format!("{RUNTIME_STAMP_PREFIX}{}", self.container);
-        match self.send(at, json!({key: stamp.to_string()})).await {
+        match self.send(at, &json!({key: stamp.to_string()})).await {
             Ok(event) => event,
             Err(error) => self.failed("stamp", &error),
         }
@@ -188,7 +188,7 @@ impl Handle<Setting, String> for RuntimeHands<'_> {
     async fn write(&self, value: Setting, at: &String, seen: &RuntimeTarget) -> RuntimeEvent {
         let mut version = at.to_owned();
         for attempt in 1..=WRITES {
-            match self.send(&version, json!({self.key(): written(&value)})).await {
+            match self.send(&version, &json!({self.key(): written(&value)})).await {
                 Err(error) if error.kind() == CallKind::Conflict && attempt < WRITES => {
                     debug!(target = self.name, %error, "looking whether only the version moved on");
                     match self.version_of(seen).await {

@@ -76,7 +76,7 @@ pub(super) fn read(
         when: written.when.clone(),
         container: lever.container.clone(),
         aim: aim?,
-        trial: trial?,
+        trial: trial.ok()?,
         acknowledge: acknowledge?,
         lease: lease?,
         hold: hold?,
@@ -141,10 +141,10 @@ fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut 
                 written.window.as_ref(),
                 DEFAULT_WINDOW,
             )?;
-            Some(RuntimeAim::Budget(HeadroomBudget {
+            Some(RuntimeAim::Budget(Box::new(HeadroomBudget {
                 headroom: Bytes::saturating(headroom),
                 queries: fleet(path, lever, window, errors)?,
-            }))
+            })))
         }
         (None, None, None, Some(reclaim)) => {
             let path = format!("{path}.reclaim.every");
@@ -253,17 +253,17 @@ fn named(path: &str, knobs: Vec<(Knob, KnobValue)>, errors: &mut Errors) -> Opti
     Some(knobs)
 }
 
-/// The trial with its own times, or those of the verification.
+/// The trial with its own times, or those of the verification. `Err`: it is written, and wrong.
 fn trial(
     path: &str,
     lever: &RuntimeLever,
     verification: Option<&Verification>,
     errors: &mut Errors,
-) -> Option<Option<TrialPlan>> {
+) -> Result<Option<TrialPlan>, ()> {
     let path = format!("{path}.trial");
     let trial: RuntimeTrial = lever.trial.clone().unwrap_or_default();
     if trial.disabled {
-        return Some(None);
+        return Ok(None);
     }
     let size = match (trial.pods, trial.percent) {
         (Some(_), Some(_)) => {
@@ -291,13 +291,13 @@ fn trial(
         );
     }
     if let (Some(expr), Some(settle)) = (&trial.expr, settle) {
-        compared(&format!("{path}.expr"), expr, settle, errors)?;
+        compared(&format!("{path}.expr"), expr, settle, errors).ok_or(())?;
     }
-    Some(Some(TrialPlan {
-        size: size?,
+    Ok(Some(TrialPlan {
+        size: size.ok_or(())?,
         expr: trial.expr,
-        settle: settle?,
-        within: within?,
+        settle: settle.ok_or(())?,
+        within: within.ok_or(())?,
     }))
 }
 

@@ -567,7 +567,7 @@ pub enum RuntimeAim {
     /// These knobs. A set-point and a price are knobs too: the law is in the agent.
     Set(Knobs),
     /// The price at which all processes of a namespace together keep to a budget of headroom.
-    Budget(HeadroomBudget),
+    Budget(Box<HeadroomBudget>),
     /// One collection, and memory back to the system; the knobs stay.
     Reclaim {
         /// How long after one the next is not asked for.

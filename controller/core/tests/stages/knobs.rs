@@ -206,10 +206,10 @@ fn budget(headroom: u64) -> Vec<RuntimeAction> {
     vec![action(
         "share",
         &[],
-        RuntimeAim::Budget(HeadroomBudget {
+        RuntimeAim::Budget(Box::new(HeadroomBudget {
             headroom: Bytes::from_mib(headroom),
             queries,
-        }),
+        })),
     )]
 }
 

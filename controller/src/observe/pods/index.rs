@@ -73,7 +73,7 @@ struct Kept {
     /// The resourceVersion, the precondition of a line that is written.
     version: Box<str>,
     /// The lines that it has for its agents, and whether it is paused, by annotation. Most pods have none.
-    lines: Option<Box<BTreeMap<String, String>>>,
+    lines: BTreeMap<String, String>,
 }
 
 /// A pod that may have a line for an agent.
@@ -168,7 +168,7 @@ impl Index {
             phase,
             terminating: seen.metadata.deletion_timestamp.is_some(),
             version: seen.metadata.resource_version.as_deref().unwrap_or_default().into(),
-            lines: seen.metadata.annotations.clone().map(Box::new),
+            lines: seen.metadata.annotations.clone().unwrap_or_default(),
         };
         self.hold(&kept, 1);
         if let Some(owner) = owner {
@@ -279,7 +279,7 @@ impl Index {
         let mut pods: Vec<Lined> = pods
             .filter(|kept| !kept.terminating && kept.phase == PodPhase::Running)
             .map(|kept| {
-                let of = |key: &str| kept.lines.as_ref().and_then(|lines| lines.get(key).cloned());
+                let of = |key: &str| kept.lines.get(key).cloned();
                 let paused = of(PAUSE_ANNOTATION).is_some_and(|value| value != "false");
                 Lined {
                     name: kept.name.to_string(),

@@ -295,9 +295,8 @@ impl Judge<'_, '_, '_> {
         let values = by_pod(&reading);
         let missing = missing(goal, tried.is_some(), &pods, &ready, &values);
         Ok(match missing {
-            None if values.is_empty() => not_fresh(&reading, late),
+            _ if values.is_empty() => not_fresh(&reading, late),
             None => Answer::Acknowledged(format!("{} acknowledged it", counted(pods.len()))),
-            Some(_) if values.is_empty() => not_fresh(&reading, late),
             Some(why) if late => Answer::Refused(format!("{why}, within {within}")),
             Some(why) => Answer::Waiting(why),
         })

@@ -157,7 +157,7 @@ fn run(controller: &mut dyn Controller, plant: &Plant, interval: usize, window: 
         if (second + 1) % SCRAPE == 0 {
             scrapes.push(counters);
             let sheds = run.shed.iter().skip(plant.fault.start).any(|shed| *shed > 0.0);
-            run.visible = run.visible.or(sheds.then_some(second + 1));
+            run.visible = run.visible.or_else(|| sheds.then_some(second + 1));
         }
         if (second + 1) % interval == plant.late && scrapes.len() > window / SCRAPE {
             let mut rates = rates(&scrapes, window, plant.late % SCRAPE);
