@@ -46,7 +46,7 @@ final class HotSpot implements World {
         }
         for (String flag : FLAGS) {
             VMOption option = option(flag);
-            if (option == null || !option.isWriteable()) {
+            if (option == null || !option.isWritable()) {
                 throw new UnsupportedOperationException("no " + flag + " that can be set in " + System.getProperty("java.vm.name"));
             }
         }
