@@ -46,7 +46,7 @@ final class HotSpot implements World {
         }
         for (String flag : FLAGS) {
             VMOption option = option(flag);
-            if (option == null || !option.isWritable()) {
+            if (option == null || !option.isWriteable()) {
                 throw new UnsupportedOperationException("no " + flag + " that can be set in " + System.getProperty("java.vm.name"));
             }
         }
