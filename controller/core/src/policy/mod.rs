@@ -3,16 +3,20 @@
 //! The controller's `validate` step is the only maker of these types outside tests.
 
 mod formula;
+mod knobs;
 mod replicas;
 mod runtime;
 mod schedule;
+mod setting;
 mod verification;
 mod weights;
 
 pub use formula::{Formula, FormulaError};
+pub use knobs::*;
 pub use replicas::*;
 pub use runtime::*;
 pub use schedule::{Schedule, Window, floor};
+pub use setting::*;
 pub use verification::*;
 pub use weights::*;
 
