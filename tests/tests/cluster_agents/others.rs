@@ -36,15 +36,19 @@ async fn arrives_and_expires(case: &Case) {
         &json!({
             "env": [{"name": case.loads.0, "value": case.loads.1}],
             "resources": {"limits": {"memory": "512Mi"}},
-            "volumeMounts": [{"name": "flyball", "mountPath": "/flyball", "readOnly": true}],
+            "volumeMounts": [
+                {"name": "agents", "mountPath": "/flyball/agents", "readOnly": true},
+                {"name": "tests", "mountPath": "/flyball/tests", "readOnly": true},
+            ],
             "readinessProbe": {"tcpSocket": {"port": METRICS}, "periodSeconds": 1},
         }),
     );
     let pod = &mut object["spec"]["template"]["spec"];
-    pod["volumes"]
-        .as_array_mut()
-        .unwrap()
-        .push(json!({"name": "flyball", "hostPath": {"path": root}}));
+    // The folders themselves: the one around them may be nobody's but its owner's.
+    for folder in ["agents", "tests"] {
+        let volume = json!({"name": folder, "hostPath": {"path": root.join(folder)}});
+        pod["volumes"].as_array_mut().unwrap().push(volume);
+    }
     runtime.run(pod, super::CONTAINER, case.service);
     let stage = Stage::set(&bed, case.name, METRICS, &object).await;
     stage
