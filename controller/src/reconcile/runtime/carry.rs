@@ -255,7 +255,7 @@ impl Judge<'_, '_, '_> {
         let turns = if goal.reclaim == self.journal.before.reclaim {
             Span::ZERO
         } else {
-            Span::from_millis(it.pass.policy.interval.as_millis() * (spread::RECLAIM_PART as u64 + 1))
+            Span::from_millis(it.pass.policy.interval.as_millis() * (spread::RECLAIM_PART as u64 + 2))
         };
         let within = within + turns;
         let late = now >= applied_at + within;

@@ -59,8 +59,12 @@ pub(super) fn need(pod: &Lined, setting: &Setting, lease: Span, due: bool, now: 
     let (knobs, wanted) = setting.of_pod(&pod.name);
     let text = pod.line.as_deref().unwrap_or_default();
     let present = PodLine::read(text);
-    let had = present.as_ref().map_or(0, |line| line.reclaim);
-    let reclaim = if wanted > had && !due { had } else { wanted };
+    // The first count that an agent sees is only remembered, so a pod without a line gets one that asks for nothing.
+    let reclaim = match &present {
+        None => 0,
+        Some(line) if wanted > line.reclaim && !due => line.reclaim,
+        Some(_) => wanted,
+    };
     if knobs.is_boot() && wanted == 0 {
         return if pod.line.is_some() {
             Need::Removal
@@ -272,7 +276,10 @@ mod tests {
             "line gen=5 gogc=200 reclaim=1",
         );
         check(Some(&fresh), "gogc=200 reclaim=1", false, "nothing");
-        check(None, "boot reclaim=1", true, "line gen=1795000000  reclaim=1");
+        // What a process sees first it only remembers: the collection comes with the line after that.
+        check(None, "boot reclaim=1", true, "line gen=1795000000  reclaim=0");
+        let asked = format!("v1 gen=5 ttl=3600 exp={}", NOW + 3500);
+        check(Some(&asked), "boot reclaim=1", true, "line gen=5  reclaim=1");
         let done = format!("v1 gen=5 ttl=3600 exp={} reclaim=1", NOW + 3500);
         check(Some(&done), "boot reclaim=1", true, "nothing");
     }
