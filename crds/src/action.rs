@@ -1,11 +1,14 @@
-use crate::{Duration, OnInconclusive, OnIneffective, Replicas, RuntimeLever, WeightsLever};
+use crate::{
+    Annotate, Capture, Duration, Notify, OnInconclusive, OnIneffective, Relieve, Replicas, RuntimeLever, WeightsLever,
+};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a rule or a signal drives: exactly one lever, `replicas` or `runtime` of a workload, or `weights` of a route.
+/// What a rule or a signal drives: exactly one lever (`replicas` or `runtime` of a workload, or `weights` of a route)
+/// or one answer (`notify`, `annotate`, `capture` or `relieve`). A policy's answers stand beside its lever.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("(has(self.replicas) ? 1 : 0) + (has(self.weights) ? 1 : 0) + (has(self.runtime) ? 1 : 0) == 1").message("an action takes exactly one lever: replicas, weights or runtime"))]
+#[x_kube(validation = Rule::new("[has(self.replicas), has(self.weights), has(self.runtime), has(self.notify), has(self.annotate), has(self.capture), has(self.relieve)].filter(given, given).size() == 1").message("an action takes exactly one of replicas, weights, runtime, notify, annotate, capture and relieve"))]
 #[x_kube(validation = Rule::new("has(self.replicas) || (!has(self.inhibit) && !has(self.holdDownWhile))").message("inhibit and holdDownWhile go with replicas; other levers have no up and down"))]
 pub struct Action {
     /// The action's name within the policy.
@@ -24,7 +27,19 @@ pub struct Action {
     /// Moves the knobs of a garbage collector in the pods' processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<RuntimeLever>,
-    /// What must hold after the change. Required for Enforce.
+    /// Posts the alerts of its rules to the source's Alertmanager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
+    /// Tells the pods whose alerts fire, for the application's own caches and limits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub annotate: Option<Annotate>,
+    /// Takes evidence from a pod whose alert fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
+    /// Gives a pod room before it is killed for want of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relieve: Option<Relieve>,
+    /// What must hold after the change. Required of a lever for Enforce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verify>,
     /// PromQL comparisons that forbid increases while they hold, such as a saturated dependency.

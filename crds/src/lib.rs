@@ -5,12 +5,16 @@
 //! types are additive only.
 
 mod action;
+mod annotate;
+mod capture;
 mod change;
 mod duration;
 mod metric_source;
+mod notify;
 mod policy;
 mod prometheus_rule;
 mod reason;
+mod relieve;
 mod replicas;
 mod request;
 mod runtime;
@@ -19,12 +23,16 @@ mod status;
 mod weights;
 
 pub use action::*;
+pub use annotate::*;
+pub use capture::*;
 pub use change::*;
 pub use duration::Duration;
 pub use metric_source::*;
+pub use notify::*;
 pub use policy::*;
 pub use prometheus_rule::*;
 pub use reason::{ConditionType, Reason};
+pub use relieve::*;
 pub use replicas::*;
 pub use request::*;
 pub use runtime::*;

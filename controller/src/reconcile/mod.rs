@@ -1,5 +1,6 @@
 //! One policy, one pass: observe, evaluate, carry on what is open, decide, check, apply, record.
 
+mod answers;
 mod approval;
 mod begin;
 pub mod budget;
@@ -108,19 +109,14 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         name: object.name_any(),
         authority,
     };
-    if let Some(action) = pass.policy.weights.first() {
-        let summary = Box::pin(pass.run_weights(memory, action)).await;
-        summary::count(&pass, memory, None, began.elapsed());
-        tell(ctx, object, memory, summary, now, authority).await;
-        return;
-    }
-    if !pass.policy.runtime.is_empty() {
-        let summary = Box::pin(pass.run_runtime(memory)).await;
-        summary::count(&pass, memory, None, began.elapsed());
-        tell(ctx, object, memory, summary, now, authority).await;
-        return;
-    }
-    let (summary, proposed) = Box::pin(pass.run(memory)).await;
+    let (summary, proposed) = if let Some(action) = pass.policy.weights.first() {
+        (Box::pin(pass.run_weights(memory, action)).await, None)
+    } else if pass.policy.runtime.is_empty() {
+        Box::pin(pass.run(memory)).await
+    } else {
+        (Box::pin(pass.run_runtime(memory)).await, None)
+    };
+    Box::pin(answers::run(&pass, memory)).await;
     summary::count(&pass, memory, proposed.as_ref(), began.elapsed());
     tell(ctx, object, memory, summary, now, authority).await;
 }

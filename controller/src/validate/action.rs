@@ -1,7 +1,7 @@
 //! An action, and what stands beside its lever.
 
 use super::{
-    Errors,
+    Errors, answers,
     names::{Names, is_label},
     replicas::{self, Beside},
     runtime, verification,
@@ -10,17 +10,18 @@ use super::{
 };
 use crate::promql::shorten;
 use flyball_core::{
-    policy::{ReplicasAction, RuntimeAction, Signal, WeightsAction},
+    policy::{Answer, ReplicasAction, RuntimeAction, Signal, WeightsAction},
     time::Span,
 };
 use flyball_crds::{Action, TargetRef};
 use std::collections::BTreeMap;
 
-/// An action with its lever.
+/// An action with its lever, or an answer.
 pub(super) enum Lever {
     Replicas(Box<ReplicasAction>),
     Weights(Box<WeightsAction>),
     Runtime(Box<RuntimeAction>),
+    Answer(Box<Answer>),
 }
 
 pub(super) fn read(
@@ -48,7 +49,15 @@ pub(super) fn read(
     if !moves_replicas && (written.weights.is_some() || written.runtime.is_some()) {
         no_vetoes(path, written, errors);
     }
+    let levers = moves_replicas || written.weights.is_some() || written.runtime.is_some();
+    if answers::is_answer(written) && !levers {
+        return answers::read(path, written, errors).map(|answer| Lever::Answer(Box::new(answer)));
+    }
     match (&written.replicas, &written.weights, &written.runtime) {
+        _ if answers::is_answer(written) => {
+            errors.add(path, "has a lever and an answer; make an action of each");
+            None
+        }
         (Some(lever), None, None) => {
             let beside = verification
                 .zip(vetoes)
@@ -79,7 +88,7 @@ pub(super) fn read(
         (None, None, None) => {
             errors.add(
                 format!("{path}.replicas"),
-                "is missing; an action takes exactly one lever, replicas, weights or runtime",
+                "is missing; an action takes exactly one lever (replicas, weights or runtime) or one answer (notify, annotate, capture or relieve)",
             );
             None
         }

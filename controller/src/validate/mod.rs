@@ -5,6 +5,7 @@
 //! is checked here again, and all errors are collected.
 
 mod action;
+mod answers;
 mod behavior;
 mod change;
 mod errors;
@@ -164,10 +165,10 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         Names::of(spec, taken.as_ref().map(|(object, taken)| (*object, taken))),
         veto::Asked::default(),
     );
-    let (mut actions, mut weights, mut runtime) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut actions, mut weights, mut runtime, mut answered) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (index, written) in spec.actions.iter().enumerate() {
         let path = format!("spec.actions[{index}]");
-        if spec.mode == Mode::Enforce && written.verify.is_none() {
+        if spec.mode == Mode::Enforce && written.verify.is_none() && !answers::is_answer(written) {
             let message = "mode Enforce needs it: nothing is committed without a verification; add verify or set spec.mode to Recommend";
             errors.add(format!("{path}.verify"), message);
         }
@@ -176,10 +177,12 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
             Some(action::Lever::Replicas(action)) => actions.push(*action),
             Some(action::Lever::Weights(action)) => weights.push(*action),
             Some(action::Lever::Runtime(action)) => runtime.push(*action),
+            Some(action::Lever::Answer(answer)) => answered.push(*answer),
             None => {}
         }
     }
-    if spec.actions.len() > 1 && spec.actions.iter().any(|action| action.weights.is_some()) {
+    let levers = spec.actions.iter().filter(|action| !answers::is_answer(action));
+    if levers.clone().count() > 1 && levers.clone().any(|action| action.weights.is_some()) {
         let message = "has more than one action, and one moves weights: one list has one law; make a policy of each";
         errors.add("spec.actions", message);
     }
@@ -210,6 +213,7 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         actions,
         weights,
         runtime,
+        answers: answered,
     };
     let (origins, notes) = taken.map(|(_, taken)| (taken.origins, taken.notes)).unwrap_or_default();
     Some(Resolved { policy, origins, notes })
@@ -217,7 +221,8 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
 
 /// A policy on a runtime's knobs moves those of one container, and nothing else.
 fn one_container(spec: &FeedbackPolicySpec, errors: &mut Errors) {
-    let mut levers = spec.actions.iter().map(|action| action.runtime.as_ref());
+    let written = spec.actions.iter().filter(|action| !answers::is_answer(action));
+    let mut levers = written.map(|action| action.runtime.as_ref());
     let first = levers.clone().flatten().next();
     let Some(first) = first else { return };
     if levers.any(|lever| lever.is_none_or(|lever| lever.container != first.container)) {

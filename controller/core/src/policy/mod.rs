@@ -2,6 +2,7 @@
 //!
 //! The controller's `validate` step is the only maker of these types outside tests.
 
+mod answer;
 mod formula;
 mod knobs;
 mod replicas;
@@ -11,6 +12,7 @@ mod setting;
 mod verification;
 mod weights;
 
+pub use answer::*;
 pub use formula::{Formula, FormulaError};
 pub use knobs::*;
 pub use replicas::*;
@@ -232,4 +234,6 @@ pub struct Policy {
     pub weights: Vec<WeightsAction>,
     /// The actions that move a runtime's knobs, in the order written: the first that its rules drive counts.
     pub runtime: Vec<RuntimeAction>,
+    /// The actions that answer, in the order written.
+    pub answers: Vec<Answer>,
 }

@@ -1,0 +1,41 @@
+//! Answers: what a rule leads to beside a lever. They move no field that a transaction owns.
+
+/// An action that answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Its name.
+    pub name: String,
+    /// The rules that drive it, never none.
+    pub when: Vec<String>,
+    /// What it does.
+    pub kind: AnswerKind,
+}
+
+/// What an answer does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AnswerKind {
+    /// Posts alerts to Alertmanager.
+    Notify(Notify),
+    /// Tells pods.
+    Annotate(Annotate),
+    /// Takes evidence.
+    Capture(Capture),
+    /// Gives a pod room.
+    Relieve(Relieve),
+}
+
+/// How alerts are posted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notify {}
+
+/// What pods are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Annotate {}
+
+/// Which evidence is taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capture {}
+
+/// How a pod is given room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Relieve {}
