@@ -4,6 +4,7 @@
 mod begin;
 pub(crate) mod carry;
 mod facts;
+mod judge;
 pub mod memory;
 mod spread;
 
