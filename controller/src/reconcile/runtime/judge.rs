@@ -15,7 +15,7 @@ use crate::{
     validate::comparison_of_change,
 };
 use flyball_core::{
-    check::{RuntimeApproved, RuntimeRefused, undo_runtime},
+    check::{OpenRuntime, RuntimeApproved, RuntimeRefused, undo_runtime},
     decide::Direction,
     policy::{OnInconclusive, OnIneffective, Setting, Verification},
     signal::Reading,
@@ -307,7 +307,7 @@ impl Judge<'_, '_, '_> {
         let verified = self.moved.verified.parse().ok().filter(|_| !self.journal.is_trying());
         let to = verified.unwrap_or_else(|| self.journal.before.clone());
         let from = self.journal.goal();
-        let world = world(self.it, self.memory, None);
+        let world = world(self.it, self.memory, OpenRuntime::None);
         let candidate = undo_runtime(&self.change.spec.action, from, &to, &world)?;
         // Undoing waits for no dry run: an annotation that could be written can be written again.
         candidate.admit(flyball_core::check::DryRun::Skipped("it was written before".to_owned()))

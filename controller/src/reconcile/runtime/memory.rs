@@ -31,6 +31,8 @@ pub struct RuntimeMemory {
     pub decision: Option<DecisionStatus>,
     /// Until when nothing is written after a refused write.
     pub refused_until: Option<Timestamp>,
+    /// Whether the containers have room for a memory limit that would hold; `None`: nobody asks.
+    pub room: Option<Result<(), String>>,
     /// The sequence of the Change that was learned from last, and whether it had ended.
     pub learned: Option<(i64, bool)>,
 }
@@ -67,6 +69,7 @@ impl RuntimeMemory {
             recorded: action.recorded,
             decision: action.last_decision.clone(),
             refused_until: None,
+            room: None,
             learned: None,
         })
     }
@@ -177,7 +180,7 @@ impl RuntimeMemory {
 }
 
 /// Whether a trial was written and verified.
-fn is_tried(change: &Change) -> bool {
+pub(super) fn is_tried(change: &Change) -> bool {
     let status = change.status.as_ref();
     change.spec.sequence > 0 && status.is_some_and(|status| status.tried_at.is_some())
 }
