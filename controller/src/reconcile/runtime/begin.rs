@@ -121,7 +121,9 @@ pub(super) async fn propose(
         }
     };
     let shift = shift(&proposal.from, &proposal.to);
-    if let Some(until) = memory.refused_until.filter(|until| it.pass.seen.now < *until) {
+    // Another action asks for something else, and is the way out where a write was cut short for its sake.
+    let refused = memory.refused_until.as_ref();
+    if let Some((until, _)) = refused.filter(|(until, by)| it.pass.seen.now < *until && *by == proposal.action) {
         let message = format!(
             "the API server refused the last write; the next try is in {}",
             until.since(it.pass.seen.now)

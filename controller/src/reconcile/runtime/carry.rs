@@ -188,7 +188,7 @@ pub(super) fn remember(
     // Whatever refuses it now will hardly let it through with the next pass.
     let torn = journal.verdict == Some(Verdict::Torn) && !journal.is_open();
     if torn || journal.phase == Phase::Closed(Outcome::Superseded(Cause::Refused)) {
-        memory.refused_until = Some(now + REFUSED_PAUSE);
+        memory.refused_until = Some((now + REFUSED_PAUSE, change.spec.action.clone()));
     }
     memory.learned = Some((change.spec.sequence, !journal.is_open()));
     match journal.phase {

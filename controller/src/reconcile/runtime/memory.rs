@@ -29,8 +29,8 @@ pub struct RuntimeMemory {
     pub recorded: i64,
     /// The last decision that differed from the one before.
     pub decision: Option<DecisionStatus>,
-    /// Until when nothing is written after a refused write.
-    pub refused_until: Option<Timestamp>,
+    /// Until when an action writes nothing after a write of its own was refused.
+    pub refused_until: Option<(Timestamp, String)>,
     /// Whether the containers have room for a memory limit that would hold; `None`: nobody asks.
     pub room: Option<Result<(), String>>,
     /// The sequence of the Change that was learned from last, and whether it had ended.
