@@ -242,6 +242,7 @@ impl RuntimePass<'_, '_> {
         {
             let frozen = pass.ctx.cluster.freeze.frozen().is_some();
             done.spread = Some(spread::spread(self, &setting, frozen).await);
+            memory.spread = Some(setting);
         }
         done
     }
