@@ -123,6 +123,7 @@ async fn a_limit_that_a_live_heap_outgrows_is_taken_back_from_the_one_pod_that_h
             limit.is_finite().then_some(())
         })
         .await;
+    let before = stage.slowest(one).await;
     // 64 MiB do not hold 60 MiB of live heap, their garbage and what the runtime needs besides.
     stage.tell(one, "/admin/heap?live=60Mi&churn=64Mi").await;
     let change = stage.world.closed(1).await;
@@ -143,6 +144,8 @@ async fn a_limit_that_a_live_heap_outgrows_is_taken_back_from_the_one_pod_that_h
     stage
         .all_say("flyball_agent_knob{knob=\"memlimit\"}", f64::is_infinite)
         .await;
+    let after = stage.slowest(one).await;
+    println!("p99 of the pod that was tried: {before:.2?} before its live heap grew, {after:.2?} after the roll-back");
     for pod in stage.pods().await.iter().filter(|pod| pod.name_any() != tried[0]) {
         assert!(!pod.annotations().contains_key(LINE), "{} was touched", pod.name_any());
         let trips = stage.says(pod, "flyball_agent_breaker_trips_total").await;
