@@ -28,6 +28,7 @@ use carry::CarriedRuntime;
 pub(crate) use facts::{by_pod, whole};
 use flyball_core::{
     check::{OpenRuntime, RuntimeWorld},
+    decide::runtime::Profile,
     policy::{AgentQueries, Mode, RuntimeAction, RuntimeAim, Setting, SettingError},
     time::Span,
     transaction::{Abort, Phase, Stamp},
@@ -40,7 +41,8 @@ use kube::{
 };
 use memory::{Around, RuntimeMemory, is_tried};
 use spread::Spread;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::OnceCell;
 
 /// Between who wrote and what, in the message of a Change that somebody else ended.
 pub(super) const WRITTEN_BY: &str = " wrote the field";
@@ -95,6 +97,8 @@ pub(super) struct RuntimePass<'p, 'a> {
     pub workload: Result<Workload, WorkloadProblem>,
     /// The workload's running pods, with their lines; `None`: not known.
     pub lined: Option<Vec<Lined>>,
+    /// The processes of the namespace, once they were asked for.
+    pub fleet: OnceCell<BTreeMap<String, Profile>>,
 }
 
 /// What came of a pass.
@@ -175,6 +179,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Summary {
         actions,
         workload,
         lined,
+        fleet: OnceCell::new(),
     };
     let mut own = memory.runtime.take().unwrap_or_default();
     if let Ok(workload) = &it.workload {
