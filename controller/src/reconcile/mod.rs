@@ -18,6 +18,8 @@ mod summary;
 mod surge;
 mod weights;
 
+pub use runtime::profiles;
+
 use crate::{
     apply::{Authority, Hands},
     client::Clients,

@@ -21,6 +21,7 @@ use crate::{
 };
 use begin::ProposedRuntime;
 use carry::CarriedRuntime;
+pub use facts::profiles;
 pub(crate) use facts::{by_pod, whole};
 use flyball_core::{
     check::RuntimeWorld,
