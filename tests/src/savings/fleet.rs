@@ -144,7 +144,7 @@ impl Story {
             let mut since = Duration::ZERO;
             let every = bench.lasts(PASS);
             let measured = observe(&mut processes, bench.lasts(WINDOW), f64::NAN, |processes, passed| {
-                if passed - since >= every {
+                if passed >= since + every {
                     since = passed;
                     budget.scrape(ours(processes));
                     budget.pass(ours(processes));
@@ -161,9 +161,8 @@ impl Story {
 
     fn print(&self, found: &Found, headroom: Bytes) {
         heading(self.title, &found.loads);
-        let of = |fleet: usize, of: fn(&Measured) -> f64| {
-            Spread::of(found.windows.iter().map(|window| of(&window[fleet])))
-        };
+        let of =
+            |fleet: usize, of: fn(&Measured) -> f64| Spread::of(found.windows.iter().map(|window| of(&window[fleet])));
         println!(
             "{:<12} {:>26} {:>24}",
             "", "CPU ms a request of each", "resident MB, all"
@@ -216,9 +215,8 @@ impl Story {
 
     fn draw(&self, bench: &Bench, found: &Found) {
         let points = NAMES.into_iter().enumerate().map(|(fleet, name)| {
-            let of = |of: fn(&Measured) -> f64| {
-                Spread::of(found.windows.iter().map(|window| of(&window[fleet]))).median
-            };
+            let of =
+                |of: fn(&Measured) -> f64| Spread::of(found.windows.iter().map(|window| of(&window[fleet]))).median;
             Point {
                 name: name.to_owned(),
                 memory: mb(of(|run| run.resident)),
@@ -274,7 +272,10 @@ fn predicted(profiles: &BTreeMap<String, Profile>) -> (f64, f64) {
     let known = || profiles.values().filter_map(|profile| Service::of(profile).ok());
     let pairs: Vec<(AllocationRate, Bytes)> = known().map(|one| (one.allocation, one.heap.live())).collect();
     let services: Vec<Service> = known().collect();
-    let (bounds, hundred) = (GogcBounds::new(50, 400).expect("bounds"), Gogc::new(100).expect("a GOGC"));
+    let (bounds, hundred) = (
+        GogcBounds::new(50, 400).expect("bounds"),
+        Gogc::new(100).expect("a GOGC"),
+    );
     let bounded = opportunity(&services, hundred, bounds)
         .answer
         .map_or(f64::NAN, |found| found.bounded);

@@ -82,14 +82,26 @@ fn draw(svg: &mut String, title: &str, axis: &str, points: &[Point]) -> Drawn {
     let y = |cpu: f64| on((cpu - y0) / (y1 - y0), BOTTOM, TOP);
 
     text(title, (LEFT, 22), 18, INK, HPos::Left)?;
-    text(&format!("{axis}; down and left is better"), (LEFT, 44), 13, GREY, HPos::Left)?;
+    text(
+        &format!("{axis}; down and left is better"),
+        (LEFT, 44),
+        13,
+        GREY,
+        HPos::Left,
+    )?;
     for nth in 0..=5 {
         let share = f64::from(nth) / 5.0;
         let (memory, cpu) = (x0 + share * (x1 - x0), y0 + share * (y1 - y0));
         line((LEFT, y(cpu)), (RIGHT, y(cpu)), PALE)?;
         line((x(memory), TOP), (x(memory), BOTTOM), PALE)?;
         text(&format!("{cpu:.2}"), (LEFT - 8, y(cpu)), 12, GREY, HPos::Right)?;
-        text(&format!("{memory:.0}"), (x(memory), BOTTOM + 16), 12, GREY, HPos::Center)?;
+        text(
+            &format!("{memory:.0}"),
+            (x(memory), BOTTOM + 16),
+            12,
+            GREY,
+            HPos::Center,
+        )?;
     }
     text(
         "mean resident memory, MB",

@@ -245,7 +245,10 @@ pub fn observe(
         let waiting = after.due - after.requests;
         // A second's worth may be under way; more is a machine that is too slow for the comparison.
         if waiting > (after.due - before.due) / 10.0 + 20.0 {
-            println!("{}: {waiting} requests wait, the machine does not keep up", process.name);
+            println!(
+                "{}: {waiting} requests wait, the machine does not keep up",
+                process.name
+            );
         }
         measured.cpu = after.cpu - before.cpu;
         measured.requests = after.requests - before.requests;

@@ -39,7 +39,10 @@ pub(super) fn run(bench: &Bench) {
     }));
     let start = |(nth, stands): (usize, [u32; 3])| {
         let name = format!("stands {nth}");
-        let work = Work { live: stands[0], ..WORK };
+        let work = Work {
+            live: stands[0],
+            ..WORK
+        };
         Process::start(&bench.program, &folder, &name, work, Hand::Agent)
     };
     let mut processes: Vec<Process> = STANDS.into_iter().enumerate().map(start).collect();

@@ -70,7 +70,10 @@ pub(super) fn run(bench: &Bench) {
     ])
     .expect("knobs");
     let phases = [
-        (WORK.rate, knobs(&json!({"container": "app", "set": {"go": {"gogc": 200}}}))),
+        (
+            WORK.rate,
+            knobs(&json!({"container": "app", "set": {"go": {"gogc": 200}}})),
+        ),
         (
             WORK.rate / 10,
             knobs(&json!({"container": "app", "set": {"go": {"gogc": 50}}})),
@@ -198,7 +201,12 @@ fn print(variants: &[Variant], loads: &[f64]) {
         for rival in ["automemlimit", "gctuner", "GOGC 100", "GOGC 50", "GOGC 200"] {
             let Some(rival) = rivals(rival) else { continue };
             let against = |of: fn(&Measured) -> f64| {
-                Spread::of(ours.runs.iter().zip(&rival.runs).map(|(our, their)| of(our) / of(their)))
+                Spread::of(
+                    ours.runs
+                        .iter()
+                        .zip(&rival.runs)
+                        .map(|(our, their)| of(our) / of(their)),
+                )
             };
             println!(
                 "  {name}, to {:<13} CPU {:.3}   memory {:.3}   CPU x memory {:.3}",
