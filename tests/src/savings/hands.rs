@@ -185,3 +185,26 @@ impl Budget {
         self.current.to_string()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knobs_are_those_of_a_policy() {
+        let check = |lever: Value, expect: &str| assert_eq!(knobs(&lever).to_string(), expect);
+        check(json!({"container": "app", "set": {"go": {"gogc": 200}}}), "gogc=200");
+        check(
+            json!({"container": "app", "setPoint": {"resident": "1230M"}, "gogc": {"min": 50, "max": 1000}}),
+            "rss=1230000000 gogc-min=50 gogc-max=1000",
+        );
+    }
+
+    #[test]
+    fn without_an_answer_no_price_is_set() {
+        let mut budget = Budget::new(Bytes::saturating(1 << 30));
+        budget.pass([]);
+        assert_eq!(budget.setting(), "boot");
+        assert!(budget.said.contains("no price is set"), "{}", budget.said);
+    }
+}

@@ -126,3 +126,31 @@ fn draw(svg: &mut String, title: &str, axis: &str, points: &[Point]) -> Drawn {
     }
     area.present()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_point_has_its_name() {
+        let point = |name: &str, memory: f64, cpu: f64, kind| Point {
+            name: name.to_owned(),
+            memory,
+            cpu,
+            kind,
+        };
+        let points = [
+            point("GOGC 100", 200.0, 1.2, Kind::Fixed),
+            point("GOGC 200", 300.0, 1.0, Kind::Fixed),
+            point("gctuner", 250.0, 1.1, Kind::Tuner),
+            point("Flyball", 240.0, 1.0, Kind::Flyball),
+        ];
+        let svg = scatter("CPU against memory", "CPU ms", &points);
+        assert!(svg.starts_with("<svg"), "{svg}");
+        for word in ["CPU against memory", "GOGC 100", "gctuner", "Flyball"] {
+            assert!(svg.contains(word), "{word}: {svg}");
+        }
+        // Points that all lie in one place have a picture as well.
+        assert!(scatter("", "", &points[..1]).starts_with("<svg"));
+    }
+}

@@ -173,29 +173,13 @@ impl Process {
         kib.unwrap_or_else(|| panic!("{} has ended", self.name)) * 1024.0
     }
 
-    /// The agent's page of metrics, without labels' contents: the sum by name, and what the series of knobs say by
-    /// `name/knob`.
+    /// The agent's page of metrics, as [`values`] has it.
     pub fn page(&self) -> BTreeMap<String, f64> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).expect("the agent listens");
         write!(stream, "GET /metrics HTTP/1.0\r\n\r\n").expect("it is asked");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("it answers");
-        let mut page = BTreeMap::new();
-        for line in text.lines().filter(|line| line.starts_with("flyball_agent_")) {
-            let Some((series, value)) = line.rsplit_once(' ') else {
-                continue;
-            };
-            let name = match series.split_once('{') {
-                Some((name, labels)) => match labels.split_once("knob=\"").and_then(|(_, rest)| rest.split_once('"')) {
-                    Some((knob, _)) => format!("{name}/{knob}"),
-                    None => name.to_owned(),
-                },
-                None => series.to_owned(),
-            };
-            let name = name.trim_start_matches("flyball_agent_").to_owned();
-            *page.entry(name).or_insert(0.0) += value.parse::<f64>().unwrap_or(f64::NAN);
-        }
-        page
+        values(&text)
     }
 }
 
@@ -204,6 +188,21 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What a page of metrics says, by name without the prefix; series of knobs by `name/knob`, others of one name together.
+fn values(text: &str) -> BTreeMap<String, f64> {
+    let mut page = BTreeMap::new();
+    let ours = text.lines().filter_map(|line| line.strip_prefix("flyball_agent_"));
+    for (series, value) in ours.filter_map(|line| line.rsplit_once(' ')) {
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let knob = labels
+            .split_once("knob=\"")
+            .and_then(|(_, rest)| Some(rest.split_once('"')?.0));
+        let name = knob.map_or_else(|| name.to_owned(), |knob| format!("{name}/{knob}"));
+        *page.entry(name).or_insert(0.0) += value.parse::<f64>().unwrap_or(f64::NAN);
+    }
+    page
 }
 
 /// Measures all at the same time, for so long. `beside` is called about once a second with the time that has passed.
@@ -256,4 +255,28 @@ pub fn observe(
         measured.near /= looks;
     }
     measured
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_read_by_name_and_knob() {
+        let page = values(
+            "HTTP/1.0 200 OK\r\n\r\n# TYPE flyball_agent_knob gauge\n\
+             flyball_agent_knob{knob=\"gogc\"} 150\n\
+             flyball_agent_knob{knob=\"memlimit\"} +Inf\n\
+             flyball_agent_rejected_total{reason=\"off\"} 2\n\
+             flyball_agent_rejected_total{reason=\"old\"} 1\n\
+             flyball_agent_heap_live_bytes 1.5e+06\n\
+             go_goroutines 7\n",
+        );
+        let check = |name: &str, expect: Option<f64>| assert_eq!(page.get(name).copied(), expect, "{name}");
+        check("knob/gogc", Some(150.0));
+        check("knob/memlimit", Some(f64::INFINITY));
+        check("rejected_total", Some(3.0));
+        check("heap_live_bytes", Some(1_500_000.0));
+        check("go_goroutines", None);
+    }
 }

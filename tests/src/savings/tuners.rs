@@ -15,23 +15,26 @@ use flyball_core::{
 };
 use serde_json::json;
 
-/// In the trough it is a tenth of the requests.
+/// At the peak.
 const WORK: Work = Work {
-    live: 100,
-    rate: 100,
+    live: 40,
+    rate: 60,
     garbage: 512,
     compute: 512,
 };
 /// The container that the tuners are told of, in MB.
-const LIMIT: u32 = 400;
+const LIMIT: u32 = 192;
 const FIXED: [u32; 6] = [50, 75, 100, 150, 200, 300];
-const PHASE: u64 = 30;
+/// How much less the trough has.
+const TROUGH: u32 = 5;
+/// Seconds of each.
+const PHASE: u64 = 40;
 const ROUNDS: usize = 2;
 const CYCLES: usize = 3;
 /// After a change of load, a rule fires, a pass is made and the kubelet brings the line: so much later.
 const LATER: u64 = 5;
-/// Cores for a GiB: one core costs as much as eight.
-const PRICE: f64 = 0.125;
+/// Cores for a GiB: a core costs as much as four.
+const PRICE: f64 = 0.25;
 
 const SET: &str = "Flyball, set";
 const LAMBDA: &str = "Flyball, price";
@@ -75,7 +78,7 @@ pub(super) fn run(bench: &Bench) {
             knobs(&json!({"container": "app", "set": {"go": {"gogc": 200}}})),
         ),
         (
-            WORK.rate / 10,
+            WORK.rate / TROUGH,
             knobs(&json!({"container": "app", "set": {"go": {"gogc": 50}}})),
         ),
     ];
@@ -164,7 +167,7 @@ fn print(variants: &[Variant], loads: &[f64]) {
         "A service of {} MiB live through peak and trough, {} and {} requests a second",
         WORK.live,
         WORK.rate,
-        WORK.rate / 10
+        WORK.rate / TROUGH
     );
     heading(&title, loads);
     println!(
