@@ -19,7 +19,10 @@ use kube::{
     api::{ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// How long a scenario waits for what must come. It is no measure of speed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -184,6 +187,21 @@ impl Stage {
             .send()
             .await;
         assert!(answer.unwrap().status().is_success(), "{path}");
+    }
+
+    /// The 99th percentile of how long a pod takes for its work, of a hundred requests one after the other; each must
+    /// be answered.
+    async fn slowest(&self, pod: &Pod) -> Duration {
+        let ip = pod.status.as_ref().unwrap().pod_ip.clone().unwrap();
+        let mut took = Vec::new();
+        for _ in 0..100 {
+            let begun = Instant::now();
+            let answer = self.client.get(format!("http://{ip}:{}/", self.port)).send().await;
+            assert!(answer.unwrap().status().is_success());
+            took.push(begun.elapsed());
+        }
+        took.sort();
+        took[98]
     }
 
     /// Writes a line into a pod, as nobody but the controller should.

@@ -284,9 +284,11 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::RolledBack
         | Reason::Ineffective
         | Reason::Inconclusive
+        | Reason::NeedsMemory
         | Reason::WriteFailed => true,
         Reason::Evaluating
         | Reason::Accepted
+        | Reason::HasRoom
         | Reason::Suspended
         | Reason::Idle
         | Reason::Proposed

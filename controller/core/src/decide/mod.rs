@@ -8,6 +8,7 @@
 
 mod budget;
 mod fallback;
+mod fit;
 mod floor;
 mod history;
 mod latch;
@@ -23,6 +24,7 @@ mod stabilize;
 mod weights;
 mod zero;
 
+pub use fit::needs_memory;
 pub(crate) use floor::{Limits, Lowest};
 pub use history::{HISTORY_CAP, History, Latch, Recommendation, RolloutStart, ScaleEvent};
 pub use latch::SIGNAL_MOVED;

@@ -50,16 +50,19 @@ impl RuntimePass<'_, '_> {
         }
     }
 
-    /// All processes of the namespace that share a budget, where an action has one.
+    /// The processes of the namespace, where an action divides a budget among them or asks what room they leave.
     pub(super) async fn fleet(&self) -> BTreeMap<String, Profile> {
-        let budget = self.actions.iter().find_map(|action| match &action.aim {
-            RuntimeAim::Budget(budget) => Some(budget),
-            RuntimeAim::Set(_) | RuntimeAim::Reclaim { .. } => None,
+        let asked = self.actions.iter().map(|action| match &action.aim {
+            RuntimeAim::Budget(budget) => (Some(&budget.queries), None),
+            RuntimeAim::Fit(fit) => (None, Some(&fit.queries)),
+            RuntimeAim::Set(_) | RuntimeAim::Reclaim { .. } => (None, None),
         });
-        let Some(budget) = budget else {
+        let (budgets, fits): (Vec<_>, Vec<_>) = asked.unzip();
+        // The limit law looks at the most of an hour, which is careful enough for a budget beside it, too.
+        let Some(queries) = fits.into_iter().chain(budgets).flatten().next() else {
             return BTreeMap::new();
         };
-        let queries = budget.queries.within(&self.pass.namespace);
+        let queries = queries.within(&self.pass.namespace);
         let read = join_all(queries.all().map(|query| self.ask(query, self.agents.max_age))).await;
         <[Reading; 7]>::try_from(read)
             .map(|read| profiles(&read.each_ref().map(by_pod)))
