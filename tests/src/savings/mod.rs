@@ -22,29 +22,20 @@ use std::{
 };
 
 /// What can be measured alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Part {
     /// A service through peak and trough.
     Tuners,
     /// Six unlike processes, and six replicas.
     Fleet,
     /// Resident memory held at a number.
+    #[value(name = "setpoint")]
     SetPoint,
 }
 
 impl Part {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Tuners, Self::Fleet, Self::SetPoint];
-
-    /// By its name.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "tuners" => Some(Self::Tuners),
-            "fleet" => Some(Self::Fleet),
-            "setpoint" => Some(Self::SetPoint),
-            _ => None,
-        }
-    }
 }
 
 /// Where things are, and how long they take.
