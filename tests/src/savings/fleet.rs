@@ -72,6 +72,8 @@ struct Found {
     loads: Vec<f64>,
     /// What `doctor` predicts: 1 - BC², and within the bounds of GOGC.
     predicted: Vec<(f64, f64)>,
+    /// Each process by its name, as often as it was measured.
+    members: BTreeMap<String, Vec<Measured>>,
     /// Each process' GOGC at the end.
     gogc: Vec<f64>,
     setting: String,
@@ -151,6 +153,9 @@ impl Story {
                 }
             });
             found.windows.push(by_fleet(&processes, &measured));
+            for (process, measured) in processes.iter().zip(measured) {
+                found.members.entry(process.name.clone()).or_default().push(measured);
+            }
             found.loads.push(load());
         }
         let gogc = |process: &Process| process.page().get("knob/gogc").copied().unwrap_or(f64::NAN);
@@ -174,8 +179,26 @@ impl Story {
                 format!("{:.0}", of(fleet, |run| mb(run.resident)))
             );
         }
-        let gogc: Vec<String> = found.gogc.iter().map(|gogc| format!("{gogc:.0}")).collect();
-        println!("headroom {headroom}, {}; GOGC: {}", found.setting, gogc.join(", "));
+        println!("\nheadroom {headroom}, {}", found.setting);
+        println!(
+            "{:<24} {:>6} {:>16} {:>16}",
+            "medians of one, 100 / it", "GOGC", "CPU ms a request", "resident MB"
+        );
+        for (nth, ((live, allocated), gogc)) in self.members.iter().zip(&found.gogc).enumerate() {
+            let pair = |of: fn(&Measured) -> f64, digits: usize| {
+                let [fixed, ours] = [0, 2].map(|fleet| {
+                    let runs = found.members.get(&format!("{fleet} {nth}"));
+                    Spread::of(runs.into_iter().flatten().map(of)).median
+                });
+                format!("{fixed:.digits$} / {ours:.digits$}")
+            };
+            println!(
+                "{:<24} {gogc:>6.0} {:>16} {:>16}",
+                format!("{live} MiB, {} MB/s", allocated / 1000),
+                pair(|run| 1000.0 * run.cpu / run.requests, 3),
+                pair(|run| mb(run.resident), 0)
+            );
+        }
         let percent = |values: &mut dyn Iterator<Item = f64>| Spread::of(values).times(100.0);
         let windows = || found.windows.iter();
         println!(
