@@ -108,6 +108,15 @@ struct Stage {
     port: u16,
 }
 
+/// Requests that go on until it is dropped.
+struct Load(tokio::task::JoinHandle<()>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Stage {
     /// The workload with all pods ready, and a Prometheus that hears their agents.
     async fn set(bed: &Bed, name: &str, port: u16, workload: &Value) -> Self {
@@ -202,6 +211,22 @@ impl Stage {
         }
         took.sort();
         took[98]
+    }
+
+    /// Has all pods work, until it is dropped.
+    async fn load(&self) -> Load {
+        let ips = self.pods().await.into_iter().filter_map(|pod| pod.status?.pod_ip);
+        let urls: Vec<String> = ips.map(|ip| format!("http://{ip}:{}/", self.port)).collect();
+        let client = self.client.clone();
+        Load(tokio::spawn(async move {
+            loop {
+                for url in &urls {
+                    // Whether it is answered is of no matter here.
+                    let _ = client.get(url).send().await;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }))
     }
 
     /// Writes a line into a pod, as nobody but the controller should.

@@ -278,6 +278,7 @@ mod tests {
                 doing: (*doing).to_owned(),
                 why: (*why).to_owned(),
                 change: None,
+                room: None,
             };
             let status = status(&object, &memory, summary, now);
             if status != memory.written {

@@ -219,3 +219,37 @@ async fn a_limit_follows_what_the_container_leaves_and_ends_where_it_would_not_h
     let change = stage.world.closed(2).await;
     assert!(change.spec.shift.ends_with("-> memlimit=none"), "{}", change.spec.shift);
 }
+
+/// Headroom that the processes of a node share: each is told the price of its node, the same for all on it, and sets GOGC by
+/// it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_of_a_node_share_headroom_by_its_price() {
+    let Some(bed) = bed().await else { return };
+    let stage = Stage::set(&bed, "shared", PORT, &heap(3, "16Mi", "256Mi")).await;
+    let load = stage.load().await;
+    let lever = json!({"budget": {"headroom": "96Mi", "scope": "Node", "window": "20s"}, "trial": {"disabled": true}});
+    stage.world.apply(&policy(&stage.world, &lever)).await;
+    let _controller = stage.world.controller("one");
+    let change = stage.world.closed(1).await;
+    assert_eq!(phase_of(&change), Phase::Committed, "{}", message_of(&change));
+    assert_eq!(
+        change.spec.shift,
+        "boot -> node-headroom=100663296 gogc-min=50 gogc-max=400"
+    );
+    let prices = stage
+        .all_say("flyball_agent_knob{knob=\"lambda\"}", |price| {
+            price > 0.0 && price <= 1.0
+        })
+        .await;
+    let first = prices.values().next().copied().unwrap();
+    // One of them may have been given the next price already, which is at most 1.5 times the headroom from this one.
+    assert!(
+        prices
+            .values()
+            .all(|price| (1.0 / 2.26..=2.26).contains(&(price / first))),
+        "{prices:?}"
+    );
+    // What moves within the headroom is no Change.
+    assert_eq!(stage.world.changes().await.len(), 1);
+    drop(load);
+}

@@ -96,7 +96,7 @@ pub(super) async fn propose(
     let facts = RuntimeFacts {
         current,
         pods: it.pods(&read),
-        fleet: it.fleet().await,
+        fleet: it.fleet().await.clone(),
         history: memory.history.clone(),
     };
     memory.room = it

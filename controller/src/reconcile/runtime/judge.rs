@@ -110,7 +110,7 @@ impl Judge<'_, '_, '_> {
             let line = PodLine::read(pod.line.as_deref()?)?;
             let seconds = i64::try_from(line.generation).ok()?;
             let at = Timestamp::from_millis(seconds.checked_mul(1000)?);
-            (line.knobs == *goal.of_pod(&pod.name).0 && at <= now).then_some(at)
+            (goal.of_pod(&pod.name).0.stand_in(&line.knobs) && at <= now).then_some(at)
         };
         let moved = |pod: &&Lined| !self.journal.is_trying() || self.moved.tried.contains(&pod.name);
         let pods = self
@@ -390,7 +390,7 @@ fn missing(
                 Some(format!("it still has generation {applied}"))
             }
             (None, _) => Some("it was not given it yet".to_owned()),
-            (Some(line), _) if line.knobs != *knobs || line.reclaim != reclaim => {
+            (Some(line), _) if !knobs.stand_in(&line.knobs) || line.reclaim != reclaim => {
                 Some("it was not given it yet".to_owned())
             }
             (Some(line), Some(applied)) if line.generation != applied => {

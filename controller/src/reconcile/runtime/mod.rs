@@ -9,7 +9,7 @@ pub mod memory;
 mod spread;
 
 use super::{
-    Pass,
+    Pass, answers,
     memory::{Memory, is_applied},
     summary::Summary,
 };
@@ -29,6 +29,7 @@ pub use facts::profiles;
 pub(crate) use facts::{by_pod, whole};
 use flyball_core::{
     check::{OpenRuntime, RuntimeWorld},
+    decide::runtime::Profile,
     policy::{AgentQueries, Mode, RuntimeAction, RuntimeAim, Setting, SettingError},
     time::Span,
     transaction::{Abort, Phase, Stamp},
@@ -41,7 +42,8 @@ use kube::{
 };
 use memory::{Around, RuntimeMemory, is_tried};
 use spread::Spread;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::OnceCell;
 
 /// Between who wrote and what, in the message of a Change that somebody else ended.
 pub(super) const WRITTEN_BY: &str = " wrote the field";
@@ -96,6 +98,8 @@ pub(super) struct RuntimePass<'p, 'a> {
     pub workload: Result<Workload, WorkloadProblem>,
     /// The workload's running pods, with their lines; `None`: not known.
     pub lined: Option<Vec<Lined>>,
+    /// The processes of the namespace, once they were asked for.
+    pub fleet: OnceCell<BTreeMap<String, Profile>>,
 }
 
 /// What came of a pass.
@@ -176,6 +180,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Summary {
         actions,
         workload,
         lined,
+        fleet: OnceCell::new(),
     };
     let mut own = memory.runtime.take().unwrap_or_default();
     if let Ok(workload) = &it.workload {
@@ -283,6 +288,18 @@ impl RuntimePass<'_, '_> {
             .max();
         let stamped = stamp.map_or(0, |stamp| stamp.sequence);
         known.unwrap_or(0).max(stamped) + 1
+    }
+
+    /// Whether a policy tells these agents of pressure.
+    fn is_told_of_pressure(&self) -> bool {
+        let (policy, policies) = (self.pass.object, self.pass.ctx.cluster.policies.state());
+        policies.iter().any(|other| {
+            other.namespace() == policy.namespace()
+                && other.spec.target_ref == policy.spec.target_ref
+                && other.spec.mode == flyball_crds::Mode::Enforce
+                && !other.spec.suspend
+                && answers::annotate::tells(other, &self.container)
+        })
     }
 
     /// Whether an action asks for a limit by the limit law.

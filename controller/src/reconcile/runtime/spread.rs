@@ -8,7 +8,9 @@ use crate::{
     record,
 };
 use flyball_core::{
-    policy::Setting,
+    evaluate::watermark::Level,
+    policy::{Knob, Setting},
+    signal::Finite,
     time::{Span, Timestamp},
 };
 use futures::{StreamExt, stream};
@@ -54,9 +56,40 @@ pub(super) enum Need {
     Removal,
 }
 
-/// What a pod needs. `due`: whether it may be asked for a collection now.
-pub(super) fn need(pod: &Lined, setting: &Setting, lease: Span, due: bool, now: Timestamp) -> Need {
+/// What a line depends on beside the setting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around {
+    /// How long it lasts.
+    pub lease: Span,
+    /// The price of the pod's node, where its knobs are a share of headroom.
+    pub price: Option<Finite>,
+    /// Whether the pod may be asked for a collection now.
+    pub due: bool,
+    /// Whether a policy tells these agents of pressure: what stands of it in a line is that policy's then.
+    pub told: bool,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What a pod needs.
+pub(super) fn need(pod: &Lined, setting: &Setting, around: &Around) -> Need {
+    let Around {
+        lease,
+        price,
+        due,
+        told,
+        now,
+    } = *around;
     let (knobs, wanted) = setting.of_pod(&pod.name);
+    let knobs = match (knobs.get(Knob::NodeHeadroom), price) {
+        (None, _) => knobs.clone(),
+        (Some(_), Some(price)) => knobs.priced(price),
+        // What is not known moves nothing: a line that is there is renewed as it is.
+        (Some(_), None) => match pod.line.as_deref().and_then(PodLine::read) {
+            Some(line) if knobs.stand_in(&line.knobs) => line.knobs,
+            _ => return Need::Nothing,
+        },
+    };
     let text = pod.line.as_deref().unwrap_or_default();
     let present = PodLine::read(text);
     // The first count that an agent sees is only remembered, so a pod without a line gets one that asks for nothing.
@@ -65,7 +98,12 @@ pub(super) fn need(pod: &Lined, setting: &Setting, lease: Span, due: bool, now: 
         Some(line) if wanted > line.reclaim && !due => line.reclaim,
         Some(_) => wanted,
     };
-    if knobs.is_boot() && wanted == 0 {
+    let pressure = present
+        .as_ref()
+        .map(|line| line.pressure)
+        .filter(|_| told)
+        .unwrap_or_default();
+    if knobs.is_boot() && wanted == 0 && pressure == Level::Normal {
         return if pod.line.is_some() {
             Need::Removal
         } else {
@@ -79,11 +117,12 @@ pub(super) fn need(pod: &Lined, setting: &Setting, lease: Span, due: bool, now: 
         expires: now + ttl,
         knobs: knobs.clone(),
         reclaim,
+        pressure,
     };
     match present {
-        Some(present) if present.knobs == *knobs => {
+        Some(present) if present.knobs == knobs => {
             let half = Span::from_millis(ttl.as_millis() / 2);
-            if present.reclaim != reclaim {
+            if present.reclaim != reclaim || present.pressure != pressure {
                 Need::Line(line(present.generation))
             } else if present.expires < now + half {
                 Need::Renewal(line(present.generation))
@@ -112,6 +151,8 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: 
     let pods = it.lined.as_deref().unwrap_or_default();
     let ready: Vec<&Lined> = pods.iter().filter(|pod| pod.ready).collect();
     let mut reclaims = (ready.len() / RECLAIM_PART).max(1);
+    let prices = it.prices(setting).await;
+    let told = it.is_told_of_pressure();
     let mut result = Spread {
         ready: ready.len(),
         ..Spread::default()
@@ -119,8 +160,14 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: 
     let paused = pods.iter().filter(|pod| pod.paused && pod.line.is_some());
     let mut writes: Vec<(&Lined, Need)> = paused.map(|pod| (pod, Need::Removal)).collect();
     for pod in ready {
-        let lease = it.lease;
-        let need = match need(pod, setting, lease, reclaims > 0, now) {
+        let around = Around {
+            lease: it.lease,
+            price: prices.get(&pod.name).copied(),
+            due: reclaims > 0,
+            told,
+            now,
+        };
+        let need = match need(pod, setting, &around) {
             // While it is frozen the workload's setting moves by a roll-back only, and that has to reach whoever has
             // something to give back.
             Need::Line(_) if frozen && pod.line.is_none() => Need::Nothing,
@@ -204,14 +251,20 @@ mod tests {
     }
 
     fn check(line: Option<&str>, setting: &str, due: bool, expect: &str) {
+        priced(line, setting, None, due, expect);
+    }
+
+    fn priced(line: Option<&str>, setting: &str, price: Option<f64>, due: bool, expect: &str) {
+        let price = price.map(|price| Finite::new(price).expect("a price"));
         let setting: Setting = setting.parse().expect(setting);
-        let need = need(
-            &pod(line),
-            &setting,
-            Span::from_secs(3600),
+        let around = Around {
+            lease: Span::from_secs(3600),
+            price,
             due,
-            Timestamp::from_millis(NOW * 1000),
-        );
+            told: true,
+            now: Timestamp::from_millis(NOW * 1000),
+        };
+        let need = need(&pod(line), &setting, &around);
         let said = match &need {
             Need::Nothing => "nothing".to_owned(),
             Need::Removal => "removal".to_owned(),
@@ -226,7 +279,14 @@ mod tests {
                 } else {
                     "line"
                 };
-                format!("{kind} gen={} {} reclaim={}", line.generation, line.knobs, line.reclaim)
+                let pressure = match line.pressure {
+                    Level::Normal => String::new(),
+                    level => format!(" pressure={level}"),
+                };
+                format!(
+                    "{kind} gen={} {} reclaim={}{pressure}",
+                    line.generation, line.knobs, line.reclaim
+                )
             }
         };
         assert_eq!(said, expect, "{line:?} {setting}");
@@ -252,6 +312,79 @@ mod tests {
             true,
             "line gen=1795000008 gogc=100 reclaim=0",
         );
+    }
+
+    /// What another answer told stays, as long as a policy tells it.
+    #[test]
+    fn pressure_rides_on_a_line_of_knobs() {
+        let of = |left: i64, words: &str| format!("v1 gen=5 ttl=3600 exp={}{words} pressure=high", NOW + left);
+        check(Some(&of(3500, " gogc=200")), "gogc=200", true, "nothing");
+        check(
+            Some(&of(1000, " gogc=200")),
+            "gogc=200",
+            true,
+            "renewal gen=5 gogc=200 reclaim=0 pressure=high",
+        );
+        check(
+            Some(&of(3500, " gogc=200")),
+            "gogc=100",
+            true,
+            "line gen=1795000000 gogc=100 reclaim=0 pressure=high",
+        );
+        check(
+            Some(&of(3500, " gogc=200")),
+            "boot",
+            true,
+            "line gen=1795000000  reclaim=0 pressure=high",
+        );
+        check(Some(&of(3500, "")), "boot", true, "nothing");
+        let around = Around {
+            lease: Span::from_secs(3600),
+            price: None,
+            due: true,
+            told: false,
+            now: Timestamp::from_millis(NOW * 1000),
+        };
+        let alone = |line: &str, setting: &str| need(&pod(Some(line)), &setting.parse().expect("a setting"), &around);
+        assert_eq!(alone(&of(3500, ""), "boot"), Need::Removal);
+        let Need::Line(line) = alone(&of(3500, " gogc=200"), "gogc=200") else {
+            panic!("a line without it");
+        };
+        assert_eq!(line.pressure, Level::Normal);
+    }
+
+    #[test]
+    fn a_share_of_headroom_is_the_price_of_the_pods_node() {
+        const SHARE: &str = "node-headroom=1073741824 gogc-min=50 gogc-max=400";
+        let check = |line: Option<&str>, price: Option<f64>, expect: &str| priced(line, SHARE, price, true, expect);
+        let line = |price: &str, left: i64| {
+            format!(
+                "v1 gen=5 ttl=3600 exp={} lambda={price} gogc-min=50 gogc-max=400",
+                NOW + left
+            )
+        };
+        let (fresh, late) = (line("2.5e-9", 3500), line("2.5e-9", 1000));
+        check(
+            None,
+            Some(2.5e-9),
+            "line gen=1795000000 lambda=2.5e-9 gogc-min=50 gogc-max=400 reclaim=0",
+        );
+        check(Some(&fresh), Some(2.5e-9), "nothing");
+        check(
+            Some(&fresh),
+            Some(5e-9),
+            "line gen=1795000000 lambda=5e-9 gogc-min=50 gogc-max=400 reclaim=0",
+        );
+        // Without a price nothing moves, and what is there is looked after.
+        check(None, None, "nothing");
+        check(Some(&fresh), None, "nothing");
+        check(
+            Some(&late),
+            None,
+            "renewal gen=5 lambda=2.5e-9 gogc-min=50 gogc-max=400 reclaim=0",
+        );
+        let other = format!("v1 gen=5 ttl=3600 exp={} gogc=100", NOW + 3500);
+        check(Some(&other), None, "nothing");
     }
 
     #[test]
