@@ -6,6 +6,7 @@ use flyball_controller::{apply::PodLine, reconcile::profiles, validate};
 use flyball_core::{
     bytes::Bytes,
     decide::{Inputs, RuntimeDecision, RuntimeFacts, RuntimeHistory, decide_runtime, runtime::Profile},
+    evaluate::watermark::Level,
     policy::{Knobs, RuntimeAction, RuntimeAim, Setting},
     time::{Span, Timestamp},
 };
@@ -66,6 +67,7 @@ impl Lines {
             expires: Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap_or(i64::MAX)) + lease,
             knobs: knobs.clone(),
             reclaim: 0,
+            pressure: Level::Normal,
         };
         for process in processes {
             process.write(&line.to_string());
