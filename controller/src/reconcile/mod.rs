@@ -19,6 +19,8 @@ mod surge;
 mod watermarks;
 mod weights;
 
+pub use runtime::profiles;
+
 use crate::{
     apply::{Authority, Hands},
     client::Clients,
