@@ -124,6 +124,7 @@ pub struct Metrics {
     weight_base: Series<Share>,
     backends_out: Series<Gauge>,
     weight_changes: Series<Counter>,
+    alerts_posted: Series<Counter>,
     watermark_level: Series<Gauge>,
     watermark_ratio: Series<Share>,
     runtime_pods: Series<Gauge>,
@@ -180,6 +181,7 @@ impl Metrics {
             weight_base: register(r, "flyball_weight_base", Series::new(Share::default)),
             backends_out: register(r, "flyball_backends_out", Series::new(Gauge::default)),
             weight_changes: register(r, "flyball_weight_changes_total", Series::new(Counter::default)),
+            alerts_posted: register(r, "flyball_alerts_posted_total", Series::new(Counter::default)),
             watermark_level: register(r, "flyball_watermark_level", Series::new(Gauge::default)),
             watermark_ratio: register(r, "flyball_watermark_ratio", Series::new(Share::default)),
             runtime_pods: register(r, "flyball_runtime_pods", Series::new(Gauge::default)),
@@ -394,6 +396,13 @@ impl Metrics {
         }
     }
 
+    /// So many alerts were posted, or were not taken.
+    pub fn posted(&self, policy: PolicyName<'_>, alerts: usize, failed: bool) {
+        let result = if failed { "error" } else { "ok" };
+        let count = u64::try_from(alerts).unwrap_or(u64::MAX);
+        self.alerts_posted.of(&policy.and([("result", result)])).inc_by(count);
+    }
+
     /// How full the fullest of a watermark is, as a level and as a ratio; a ratio that is not known is gone.
     pub fn watermark(&self, policy: PolicyName<'_>, watermark: &str, level: Level, ratio: Option<f64>) {
         let labels = policy.and([("watermark", watermark)]);
@@ -460,6 +469,7 @@ impl Metrics {
             &self.changes,
             &self.weight_changes,
             &self.runtime_lines,
+            &self.alerts_posted,
             &self.ownership_conflicts,
         ] {
             counters.remove(&labels);

@@ -55,6 +55,8 @@ reasons! {
     Accepted,
     /// A container is too small for a memory limit that would hold; the message names the pod, what it has and what it needs.
     NeedsMemory,
+    /// Alerts could not be posted to Alertmanager; they are tried again.
+    NotPosted,
     /// A memory watermark was passed; the message names whose, the ratio and the level.
     WatermarkRaised,
     /// Memory is back below a watermark.

@@ -178,6 +178,11 @@ pub const METRICS: &[Doc] = &[
         &["namespace", "policy", "what"],
         "Writes of lines to pods: changed, renewed (a lease) or failed",
     ),
+    counter(
+        "flyball_alerts_posted_total",
+        &["namespace", "policy", "result"],
+        "Alerts posted to Alertmanager, by result: ok or error",
+    ),
     gauge(
         "flyball_watermark_level",
         &["namespace", "policy", "watermark"],

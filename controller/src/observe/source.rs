@@ -18,7 +18,7 @@ pub use http::install_crypto_provider;
 pub use settings::{
     CONCURRENCY, DEFAULT_CONCURRENCY, DEFAULT_MEBIBYTES, DEFAULT_TIMEOUT, MAX_PARAMETERS, MAX_TIMEOUT, SCRAPE_INTERVAL,
 };
-pub use silences::{Silence, SilenceError};
+pub use silences::{PostError, Posted, Silence, SilenceError};
 pub use token::{DEFAULT_LIFETIME, LONGEST_LIFETIME, MARGIN, TOO_YOUNG, TokenError};
 
 use super::{
@@ -224,6 +224,14 @@ impl Source {
         match &self.alertmanager {
             Some(alertmanager) => alertmanager.silences(now).await,
             None => Err(SilenceError::None),
+        }
+    }
+
+    /// Posts alerts to the source's Alertmanager.
+    pub async fn post(&self, alerts: &[Posted]) -> Result<(), PostError> {
+        match &self.alertmanager {
+            Some(alertmanager) => alertmanager.post(alerts).await,
+            None => Err(PostError::None),
         }
     }
 

@@ -6,6 +6,7 @@ use stored::{alerts_in_short, restored, rule_state, stored_action, stored_rule};
 pub use stored::{direction, stored_alert, stored_direction, stored_replicas};
 
 use super::{
+    answers::notify::Sent,
     evidence::joined,
     runtime::memory::RuntimeMemory,
     weights::memory::{WeightsMemory, restored as restored_weights},
@@ -65,6 +66,8 @@ pub struct Memory {
     pub rules: BTreeMap<String, RuleState>,
     /// The watermarks' states, by name. What of them must survive a restart stands in the states of their rules.
     pub watermarks: BTreeMap<String, WatermarkState>,
+    /// What was posted to Alertmanager, by answer. A restart posts again what fires.
+    pub sent: BTreeMap<String, Sent>,
     /// The UID of the target that the actions' memories are about.
     pub target: Option<String>,
     /// The memories of the actions that move replicas.
@@ -128,6 +131,7 @@ impl Memory {
                 .collect(),
             rules,
             watermarks: BTreeMap::new(),
+            sent: BTreeMap::new(),
             target: status.target_uid.clone(),
             weights: restored_weights(&status.actions, now),
             runtime: RuntimeMemory::restored(&status.actions),

@@ -285,6 +285,7 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::Ineffective
         | Reason::Inconclusive
         | Reason::NeedsMemory
+        | Reason::NotPosted
         | Reason::WatermarkRaised
         | Reason::WriteFailed => true,
         Reason::Evaluating

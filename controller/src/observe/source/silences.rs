@@ -10,8 +10,11 @@ use flyball_core::{
 };
 use flyball_crds::MetricSourceSpec;
 use regex::Regex;
-use reqwest::{Client, Url, header::ACCEPT};
-use serde::Deserialize;
+use reqwest::{
+    Client, Url,
+    header::{ACCEPT, CONTENT_TYPE},
+};
+use serde::{Deserialize, Serialize};
 
 use super::SourceError;
 use crate::observe::credentials::{Secrets, TLS};
@@ -73,6 +76,64 @@ impl Alertmanager {
             .map_err(|error| unanswered(http::cause(&error)))?;
         let body = body.ok_or_else(|| unanswered(format!("its answer is larger than {MOST} bytes")))?;
         read(&body, now).map_err(unanswered)
+    }
+}
+
+/// An alert as Alertmanager takes it (API v2, `POST /api/v2/alerts`).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Posted {
+    /// What tells it from others.
+    pub labels: Labels,
+    /// What is said of it.
+    pub annotations: Labels,
+    /// Since when.
+    pub starts_at: jiff::Timestamp,
+    /// Until when, unless it is posted again.
+    pub ends_at: jiff::Timestamp,
+}
+
+/// Why alerts were not posted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PostError {
+    /// The source has no Alertmanager.
+    #[error("the MetricSource has no spec.alertmanager.url; set it, or take notify out")]
+    None,
+    /// It did not take them.
+    #[error("Alertmanager at {host} did not take the alerts: {reason}")]
+    Refused {
+        /// Host and port.
+        host: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Alertmanager {
+    /// Posts alerts.
+    pub async fn post(&self, alerts: &[Posted]) -> Result<(), PostError> {
+        let refused = |reason: String| PostError::Refused {
+            host: http::host(&self.url),
+            reason,
+        };
+        let mut url = self.url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop().push("alerts");
+        }
+        let body = serde_json::to_vec(alerts).map_err(|error| refused(error.to_string()))?;
+        let sent = self
+            .client
+            .post(url)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body)
+            .send()
+            .await;
+        let status = sent.map_err(|error| refused(http::cause(&error)))?.status();
+        if status.is_success() {
+            Ok(())
+        } else {
+            Err(refused(format!("it answered {status}")))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 pub(super) mod annotate;
 mod capture;
-mod notify;
+pub(super) mod notify;
 mod relieve;
 
 use super::{Pass, memory::Memory};
