@@ -284,7 +284,8 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::RolledBack
         | Reason::Ineffective
         | Reason::Inconclusive
-        | Reason::WriteFailed => true,
+        | Reason::WriteFailed
+        | Reason::EvidenceFailed => true,
         Reason::Evaluating
         | Reason::Accepted
         | Reason::Suspended
@@ -296,7 +297,8 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::Applying
         | Reason::Verifying
         | Reason::Committed
-        | Reason::Superseded => false,
+        | Reason::Superseded
+        | Reason::EvidenceTaken => false,
     }
 }
 
@@ -309,6 +311,7 @@ const fn action(reason: Reason) -> &'static str {
             "Verify"
         }
         Reason::RollingBack | Reason::RolledBack => "RollBack",
+        Reason::EvidenceTaken | Reason::EvidenceFailed => "Capture",
         _ => "Evaluate",
     }
 }

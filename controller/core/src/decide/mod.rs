@@ -7,6 +7,7 @@
 //! are 110 here and 111 there, 90 % less than 10 are 1 here and 0 there.
 
 mod budget;
+mod capture;
 mod fallback;
 mod floor;
 mod history;
@@ -23,6 +24,10 @@ mod stabilize;
 mod weights;
 mod zero;
 
+pub use capture::{
+    BeforeOf, CAPTURE_TRIES, CaptureDecision, CaptureFacts, CaptureHistory, CaptureMoment, CaptureOrder, CapturePod,
+    decide_capture,
+};
 pub(crate) use floor::{Limits, Lowest};
 pub use history::{HISTORY_CAP, History, Latch, Recommendation, RolloutStart, ScaleEvent};
 pub use latch::SIGNAL_MOVED;

@@ -1,5 +1,7 @@
 //! Answers: what a rule leads to beside a lever. They move no field that a transaction owns.
 
+use super::Capture;
+
 /// An action that answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -31,10 +33,6 @@ pub struct Notify {}
 /// What pods are told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotate {}
-
-/// Which evidence is taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Capture {}
 
 /// How a pod is given room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
