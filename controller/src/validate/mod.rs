@@ -22,6 +22,7 @@ mod veto;
 mod warnings;
 mod weights;
 
+pub(crate) use answers::capture_kind;
 pub use change::{FrozenVerification, comparison_of_change, freeze};
 pub use errors::FieldError;
 pub(crate) use names::is_subdomain;
