@@ -9,6 +9,8 @@ pub enum ConditionType {
     Progressing,
     /// A Change is closed.
     Complete,
+    /// A container is too small for a memory limit that would hold.
+    NeedsMemory,
 }
 
 impl ConditionType {
@@ -18,6 +20,7 @@ impl ConditionType {
             Self::Ready => "Ready",
             Self::Progressing => "Progressing",
             Self::Complete => "Complete",
+            Self::NeedsMemory => "NeedsMemory",
         }
     }
 }
@@ -50,6 +53,10 @@ reasons! {
     Evaluating,
     /// The object is valid and in use.
     Accepted,
+    /// A container is too small for a memory limit that would hold; the message names the pod, what it has and what it needs.
+    NeedsMemory,
+    /// Every container has room for a memory limit that would hold.
+    HasRoom,
     /// A field of the object is wrong; the message names it and the way out.
     Invalid,
     /// The MetricSource does not exist.

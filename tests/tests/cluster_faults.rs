@@ -10,11 +10,17 @@ use flyball_tests::{
     bed::{Bed, bed, eventually},
     gateway::Gateway,
     proxy::Fault,
-    world::{Answer, World, condition, objects, phase_of, routes},
+    world::{
+        Answer, Controller, World,
+        agents::{self, Agents, LINE},
+        condition, objects, phase_of, routes,
+    },
 };
 use futures::{FutureExt, StreamExt, stream};
+use kube::ResourceExt;
 use serde_json::json;
-use std::{collections::BTreeMap, panic::AssertUnwindSafe};
+
+use std::{collections::BTreeMap, fmt::Debug, panic::AssertUnwindSafe};
 
 /// How many worlds run side by side. Each mostly waits.
 const SIDE_BY_SIDE: usize = 8;
@@ -67,6 +73,33 @@ const WEIGHTS_TAKEN_BACK: &[(&str, usize)] = &[
     ("PUT changes/status", 3),
 ];
 
+/// Knobs: the trial and the whole are written in turn, and the pods after each.
+const KNOBS: &[(&str, usize)] = &[
+    ("TRY deployments", 1),
+    ("POST changes", 1),
+    ("PATCH deployments", 1),
+    ("PATCH deployments", 2),
+    ("PATCH deployments", 3),
+    ("PATCH pods", 1),
+    ("PATCH pods", 2),
+    ("PATCH pods", 3),
+    ("PUT changes/status", 1),
+    ("PUT changes/status", 2),
+    ("PUT changes/status", 3),
+    ("PATCH feedbackpolicies/status", 1),
+    ("PATCH feedbackpolicies/status", 2),
+];
+
+/// The same when the trial is taken back.
+const KNOBS_TAKEN_BACK: &[(&str, usize)] = &[
+    ("PUT changes/status", 2),
+    ("PATCH deployments", 3),
+    ("PATCH deployments", 4),
+    ("PATCH pods", 2),
+    ("PUT changes/status", 3),
+    ("PATCH feedbackpolicies/status", 2),
+];
+
 const TAKEN_BACK: Story = Story {
     name: "taken back",
     latency: |_| 0.9,
@@ -102,18 +135,7 @@ async fn run(bed: Bed, story: Story, fault: Option<(&'static str, usize, Fault)>
     world
         .prometheus
         .compute("latency", move || Answer::Value((story.latency)(replicas())));
-    let kills = fault.as_ref().map(|(.., fault)| fault.kills());
-    if let Some((label, nth, fault)) = fault {
-        world.proxy.plan(label, nth, fault);
-    }
-    let mut controller = world.controller("one");
-    if let Some(kills) = kills {
-        eventually("the fault happens", async || world.proxy.is_done().then_some(())).await;
-        if kills {
-            eventually("the controller ends", async || (!controller.runs()).then_some(())).await;
-            controller = world.controller("one");
-        }
-    }
+    let controller = disturbed(&world, fault).await;
     world.closed(1).await;
     let rested = |policy: &FeedbackPolicy| {
         condition(policy, "Progressing")
@@ -229,18 +251,7 @@ async fn run_weights(bed: Bed, followed: bool, fault: Option<(&'static str, usiz
     world.apply(&policy).await;
     let slow = Answer::Backends(vec![("b".to_owned(), 0.9)]);
     world.prometheus.set("slow", slow);
-    let kills = fault.as_ref().map(|(.., fault)| fault.kills());
-    if let Some((label, nth, fault)) = fault {
-        world.proxy.plan(label, nth, fault);
-    }
-    let mut controller = world.controller("one");
-    if let Some(kills) = kills {
-        eventually("the fault happens", async || world.proxy.is_done().then_some(())).await;
-        if kills {
-            eventually("the controller ends", async || (!controller.runs()).then_some(())).await;
-            controller = world.controller("one");
-        }
-    }
+    let controller = disturbed(&world, fault).await;
     world.closed(1).await;
     let asked = world.prometheus.asked();
     eventually("further passes", async || {
@@ -254,24 +265,109 @@ async fn run_weights(bed: Bed, followed: bool, fault: Option<(&'static str, usiz
         })
         .await
         .verified;
+    Weighed {
+        routes: [world.weights("web").await, world.weights("mobile").await],
+        changes: ends(&world).await,
+        verified: verified
+            .into_iter()
+            .map(|entry| (entry.backend, entry.weight))
+            .collect(),
+    }
+}
+
+/// How a run of knobs ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tuned {
+    /// What the workload's annotation says.
+    setting: Option<String>,
+    /// What each of the three agents has.
+    knobs: Vec<String>,
+    /// Sequence, phase and verdict of each Change.
+    changes: Vec<(i64, Phase, String)>,
+    verified: String,
+}
+
+/// Knobs that are tried on one of three pods and then made on all; `cheap`: the trial holds, else it is taken back.
+async fn run_knobs(bed: Bed, cheap: bool, fault: Option<(&'static str, usize, Fault)>) -> Tuned {
+    let world = World::new(&bed, "fault-knobs").await;
+    let agents = Agents::start(&world, 3).await;
+    if !cheap {
+        world.prometheus.value("cost{", 1.3);
+    }
+    let mut policy = agents::policy("knobs", &world.namespace);
+    for action in policy["spec"]["actions"].as_array_mut().unwrap() {
+        // Long enough for a controller to be killed and to lead again.
+        action["verify"]["within"] = json!("20s");
+    }
+    world.apply(&policy).await;
+    let controller = disturbed(&world, fault).await;
+    world.closed(1).await;
+    let asked = world.prometheus.asked();
+    eventually("further passes", async || {
+        (world.prometheus.asked() > asked + 30).then_some(())
+    })
+    .await;
+    agents.all_have(if cheap { "gogc=100" } else { "" }).await;
+    drop(controller);
+    let runtime = world
+        .policy("knobs", "its status", |policy| {
+            policy.status.as_ref()?.actions.first()?.runtime.clone()
+        })
+        .await;
+    let web = world.any("apps/v1", "Deployment").get("web").await.unwrap();
+    Tuned {
+        setting: web.annotations().get(LINE).cloned(),
+        knobs: agents.applied().into_values().collect(),
+        changes: ends(&world).await,
+        verified: runtime.verified,
+    }
+}
+
+/// A controller, with a fault that happens to it; one that it kills is started again.
+async fn disturbed(world: &World, fault: Option<(&'static str, usize, Fault)>) -> Controller {
+    let kills = fault.as_ref().map(|(.., fault)| fault.kills());
+    if let Some((label, nth, fault)) = fault {
+        world.proxy.plan(label, nth, fault);
+    }
+    let mut controller = world.controller("one");
+    if let Some(kills) = kills {
+        eventually("the fault happens", async || world.proxy.is_done().then_some(())).await;
+        if kills {
+            eventually("the controller ends", async || (!controller.runs()).then_some(())).await;
+            controller = world.controller("one");
+        }
+    }
+    controller
+}
+
+/// Sequence, phase and verdict of each Change that was carried out.
+async fn ends(world: &World) -> Vec<(i64, Phase, String)> {
     let changes = world.changes().await;
     let of = |change: &flyball_crds::Change| {
         let verdict = change.status.as_ref().and_then(|status| status.verdict.clone());
         let verdict = verdict.map(|verdict| verdict.result).unwrap_or_default();
         (change.spec.sequence, phase_of(change), verdict)
     };
-    Weighed {
-        routes: [world.weights("web").await, world.weights("mobile").await],
-        changes: changes
-            .iter()
-            .filter(|change| change.spec.sequence > 0)
-            .map(of)
-            .collect(),
-        verified: verified
-            .into_iter()
-            .map(|entry| (entry.backend, entry.weight))
-            .collect(),
-    }
+    changes
+        .iter()
+        .filter(|change| change.spec.sequence > 0)
+        .map(of)
+        .collect()
+}
+
+/// Runs the moving of knobs undisturbed, then with each fault at each point.
+async fn sweep_knobs(cheap: bool, points: &'static [(&str, usize)], faults: &'static [(&'static str, Fault)]) {
+    let Some(bed) = bed().await else { return };
+    let reference = run_knobs(bed.clone(), cheap, None).await;
+    println!("{reference:?}");
+    let expected = if cheap {
+        (1, Phase::Committed, "Achieved".to_owned())
+    } else {
+        (1, Phase::RolledBack, "Broken".to_owned())
+    };
+    assert_eq!(reference.changes, [expected]);
+    let run = |fault| run_knobs(bed.clone(), cheap, Some(fault));
+    compare(&reference, points, faults, run).await;
 }
 
 /// Runs the moving of weights undisturbed, then with each fault at each point.
@@ -285,14 +381,24 @@ async fn sweep_weights(followed: bool, points: &'static [(&str, usize)], faults:
         reference.changes.iter().map(|(_, phase, _)| *phase).collect::<Vec<_>>(),
         [expected]
     );
+    let run = |fault| run_weights(bed.clone(), followed, Some(fault));
+    compare(&reference, points, faults, run).await;
+}
+
+/// Runs something with each fault at each point, and tells of every run that ended differently.
+async fn compare<E: PartialEq + Debug, F: Future<Output = E>>(
+    reference: &E,
+    points: &'static [(&'static str, usize)],
+    faults: &'static [(&'static str, Fault)],
+    run: impl Fn((&'static str, usize, Fault)) -> F,
+) {
     let runs = points
         .iter()
         .flat_map(|point| faults.iter().map(move |fault| (*point, fault)));
     let differing: Vec<String> = stream::iter(runs)
         .map(|((label, nth), (what, fault))| {
-            let (bed, reference) = (bed.clone(), &reference);
+            let run = AssertUnwindSafe(run((label, nth, fault.clone())));
             async move {
-                let run = AssertUnwindSafe(run_weights(bed, followed, Some((label, nth, fault.clone()))));
                 match run.catch_unwind().await {
                     Ok(end) if end == *reference => None,
                     Ok(end) => Some(format!("{what} at {label} {nth}: {end:?}")),
@@ -318,6 +424,12 @@ const KILLS: &[(&str, Fault)] = &[
     ("killed before", Fault::KillBefore),
     ("killed unheard", Fault::KillUnheard),
     ("killed after", Fault::KillAfter),
+];
+
+const FEW: &[(&str, Fault)] = &[
+    ("409", Fault::Status(409, None)),
+    ("503", Fault::Status(503, None)),
+    ("a lost answer", Fault::DropReply),
 ];
 
 const ANSWERS: &[(&str, Fault)] = &[
@@ -361,10 +473,20 @@ async fn killed_at_any_request_of_weights_that_are_taken_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answered_badly_at_any_write_of_weights_in_two_routes() {
-    const FEW: &[(&str, Fault)] = &[
-        ("409", Fault::Status(409, None)),
-        ("503", Fault::Status(503, None)),
-        ("a lost answer", Fault::DropReply),
-    ];
     sweep_weights(true, WEIGHTS, FEW).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_request_of_knobs() {
+    sweep_knobs(true, KNOBS, KILLS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_any_request_of_knobs_that_are_taken_back() {
+    sweep_knobs(false, KNOBS_TAKEN_BACK, KILLS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answered_badly_at_any_write_of_knobs() {
+    sweep_knobs(true, KNOBS, FEW).await;
 }

@@ -173,6 +173,44 @@ async fn a_trial_goes_on_after_its_controller_was_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_action_that_stands_before_another_takes_its_place_in_the_middle_of_the_trial() {
+    let Some((world, agents)) = set_up("before", |policy| {
+        for action in policy["spec"]["actions"].as_array_mut().unwrap() {
+            action["runtime"]["hold"] = json!("10m");
+        }
+        policy["spec"]["actions"][1]["runtime"]["trial"]["within"] = json!("5m");
+    })
+    .await
+    else {
+        return;
+    };
+    let _controller = world.controller("one");
+    world.closed(1).await;
+    world.prometheus.value("load", 0.1);
+    let trough = world.phase(2, Phase::Verifying).await;
+    assert_eq!(trough.spec.shift, "gogc=100 -> gogc=50");
+    world.prometheus.value("load", 0.9);
+    let peak = world.closed(3).await;
+    assert_eq!(phase_of(&peak), Phase::Committed, "{}", message_of(&peak));
+    assert_eq!(peak.spec.shift, "gogc=100 -> gogc=200");
+    // Where the API server did not take the fence at once, it was over by the next pass.
+    assert!(peak.spec.supersedes.is_none_or(|name| name == trough.name_any()));
+    let trough = world.closed(2).await;
+    assert_eq!(phase_of(&trough), Phase::RolledBack, "{}", message_of(&trough));
+    agents.all_have("gogc=200").await;
+    // The other way round the hold counts.
+    world.prometheus.value("load", 0.1);
+    let doing = world
+        .policy("knobs", "the hold is said", |policy| {
+            let status = policy.status.as_ref()?;
+            status.why.contains("hold is 10m").then(|| status.doing.clone())
+        })
+        .await;
+    assert!(doing.starts_with("Refused gogc=200 -> gogc=50"), "{doing}");
+    assert!(world.changes().await.iter().all(|change| change.spec.sequence <= 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leases_are_renewed_while_somebody_leads_and_run_out_after() {
     let Some((world, agents)) = set_up("leases", |policy| {
         for action in policy["spec"]["actions"].as_array_mut().unwrap() {

@@ -25,9 +25,17 @@ pub struct Summary {
     doing: String,
     why: String,
     change: Option<String>,
+    /// Whether the containers have room for a memory limit that would hold, and why not; `None`: nobody asks.
+    room: Option<Result<(), String>>,
 }
 
 impl Summary {
+    /// The same with what the limit law says.
+    #[must_use]
+    pub(super) fn with_room(self, room: Option<Result<(), String>>) -> Self {
+        Self { room, ..self }
+    }
+
     /// These words.
     pub(super) fn new(
         ready: (bool, Reason, String),
@@ -42,6 +50,7 @@ impl Summary {
             doing,
             why,
             change,
+            room: None,
         }
     }
 
@@ -54,6 +63,7 @@ impl Summary {
             doing: "Nothing: the policy is invalid".to_owned(),
             why: message,
             change: None,
+            room: None,
         }
     }
 
@@ -109,6 +119,7 @@ impl Summary {
                 doing,
                 why: carried.change.spec.reason.clone(),
                 change: Some(name),
+                room: None,
             };
         }
         let (doing, why) = match proposed {
@@ -135,6 +146,7 @@ impl Summary {
             doing,
             why,
             change: None,
+            room: None,
         }
     }
 }
@@ -178,6 +190,25 @@ pub(super) fn status(
             now,
         ),
     ];
+    if let Some(room) = summary.room {
+        let said = match room {
+            Err(why) => (true, Reason::NeedsMemory, why),
+            Ok(()) => (
+                false,
+                Reason::HasRoom,
+                "every container has room for a memory limit that would hold".to_owned(),
+            ),
+        };
+        let condition = condition(
+            &before.conditions,
+            ConditionType::NeedsMemory,
+            said,
+            same_words,
+            generation,
+            now,
+        );
+        status.conditions.push(condition);
+    }
     status
 }
 
@@ -247,6 +278,7 @@ mod tests {
                 doing: (*doing).to_owned(),
                 why: (*why).to_owned(),
                 change: None,
+                room: None,
             };
             let status = status(&object, &memory, summary, now);
             if status != memory.written {

@@ -284,10 +284,12 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::RolledBack
         | Reason::Ineffective
         | Reason::Inconclusive
+        | Reason::NeedsMemory
         | Reason::WriteFailed
         | Reason::EvidenceFailed => true,
         Reason::Evaluating
         | Reason::Accepted
+        | Reason::HasRoom
         | Reason::Suspended
         | Reason::Idle
         | Reason::Proposed

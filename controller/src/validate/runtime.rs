@@ -8,8 +8,8 @@ use crate::{
 use flyball_core::{
     bytes::Bytes,
     policy::{
-        AgentQueries, Comparator, FleetQueries, HeadroomBudget, Knob, KnobValue, Knobs, Query, RuntimeAction,
-        RuntimeAim, TrialPlan, TrialSize, Verification,
+        AgentQueries, BudgetScope, Comparator, FleetQueries, HeadroomBudget, Knob, KnobValue, Knobs, LimitFit, Query,
+        RuntimeAction, RuntimeAim, TrialPlan, TrialSize, Verification,
     },
     time::Span,
 };
@@ -22,6 +22,8 @@ const MIN_LEASE: Span = Span::from_secs(60);
 const MAX_LEASE: Span = Span::from_secs(604_800);
 const DEFAULT_HOLD: Span = Span::from_secs(300);
 const DEFAULT_WINDOW: Span = Span::from_secs(300);
+/// Over what the limit law looks back.
+const ROOM_WINDOW: Span = Span::from_secs(3600);
 const DEFAULT_RECLAIM: Span = Span::from_secs(600);
 /// Below, collections cost more than the square-root law knows of; above, a live heap that grows is met too late.
 const DEFAULT_GOGC: (i32, i32) = (50, 400);
@@ -103,10 +105,14 @@ fn gogc(path: &str, lever: &RuntimeLever, errors: &mut Errors) -> Option<(u64, u
 }
 
 fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut Errors) -> Option<RuntimeAim> {
+    let lever_path = path;
     match (&lever.set, &lever.set_point, &lever.budget, &lever.reclaim) {
         (Some(set), None, None, None) => {
             let path = format!("{path}.set");
-            let knobs = knobs(&path, set, errors)?;
+            let knobs = match &set.go {
+                Some(go) if is_auto(go) && go.gogc.is_none() => Vec::new(),
+                _ => knobs(&path, set, errors)?,
+            };
             let knobs = errors.take(path.clone(), Knobs::new(knobs))?;
             let (least, most) = gogc?;
             if let Some(wanted) = knobs.number(Knob::Gogc)
@@ -119,6 +125,10 @@ fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut 
                     ),
                 );
                 return None;
+            }
+            if set.go.as_ref().is_some_and(is_auto) {
+                let queries = room(lever_path, lever, errors)?;
+                return Some(RuntimeAim::Fit(Box::new(LimitFit { knobs, queries })));
             }
             Some(RuntimeAim::Set(knobs))
         }
@@ -143,6 +153,10 @@ fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut 
             )?;
             Some(RuntimeAim::Budget(Box::new(HeadroomBudget {
                 headroom: Bytes::saturating(headroom),
+                scope: match written.scope.unwrap_or_default() {
+                    flyball_crds::BudgetScope::Namespace => BudgetScope::Namespace,
+                    flyball_crds::BudgetScope::Node => BudgetScope::Node,
+                },
                 queries: fleet(path, lever, window, errors)?,
             })))
         }
@@ -205,6 +219,13 @@ fn knobs(path: &str, set: &KnobSet, errors: &mut Errors) -> Option<Vec<(Knob, Kn
     }
 }
 
+/// The word for a soft limit by the limit law.
+const AUTO: &str = "auto";
+
+fn is_auto(go: &GoKnobs) -> bool {
+    go.memory_limit.as_deref() == Some(AUTO)
+}
+
 fn of_go(path: &str, go: &GoKnobs, errors: &mut Errors) -> Option<Vec<(Knob, KnobValue)>> {
     let mut knobs = Vec::new();
     if let Some(gogc) = go.gogc {
@@ -212,7 +233,7 @@ fn of_go(path: &str, go: &GoKnobs, errors: &mut Errors) -> Option<Vec<(Knob, Kno
         knobs.push((Knob::Gogc, KnobValue::Number(gogc.into())));
     }
     match go.memory_limit.as_deref() {
-        None => {}
+        None | Some(AUTO) => {}
         Some("none") => knobs.push((Knob::MemoryLimit, KnobValue::Unlimited)),
         Some(limit) => {
             let limit = bytes(&format!("{path}.memoryLimit"), limit, errors)?;
@@ -367,6 +388,24 @@ fn fleet(path: &str, lever: &RuntimeLever, window: Span, errors: &mut Errors) ->
         roots: ask(now("gc_roots_bytes"))?,
         limit: ask(now("container_limit_bytes"))?,
         unmanaged: ask(now("unmanaged_bytes"))?,
+    })
+}
+
+/// The same where the limit law asks: what a quiet minute does not show counts, so the live heap and the memory that the
+/// runtime does not manage are the most, and nearly the most, of the window.
+fn room(path: &str, lever: &RuntimeLever, errors: &mut Errors) -> Option<FleetQueries> {
+    let matchers = matchers(lever);
+    let asked = fleet(path, lever, DEFAULT_WINDOW, errors)?;
+    let path = format!("{path}.matchers");
+    let mut over = |function: &str, name: &str| {
+        let range = format!("flyball_agent_{name}{{{matchers}}}[{ROOM_WINDOW}]");
+        let text = format!("max by (pod) ({function}{range}))");
+        errors.expression(path.clone(), promql::query(&text))
+    };
+    Some(FleetQueries {
+        live: over("max_over_time(", "heap_live_bytes")?,
+        unmanaged: over("quantile_over_time(0.99, ", "unmanaged_bytes")?,
+        ..asked
     })
 }
 

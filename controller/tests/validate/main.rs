@@ -8,6 +8,7 @@ mod behavior;
 mod change;
 mod mistakes;
 mod policy;
+mod runtime;
 mod taken;
 mod warnings;
 mod weights;

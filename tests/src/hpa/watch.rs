@@ -8,7 +8,10 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, ResourceExt,
-    runtime::watcher::{self, watcher},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, watcher},
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -115,7 +118,7 @@ impl Watch {
 }
 
 async fn follow_autoscalers(api: Api<HorizontalPodAutoscaler>, book: Arc<Mutex<Book>>, tell: Arc<watch::Sender<()>>) {
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()));
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
     while let Some(event) = events.next().await {
         let mut book = book.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
@@ -134,7 +137,7 @@ async fn follow_autoscalers(api: Api<HorizontalPodAutoscaler>, book: Arc<Mutex<B
 
 async fn follow_events(api: Api<Event>, book: Arc<Mutex<Book>>, tell: Arc<watch::Sender<()>>) {
     let config = watcher::Config::default().fields("involvedObject.kind=HorizontalPodAutoscaler");
-    let mut events = std::pin::pin!(watcher(api, config));
+    let mut events = std::pin::pin!(watcher(api, config).default_backoff());
     while let Some(event) = events.next().await {
         let Ok(watcher::Event::Apply(event) | watcher::Event::InitApply(event)) = event else {
             continue;

@@ -9,7 +9,10 @@ use futures::StreamExt;
 use kube::{
     Api, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
-    runtime::watcher::{self, Event, watcher},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
 };
 use serde::de::DeserializeOwned;
 use std::{
@@ -134,7 +137,7 @@ where
 {
     let trace = Arc::clone(trace);
     tokio::spawn(async move {
-        let mut events = std::pin::pin!(watcher(api, watcher::Config::default()));
+        let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
         while let Some(event) = events.next().await {
             let (object, what) = match &event {
                 Ok(Event::Apply(object) | Event::InitApply(object)) => (object, seen(object)),

@@ -5,7 +5,10 @@ use crate::bed::eventually;
 use futures::StreamExt;
 use kube::{
     ResourceExt,
-    runtime::watcher::{self, Event, watcher},
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
 };
 use serde_json::{Value, json};
 use std::{
@@ -137,7 +140,7 @@ impl Split {
         // Watched, not asked for again and again: a sweep has many of these at a time.
         let one = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let task = tokio::spawn(async move {
-            let mut events = std::pin::pin!(watcher(api, one));
+            let mut events = std::pin::pin!(watcher(api, one).default_backoff());
             while let Some(event) = events.next().await {
                 let Ok(Event::Apply(object) | Event::InitApply(object)) = event else {
                     continue;

@@ -49,7 +49,8 @@ mod world;
 pub use coverage::LEAST_COVERAGE;
 pub use review::{Approved, Candidate, Refused};
 pub use runtime::{
-    RuntimeApproval, RuntimeApproved, RuntimeCandidate, RuntimeRefused, RuntimeWorld, shape_runtime, undo_runtime,
+    OpenRuntime, RuntimeApproval, RuntimeApproved, RuntimeCandidate, RuntimeRefused, RuntimeWorld, shape_runtime,
+    undo_runtime,
 };
 pub use surge::OpenStep;
 pub use undo::{Undo, undo_decrease, undo_increase, undo_requested};

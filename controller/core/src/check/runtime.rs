@@ -28,12 +28,31 @@ pub struct RuntimeWorld {
     pub owner: Option<String>,
     /// Why nothing may be changed now.
     pub paused: Paused,
-    /// The Change that is open for these knobs, or why that is not known.
-    pub open: Option<String>,
+    /// The Change that is open for these knobs.
+    pub open: OpenRuntime,
+    /// Whether rules that fire drive an action that stands before the one that moved the knobs last.
+    pub urgent: bool,
     /// Whether somebody approved.
     pub approval: RuntimeApproval,
     /// A setting that did not have its effect, and until when it is not tried again.
     pub latch: Option<(Setting, Timestamp)>,
+}
+
+/// The Change that is open for these knobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OpenRuntime {
+    /// There is none.
+    #[default]
+    None,
+    /// One of this policy.
+    Ours {
+        /// Its name.
+        name: String,
+        /// Whether what it wrote is being tried or verified: it can be cut short without a guess at what stands.
+        verifying: bool,
+    },
+    /// One that has to end first, or why it is not known.
+    Blocked(String),
 }
 
 /// Whether somebody approved.
@@ -131,17 +150,10 @@ pub fn shape_runtime(
     sheet.judge(Check::Pause, paused(&world.paused));
     sheet.judge(Check::Agents, agents(facts));
     sheet.judge(Check::Ineffective, latched(world, &to, now));
-    sheet.judge(Check::Cooldown, early(action, facts, now));
+    sheet.judge(Check::Cooldown, early(action, facts, world, now));
     sheet.judge(Check::Headroom, room(&facts.current.knobs, &to.knobs, facts));
     sheet.judge(Check::Bounds, within(action, &to.knobs));
-    let open = world.open.as_ref();
-    sheet.judge(
-        Check::OpenChange,
-        open.map_or_else(
-            || Ok("no Change is open for these knobs".to_owned()),
-            |open| Err(open.clone()),
-        ),
-    );
+    sheet.judge(Check::OpenChange, supersede(world));
     match &world.approval {
         RuntimeApproval::NotNeeded => sheet.note(Check::Approval, Verdict::Skipped, "the action asks for none"),
         RuntimeApproval::Awaited(None) => sheet.judge(
@@ -238,9 +250,27 @@ fn latched(world: &RuntimeWorld, to: &Setting, now: Timestamp) -> Result<String,
     }
 }
 
-fn early(action: &RuntimeAction, facts: &RuntimeFacts, now: Timestamp) -> Result<String, String> {
+/// Of a policy's actions the first counts whose rules fire. One that stands before the action under way takes its
+/// place (law 3): memory that runs out does not wait until a deadline says what a quieter hour has gained. Everything
+/// else waits.
+fn supersede(world: &RuntimeWorld) -> Result<String, String> {
+    match &world.open {
+        OpenRuntime::None => Ok("no Change is open for these knobs".to_owned()),
+        OpenRuntime::Ours { name, verifying: true } if world.urgent => {
+            Ok(format!("stands before the action of Change {name}, and supersedes it"))
+        }
+        OpenRuntime::Ours { name, .. } => Err(format!("Change {name} is under way; the next waits for its end")),
+        OpenRuntime::Blocked(why) => Err(why.clone()),
+    }
+}
+
+fn early(action: &RuntimeAction, facts: &RuntimeFacts, world: &RuntimeWorld, now: Timestamp) -> Result<String, String> {
     let hold = action.hold;
     match facts.history.moved_at.filter(|at| now < *at + hold) {
+        Some(at) if world.urgent => Ok(format!(
+            "the knobs moved {} ago, by an action that stands after this one; hold is {hold} and does not count",
+            now.since(at)
+        )),
         Some(at) => Err(format!(
             "the knobs moved {} ago, and hold is {hold}: what is measured is still from before",
             now.since(at)

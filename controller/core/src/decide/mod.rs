@@ -9,6 +9,7 @@
 mod budget;
 mod capture;
 mod fallback;
+mod fit;
 mod floor;
 mod history;
 mod latch;
@@ -24,10 +25,12 @@ mod stabilize;
 mod weights;
 mod zero;
 
+pub use budget::node_prices;
 pub use capture::{
     BeforeOf, CAPTURE_TRIES, CaptureDecision, CaptureFacts, CaptureHistory, CaptureMoment, CaptureOrder, CapturePod,
     decide_capture,
 };
+pub use fit::needs_memory;
 pub(crate) use floor::{Limits, Lowest};
 pub use history::{HISTORY_CAP, History, Latch, Recommendation, RolloutStart, ScaleEvent};
 pub use latch::SIGNAL_MOVED;

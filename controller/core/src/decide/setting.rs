@@ -1,7 +1,7 @@
 //! What the actions on a runtime's knobs want: the first whose rules fire sets them, and the one without rules where
 //! none does. A price and a set-point are knobs; the law behind them runs in the agent, once a second.
 
-use super::{EVIDENCE_CAP, Inputs, budget, runtime::Profile};
+use super::{EVIDENCE_CAP, Inputs, budget, fit, runtime::Profile};
 use crate::{
     evaluate::{Alert, RuleState},
     policy::{Condition, Knobs, RuntimeAction, RuntimeAim, Setting},
@@ -43,7 +43,7 @@ pub struct RuntimeFacts {
     pub current: Setting,
     /// The ready pods of the workload, by name, with what their agents tell.
     pub pods: BTreeMap<String, AgentFacts>,
-    /// All processes of the namespace that share a budget, where an action has one; by pod.
+    /// The processes of the namespace by pod, where an action divides a budget among them or asks what room they leave.
     pub fleet: BTreeMap<String, Profile>,
     /// What is remembered.
     pub history: RuntimeHistory,
@@ -146,6 +146,7 @@ fn wanted(
 ) -> Result<RuntimeDecision, String> {
     let knobs = match &action.aim {
         RuntimeAim::Set(knobs) => (knobs.clone(), vec![format!("action {} sets {knobs}", action.name)]),
+        RuntimeAim::Fit(fit) => fit::fitted(fit, &facts.pods, &facts.fleet, &facts.current.knobs)?,
         RuntimeAim::Budget(budget) => budget::price(budget, action.gogc, &facts.fleet, &facts.current.knobs)?,
         RuntimeAim::Reclaim { .. } => return Err(reason),
     };

@@ -3,11 +3,23 @@
 use super::{Knobs, Query, Verification};
 use crate::{bytes::Bytes, time::Span};
 
+/// Who shares headroom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BudgetScope {
+    /// All processes of the namespace.
+    #[default]
+    Namespace,
+    /// On each node those of the namespace.
+    Node,
+}
+
 /// Headroom that processes share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadroomBudget {
     /// How much.
     pub headroom: Bytes,
+    /// Among whom.
+    pub scope: BudgetScope,
     /// What is asked of all agents of the namespace.
     pub queries: FleetQueries,
 }
@@ -63,11 +75,23 @@ impl FleetQueries {
     }
 }
 
+/// A soft memory limit by the limit law, with the knobs beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitFit {
+    /// The knobs beside it.
+    pub knobs: Knobs,
+    /// What is asked of the agents of the namespace, by pod; of the live heap and of what the runtime does not manage
+    /// the most over the window.
+    pub queries: FleetQueries,
+}
+
 /// What an action does to the knobs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RuntimeAim {
     /// These knobs. A set-point and a price are knobs too: the law is in the agent.
     Set(Knobs),
+    /// These knobs, and the soft memory limit that the containers leave room for.
+    Fit(Box<LimitFit>),
     /// The price at which all processes of a namespace together keep to a budget of headroom.
     Budget(Box<HeadroomBudget>),
     /// One collection, and memory back to the system; the knobs stay.

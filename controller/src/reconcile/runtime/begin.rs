@@ -7,7 +7,7 @@ use super::{
     world,
 };
 use crate::{
-    apply::{Handle as _, Intent, Journals, drive, journal_of},
+    apply::{Handle as _, Intent, Journals, RuntimeTarget, drive, journal_of},
     clock::micro_time,
     observe::is_open,
     reconcile::{
@@ -23,12 +23,12 @@ use crate::{
     },
 };
 use flyball_core::{
-    check::{Check, CheckResult, DryRun, RuntimeApproval, RuntimeApproved, RuntimeRefused, shape_runtime},
-    decide::{RuntimeDecision, RuntimeFacts, RuntimeProposal, decide_runtime},
+    check::{Check, CheckResult, DryRun, OpenRuntime, RuntimeApproval, RuntimeApproved, RuntimeRefused, shape_runtime},
+    decide::{RuntimeDecision, RuntimeFacts, RuntimeProposal, decide_runtime, needs_memory},
     evaluate::RuleState,
     policy::{Mode, RuntimeAction, Setting},
     time::Timestamp,
-    transaction::Tx,
+    transaction::{Abort, Cause, Outcome, Phase as Step, Tx},
     verify::Baseline,
 };
 use flyball_crds::{
@@ -96,9 +96,12 @@ pub(super) async fn propose(
     let facts = RuntimeFacts {
         current,
         pods: it.pods(&read),
-        fleet: it.fleet().await,
+        fleet: it.fleet().await.clone(),
         history: memory.history.clone(),
     };
+    memory.room = it
+        .fits()
+        .then(|| needs_memory(&facts.pods, &facts.fleet).map_or(Ok(()), |(pod, needs)| Err(format!("{pod}: {needs}"))));
     let inputs = it.pass.inputs_of_runtime(rules);
     let proposal = match decide_runtime(&it.actions, &inputs, &facts, it.pass.seen.now) {
         RuntimeDecision::Propose(proposal) => *proposal,
@@ -118,7 +121,9 @@ pub(super) async fn propose(
         }
     };
     let shift = shift(&proposal.from, &proposal.to);
-    if let Some(until) = memory.refused_until.filter(|until| it.pass.seen.now < *until) {
+    // Another action asks for something else, and is the way out where a write was cut short for its sake.
+    let refused = memory.refused_until.as_ref();
+    if let Some((until, _)) = refused.filter(|(until, by)| it.pass.seen.now < *until && *by == proposal.action) {
         let message = format!(
             "the API server refused the last write; the next try is in {}",
             until.since(it.pass.seen.now)
@@ -134,7 +139,7 @@ pub(super) async fn propose(
     match checked(it, memory, action, &facts, proposal, carried).await {
         Ok(approved) if it.pass.policy.mode == Mode::Enforce && !it.pass.policy.suspended => {
             withdraw(it, Some(approved.to())).await;
-            begin(it, memory, action, &facts, &approved).await
+            begin(it, memory, action, &facts, &approved, carried).await
         }
         Ok(approved) => {
             withdraw(it, None).await;
@@ -169,6 +174,7 @@ async fn checked(
     carried: Option<&CarriedRuntime>,
 ) -> Result<RuntimeApproved, RuntimeRefused> {
     let mut world = world(it, memory, open(it, carried));
+    world.urgent = !proposal.alerts.is_empty() && it.stands_before_the_last(&proposal.action);
     if action.approval && it.pass.policy.mode == Mode::Enforce {
         world.approval = approval(it, &proposal.to);
     }
@@ -181,26 +187,30 @@ async fn checked(
 }
 
 /// The Change that is open for these knobs, in words.
-fn open(it: &RuntimePass<'_, '_>, carried: Option<&CarriedRuntime>) -> Option<String> {
+fn open(it: &RuntimePass<'_, '_>, carried: Option<&CarriedRuntime>) -> OpenRuntime {
     if let Some(carried) = carried.filter(|carried| carried.is_open()) {
-        return Some(format!(
-            "Change {} is under way; the next waits for its end",
-            carried.change.name_any()
-        ));
+        return OpenRuntime::Ours {
+            name: carried.change.name_any(),
+            verifying: carried.tx.journal.phase == Step::Verifying,
+        };
     }
-    let uid = it.workload.as_ref().ok()?.uid.clone();
-    let cluster = &it.pass.ctx.cluster;
-    if let Some(unknown) = cluster.unreadable_changes.labelled(crds::TARGET_LABEL, &uid) {
-        return Some(unknown.to_string());
+    let Ok(workload) = &it.workload else {
+        return OpenRuntime::None;
+    };
+    let (uid, cluster) = (&workload.uid, &it.pass.ctx.cluster);
+    if let Some(unknown) = cluster.unreadable_changes.labelled(crds::TARGET_LABEL, uid) {
+        return OpenRuntime::Blocked(unknown.to_string());
     }
     let own = it.pass.object.uid().unwrap_or_default();
     let mut others = cluster.changes.state().into_iter();
-    let other = others.find(|change| change.spec.policy.uid != own && is_open(change) && it.is_of(change, &uid))?;
-    Some(format!(
-        "Change {} of FeedbackPolicy {} is open for the same knobs; wait for its end",
-        other.name_any(),
-        other.spec.policy.name
-    ))
+    let other = others.find(|change| change.spec.policy.uid != own && is_open(change) && it.is_of(change, uid));
+    other.map_or(OpenRuntime::None, |other| {
+        OpenRuntime::Blocked(format!(
+            "Change {} of FeedbackPolicy {} is open for the same knobs; wait for its end",
+            other.name_any(),
+            other.spec.policy.name
+        ))
+    })
 }
 
 /// The pods that are tried first: those whose agents answer, chosen without favour and alike in each pass.
@@ -227,20 +237,41 @@ async fn begin(
     action: &RuntimeAction,
     facts: &RuntimeFacts,
     approved: &RuntimeApproved,
+    carried: Option<&CarriedRuntime>,
 ) -> ProposedRuntime {
-    let (proposal, ctx) = (approved.proposal(), it.pass.ctx);
+    let (mut proposal, ctx) = (approved.proposal().clone(), it.pass.ctx);
+    let said = shift(&proposal.from, &proposal.to);
     let failed = |message: String| ProposedRuntime::Failed {
-        shift: shift(&proposal.from, &proposal.to),
+        shift: said.clone(),
         message,
     };
     let Ok(workload) = &it.workload else {
         return failed("the workload is gone".to_owned());
     };
-    if workload.target.value != proposal.from {
+    let mut target = workload.target.clone();
+    let superseded = carried.filter(|carried| carried.is_open());
+    if let Some(carried) = superseded {
+        let Some(found) = give_way(it, memory, carried).await else {
+            return failed("the Change under way could not be closed; the next pass tries again".to_owned());
+        };
+        // What was tried went back.
+        proposal.from = found.value.clone();
+        target = found;
+        if proposal.from == proposal.to {
+            return ProposedRuntime::Steady {
+                current: proposal.to,
+                reason: proposal.reason,
+            };
+        }
+    }
+    let proposal = &proposal;
+    if target.value != proposal.from {
         return failed("the workload changed since it was decided on; the next pass decides again".to_owned());
     }
-    let sequence = it.next_sequence(workload);
+    let sequence = it.next_sequence(workload, target.stamp);
     let mut spec = spec(it, memory, action, proposal, approved.checks(), sequence);
+    spec.resource_version.clone_from(&target.version);
+    spec.supersedes = superseded.map(|carried| carried.change.name_any());
     let tried = chosen(action, facts);
     if let (Some(plan), Some(moved)) = (&action.trial, &mut spec.runtime)
         && !tried.is_empty()
@@ -281,7 +312,7 @@ async fn begin(
     let hands = it.hands(workload).unless(&ctx.cluster.freeze);
     let tx = Tx::begin(before);
     let before = tx.journal.clone();
-    let tx = drive(tx, Some(workload.target.clone()), None, &hands, &mut journals, ctx.now).await;
+    let tx = drive(tx, Some(target), None, &hands, &mut journals, ctx.now).await;
     if let Some(message) = hands.refusal() {
         ctx.recorder.write_failed(&journals.change, &message);
     }
@@ -292,6 +323,22 @@ async fn begin(
         tx,
         waiting: None,
     }))
+}
+
+/// Cuts a Change of this policy short because a later one takes over, and reads what stands then.
+async fn give_way(
+    it: &RuntimePass<'_, '_>,
+    memory: &mut RuntimeMemory,
+    carried: &CarriedRuntime,
+) -> Option<RuntimeTarget> {
+    let before = journal_of(&carried.change).ok()?;
+    let (tx, change) = carry::abort(it.pass.ctx, &carried.change, Abort::LargerIncrease, it.pass.authority).await?;
+    carry::remember(it, memory, &before, &tx, &change);
+    let ended = matches!(
+        tx.journal.phase,
+        Step::Closed(Outcome::Superseded(Cause::Newer) | Outcome::RolledBack)
+    );
+    tx.target.filter(|_| ended)
 }
 
 fn change_name(workload: &str, uid: &str, container: &str, sequence: u64) -> String {
@@ -397,7 +444,8 @@ async fn turned_down(
     let proposal = &refused.proposal;
     let (message, shift) = (refused.to_string(), shift(&proposal.from, &proposal.to));
     let check = refused.reason().map(|result| result.check);
-    if check == Some(Check::OpenChange) && carried.is_some_and(CarriedRuntime::is_open) {
+    let waits = matches!(check, Some(Check::OpenChange | Check::Cooldown));
+    if waits && carried.is_some_and(CarriedRuntime::is_open) {
         // The decision that counts is the one behind the Change under way.
         return ProposedRuntime::Refused { shift, message };
     }

@@ -15,7 +15,7 @@ use crate::{
     validate::comparison_of_change,
 };
 use flyball_core::{
-    check::{RuntimeApproved, RuntimeRefused, undo_runtime},
+    check::{OpenRuntime, RuntimeApproved, RuntimeRefused, undo_runtime},
     decide::Direction,
     policy::{OnInconclusive, OnIneffective, Setting, Verification},
     signal::Reading,
@@ -86,7 +86,7 @@ impl Judge<'_, '_, '_> {
 
     async fn on_time(&self) -> Judged {
         let now = self.it.pass.seen.now;
-        let applied_at = self.journal.applied_at.unwrap_or(now);
+        let applied_at = self.given_at(self.journal.applied_at.unwrap_or(now));
         let acknowledged = match self.agents(applied_at).await {
             Ok(Answer::Acknowledged(said)) => said,
             Ok(Answer::Waiting(why)) => return wait(format!("the agents: {why}")),
@@ -99,6 +99,30 @@ impl Judge<'_, '_, '_> {
             (Some(trial), true) => self.trial(trial, applied_at, &acknowledged).await,
             _ => self.effect(applied_at, &acknowledged).await,
         }
+    }
+
+    /// When the last of the pods that are moved was given its line, as far as their lines tell: a controller that was
+    /// killed, or had to wait, between the workload and its pods has cost nobody time. A line's generation is the time
+    /// at which it was first written; one that claims to be from later says nothing.
+    fn given_at(&self, applied_at: Timestamp) -> Timestamp {
+        let (goal, now) = (self.journal.goal(), self.it.pass.seen.now);
+        let written = |pod: &Lined| {
+            let line = PodLine::read(pod.line.as_deref()?)?;
+            let seconds = i64::try_from(line.generation).ok()?;
+            let at = Timestamp::from_millis(seconds.checked_mul(1000)?);
+            (goal.of_pod(&pod.name).0.stand_in(&line.knobs) && at <= now).then_some(at)
+        };
+        let moved = |pod: &&Lined| !self.journal.is_trying() || self.moved.tried.contains(&pod.name);
+        let pods = self
+            .it
+            .lined
+            .iter()
+            .flatten()
+            .filter(|pod| pod.ready && pod.since <= applied_at);
+        pods.filter(moved)
+            .filter_map(written)
+            .max()
+            .map_or(applied_at, |at| at.max(applied_at))
     }
 
     /// Whether the pods that are moved have what they are to have, by what their agents report.
@@ -159,6 +183,8 @@ impl Judge<'_, '_, '_> {
         Ok(match missing {
             _ if values.is_empty() => not_fresh(&reading, late),
             None => Answer::Acknowledged(format!("{} acknowledged it", counted(pods.len()))),
+            // This process has not tried to give it to them yet.
+            Some(why) if self.memory.spread.as_ref() != Some(goal) => Answer::Waiting(why),
             Some(why) if late => Answer::Refused(format!("{why}, within {within}")),
             Some(why) => Answer::Waiting(why),
         })
@@ -307,7 +333,7 @@ impl Judge<'_, '_, '_> {
         let verified = self.moved.verified.parse().ok().filter(|_| !self.journal.is_trying());
         let to = verified.unwrap_or_else(|| self.journal.before.clone());
         let from = self.journal.goal();
-        let world = world(self.it, self.memory, None);
+        let world = world(self.it, self.memory, OpenRuntime::None);
         let candidate = undo_runtime(&self.change.spec.action, from, &to, &world)?;
         // Undoing waits for no dry run: an annotation that could be written can be written again.
         candidate.admit(flyball_core::check::DryRun::Skipped("it was written before".to_owned()))
@@ -364,7 +390,7 @@ fn missing(
                 Some(format!("it still has generation {applied}"))
             }
             (None, _) => Some("it was not given it yet".to_owned()),
-            (Some(line), _) if line.knobs != *knobs || line.reclaim != reclaim => {
+            (Some(line), _) if !knobs.stand_in(&line.knobs) || line.reclaim != reclaim => {
                 Some("it was not given it yet".to_owned())
             }
             (Some(line), Some(applied)) if line.generation != applied => {

@@ -29,8 +29,12 @@ pub struct RuntimeMemory {
     pub recorded: i64,
     /// The last decision that differed from the one before.
     pub decision: Option<DecisionStatus>,
-    /// Until when nothing is written after a refused write.
-    pub refused_until: Option<Timestamp>,
+    /// Until when an action writes nothing after a write of its own was refused.
+    pub refused_until: Option<(Timestamp, String)>,
+    /// What this process has brought to the pods, as far as it could. Forgotten by a restart.
+    pub spread: Option<Setting>,
+    /// Whether the containers have room for a memory limit that would hold; `None`: nobody asks.
+    pub room: Option<Result<(), String>>,
     /// The sequence of the Change that was learned from last, and whether it had ended.
     pub learned: Option<(i64, bool)>,
 }
@@ -67,6 +71,8 @@ impl RuntimeMemory {
             recorded: action.recorded,
             decision: action.last_decision.clone(),
             refused_until: None,
+            spread: None,
+            room: None,
             learned: None,
         })
     }
@@ -117,6 +123,11 @@ impl RuntimeMemory {
     /// What the newest Change that was written tells, once for each: a crash, or an answer that was lost, may have
     /// kept it from us.
     pub fn catch_up(&mut self, changes: &[Arc<Change>], around: &Around) {
+        // What was found at adoption stands in the first Change, even where a crash kept it out of the status.
+        if self.history.verified.is_none() {
+            let newest = changes.last().and_then(|change| change.spec.runtime.as_ref());
+            self.history.verified = newest.and_then(|moved| moved.verified.parse().ok());
+        }
         let Some(change) = changes
             .iter()
             .rev()
@@ -177,7 +188,7 @@ impl RuntimeMemory {
 }
 
 /// Whether a trial was written and verified.
-fn is_tried(change: &Change) -> bool {
+pub(super) fn is_tried(change: &Change) -> bool {
     let status = change.status.as_ref();
     change.spec.sequence > 0 && status.is_some_and(|status| status.tried_at.is_some())
 }

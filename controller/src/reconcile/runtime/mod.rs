@@ -8,7 +8,11 @@ mod judge;
 pub mod memory;
 mod spread;
 
-use super::{Pass, memory::Memory, summary::Summary};
+use super::{
+    Pass,
+    memory::{Memory, is_applied},
+    summary::Summary,
+};
 use crate::{
     apply::{RuntimeHands, RuntimeTarget, setting_of},
     clock::{from_micro_time, micro_time},
@@ -23,10 +27,11 @@ use begin::ProposedRuntime;
 use carry::CarriedRuntime;
 pub(crate) use facts::{by_pod, whole};
 use flyball_core::{
-    check::RuntimeWorld,
-    policy::{AgentQueries, Mode, RuntimeAction, Setting, SettingError},
+    check::{OpenRuntime, RuntimeWorld},
+    decide::runtime::Profile,
+    policy::{AgentQueries, Mode, RuntimeAction, RuntimeAim, Setting, SettingError},
     time::Span,
-    transaction::{Abort, Phase},
+    transaction::{Abort, Phase, Stamp},
 };
 use flyball_crds::{Change, ChangeField, PAUSE_ANNOTATION, RUNTIME_PREFIX, Reason, TargetRef, YieldStatus};
 use kube::{
@@ -34,9 +39,10 @@ use kube::{
     api::{ApiResource, DynamicObject},
     runtime::reflector::ObjectRef,
 };
-use memory::{Around, RuntimeMemory};
+use memory::{Around, RuntimeMemory, is_tried};
 use spread::Spread;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::OnceCell;
 
 /// Between who wrote and what, in the message of a Change that somebody else ended.
 pub(super) const WRITTEN_BY: &str = " wrote the field";
@@ -91,6 +97,8 @@ pub(super) struct RuntimePass<'p, 'a> {
     pub workload: Result<Workload, WorkloadProblem>,
     /// The workload's running pods, with their lines; `None`: not known.
     pub lined: Option<Vec<Lined>>,
+    /// The processes of the namespace, once they were asked for.
+    pub fleet: OnceCell<BTreeMap<String, Profile>>,
 }
 
 /// What came of a pass.
@@ -171,6 +179,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Summary {
         actions,
         workload,
         lined,
+        fleet: OnceCell::new(),
     };
     let mut own = memory.runtime.take().unwrap_or_default();
     if let Ok(workload) = &it.workload {
@@ -181,8 +190,9 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Summary {
     }
     let done = Box::pin(it.run(&mut own, memory)).await;
     let trouble = memory.held.clone().or_else(|| it.trouble(&own));
+    let room = own.room.clone().filter(|_| it.fits());
     memory.runtime = Some(own);
-    summary(&it, done, trouble)
+    summary(&it, done, trouble).with_room(room)
 }
 
 impl RuntimePass<'_, '_> {
@@ -237,6 +247,7 @@ impl RuntimePass<'_, '_> {
         {
             let frozen = pass.ctx.cluster.freeze.frozen().is_some();
             done.spread = Some(spread::spread(self, &setting, frozen).await);
+            memory.spread = Some(setting);
         }
         done
     }
@@ -268,14 +279,34 @@ impl RuntimePass<'_, '_> {
     }
 
     /// One more than every Change of these knobs ever had: a second creation collides with the first.
-    fn next_sequence(&self, workload: &Workload) -> u64 {
+    fn next_sequence(&self, workload: &Workload, stamp: Option<Stamp>) -> u64 {
         let changes = self.pass.ctx.cluster.changes.state();
         let known = changes.iter().filter(|change| self.is_of(change, &workload.uid));
         let known = known
             .filter_map(|change| u64::try_from(change.spec.sequence).ok())
             .max();
-        let stamped = workload.target.stamp.map_or(0, |stamp| stamp.sequence);
+        let stamped = stamp.map_or(0, |stamp| stamp.sequence);
         known.unwrap_or(0).max(stamped) + 1
+    }
+
+    /// Whether an action asks for a limit by the limit law.
+    fn fits(&self) -> bool {
+        self.actions
+            .iter()
+            .any(|action| matches!(action.aim, RuntimeAim::Fit(_)))
+    }
+
+    /// Whether an action stands before the one that moved the knobs last.
+    fn stands_before_the_last(&self, action: &str) -> bool {
+        let place = |name: &str| self.actions.iter().position(|action| action.name == name);
+        let changes = self.changes();
+        let last = changes
+            .iter()
+            .rev()
+            .find(|change| is_applied(change) || is_tried(change));
+        last.and_then(|change| place(&change.spec.action))
+            .zip(place(action))
+            .is_some_and(|(last, this)| this < last)
     }
 
     fn current(&self) -> Option<Setting> {
@@ -381,7 +412,7 @@ impl RuntimePass<'_, '_> {
 }
 
 /// What the checks need to know.
-fn world(it: &RuntimePass<'_, '_>, memory: &RuntimeMemory, open: Option<String>) -> RuntimeWorld {
+fn world(it: &RuntimePass<'_, '_>, memory: &RuntimeMemory, open: OpenRuntime) -> RuntimeWorld {
     let paused = it.workload.as_ref().ok().and_then(|workload| workload.paused.clone());
     let unknown = it
         .lined
