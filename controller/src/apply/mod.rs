@@ -14,7 +14,7 @@ mod target;
 
 pub use field::{Field, recorded_weights, weights_of};
 pub use journal::{Intent, JournalError, Journals, Note, journal_of, phase_of};
-pub use pods::{PodLine, PodWrite, write_line};
+pub use pods::{PodLine, PodWrite, write_line, write_note};
 pub use routes::{Place, RouteHands, WeightsEvent, WeightsTarget, WeightsTx};
 pub use runtime::{RuntimeEvent, RuntimeHands, RuntimeTarget, RuntimeTx, setting_of};
 pub use target::Hands;

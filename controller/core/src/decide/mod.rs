@@ -8,6 +8,7 @@
 
 mod budget;
 mod capture;
+mod concerned;
 mod fallback;
 mod fit;
 mod floor;
@@ -30,6 +31,7 @@ pub use capture::{
     BeforeOf, CAPTURE_TRIES, CaptureDecision, CaptureFacts, CaptureHistory, CaptureMoment, CaptureOrder, CapturePod,
     decide_capture,
 };
+pub use concerned::concerned;
 pub use fit::needs_memory;
 pub(crate) use floor::{Limits, Lowest};
 pub use history::{HISTORY_CAP, History, Latch, Recommendation, RolloutStart, ScaleEvent};

@@ -1,6 +1,6 @@
 //! Answers: what a rule leads to beside a lever. They move no field that a transaction owns.
 
-use super::Capture;
+use super::{Annotate, Capture};
 
 /// An action that answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,10 +29,6 @@ pub enum AnswerKind {
 /// How alerts are posted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notify {}
-
-/// What pods are told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Annotate {}
 
 /// How a pod is given room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ pub mod memory;
 mod spread;
 
 use super::{
-    Pass,
+    Pass, answers,
     memory::{Memory, is_applied},
     summary::Summary,
 };
@@ -287,6 +287,18 @@ impl RuntimePass<'_, '_> {
             .max();
         let stamped = stamp.map_or(0, |stamp| stamp.sequence);
         known.unwrap_or(0).max(stamped) + 1
+    }
+
+    /// Whether a policy tells these agents of pressure.
+    fn is_told_of_pressure(&self) -> bool {
+        let (policy, policies) = (self.pass.object, self.pass.ctx.cluster.policies.state());
+        policies.iter().any(|other| {
+            other.namespace() == policy.namespace()
+                && other.spec.target_ref == policy.spec.target_ref
+                && other.spec.mode == flyball_crds::Mode::Enforce
+                && !other.spec.suspend
+                && answers::annotate::tells(other, &self.container)
+        })
     }
 
     /// Whether an action asks for a limit by the limit law.
