@@ -16,7 +16,7 @@ pub struct Capture {
     #[x_kube(validation = Rule::new("self.all(k, self.exists_one(o, o == k))").message("the kinds in take must be unique"))]
     #[x_kube(validation = Rule::new("self.all(k, k.startsWith('Go')) || self.all(k, k.startsWith('Java'))").message("take has kinds of Go and of Java; make an action of each"))]
     pub take: Vec<CaptureKind>,
-    /// How long GoCPU, GoTrace and JavaFlightRecording record, in seconds. Default 10.
+    /// How long `GoCPU`, `GoTrace` and `JavaFlightRecording` record, in seconds. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60))]
     pub seconds: Option<i32>,

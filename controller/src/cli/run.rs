@@ -72,7 +72,7 @@ pub struct Args {
     #[arg(long, value_name = "FOLDER", conflicts_with = "evidence_url")]
     evidence_dir: Option<PathBuf>,
     /// Keep evidence in this bucket of an S3-compatible store. Endpoint and credentials are read from the environment:
-    /// AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the others of that kind.
+    /// `AWS_ENDPOINT`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and the others of that kind.
     #[arg(long, value_name = "s3://BUCKET/PREFIX", value_parser = NonEmptyStringValueParser::new())]
     evidence_url: Option<String>,
     /// The kinds that may be moved, GROUP/VERSION/KIND; may be given several times.
