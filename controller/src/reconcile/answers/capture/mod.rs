@@ -15,7 +15,7 @@ use crate::{
 };
 use flyball_core::{
     check::Target,
-    decide::{BeforeOf, CaptureDecision, CaptureFacts, CaptureOrder, CapturePod, decide_capture},
+    decide::{BeforeOf, CaptureDecision, CaptureFacts, CaptureMoment, CaptureOrder, CapturePod, decide_capture},
     policy::{Answer, Capture, Comparator, Condition},
 };
 use flyball_crds::{Change, Reason};
@@ -97,16 +97,21 @@ fn begin(pass: &Pass<'_>, capture: &Capture, wanted: CaptureOrder, served: Vec<S
     let Some(address) = found.and_then(|pod| pod.at.ok()) else {
         return;
     };
+    // The Change may have been closed in this very pass, after its time.
+    let at = match wanted.moment {
+        CaptureMoment::After => (pass.ctx.now)(),
+        CaptureMoment::Alert | CaptureMoment::Before => pass.seen.now,
+    };
     let order = Order {
         namespace: pass.namespace.clone(),
         policy: pass.name.clone(),
         pod: wanted.pod.clone(),
         address,
         capture: capture.clone(),
-        at: pass.seen.now,
+        at,
     };
     match pass.ctx.evidence.take(order) {
-        Some(taking) => known.begin(wanted, taking, pass.seen.now),
+        Some(taking) => known.begin(wanted, taking, at),
         None => "as many pods as are read from at once are being read; the next pass tries again"
             .clone_into(&mut known.message),
     }
