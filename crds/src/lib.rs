@@ -20,6 +20,7 @@ mod request;
 mod runtime;
 mod shared;
 mod status;
+mod watermark;
 mod weights;
 
 pub use action::*;
@@ -38,6 +39,7 @@ pub use request::*;
 pub use runtime::*;
 pub use shared::*;
 pub use status::*;
+pub use watermark::*;
 pub use weights::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

@@ -285,12 +285,14 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::Ineffective
         | Reason::Inconclusive
         | Reason::NeedsMemory
+        | Reason::WatermarkRaised
         | Reason::WriteFailed
         | Reason::EvidenceFailed => true,
         Reason::Evaluating
         | Reason::Accepted
         | Reason::HasRoom
         | Reason::PodsTold
+        | Reason::WatermarkEnded
         | Reason::Suspended
         | Reason::Idle
         | Reason::Proposed
