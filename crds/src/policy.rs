@@ -33,9 +33,9 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.actions.all(a, !has(a.replicas) || !has(a.replicas.step) || size(a.when) > 0)").message("an action with replicas.step needs at least one rule in when"))]
 #[x_kube(validation = Rule::new("self.actions.all(a, !has(a.weights) || !has(a.weights.step) || size(a.when) > 0)").message("an action with weights.step needs at least one rule in when"))]
-#[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.weights)) || size(self.actions) == 1").message("a policy that moves weights has one action: one list, one law; make a policy of each"))]
-#[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.runtime)) || self.actions.all(a, has(a.runtime) && a.runtime.container == self.actions[0].runtime.container)").message("a policy that moves a runtime's knobs moves those of one container and nothing else; make a policy of each"))]
-#[x_kube(validation = Rule::new("self.mode != 'Enforce' || self.actions.all(a, has(a.verify))").message("mode Enforce needs verify in every action: nothing is committed without a verification"))]
+#[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.weights)) || self.actions.filter(a, has(a.replicas) || has(a.weights) || has(a.runtime)).size() == 1").message("a policy that moves weights has one action: one list, one law; make a policy of each"))]
+#[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.runtime)) || self.actions.all(a, !(has(a.replicas) || has(a.weights)) && (!has(a.runtime) || self.actions.all(b, !has(b.runtime) || b.runtime.container == a.runtime.container)))").message("a policy that moves a runtime's knobs moves those of one container and nothing else; make a policy of each"))]
+#[x_kube(validation = Rule::new("self.mode != 'Enforce' || self.actions.all(a, has(a.verify) || !(has(a.replicas) || has(a.weights) || has(a.runtime)))").message("mode Enforce needs verify in every action: nothing is committed without a verification"))]
 #[x_kube(validation = Rule::new("self.actions.all(a, size(a.when) == 0) || has(self.prometheusRuleRef) || (has(self.rules) && size(self.rules) > 0)").message("an action names rules in when, and there are none: write rules or a prometheusRuleRef"))]
 pub struct FeedbackPolicySpec {
     /// How far the policy goes: Observe, Recommend (the default) or Enforce.

@@ -129,6 +129,10 @@ reasons! {
     Superseded,
     /// The API server refused a write.
     WriteFailed,
+    /// Profiles or recordings were taken from a pod; the message says where they are.
+    EvidenceTaken,
+    /// No profile or recording could be taken; the message says why.
+    EvidenceFailed,
 }
 
 impl fmt::Display for Reason {

@@ -4,6 +4,7 @@
 //! Each write is one request with one deadline that ends before the lease does; none is repeated
 //! here. What is not known to have worked is left to the next pass.
 
+pub mod captures;
 mod field;
 mod journal;
 mod pods;

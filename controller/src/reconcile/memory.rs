@@ -6,7 +6,7 @@ use stored::{alerts_in_short, restored, rule_state, stored_action, stored_rule};
 pub use stored::{direction, stored_alert, stored_direction, stored_replicas};
 
 use super::{
-    answers::notify::Sent,
+    answers::{capture::memory::CaptureMemory, notify::Sent},
     evidence::joined,
     runtime::memory::RuntimeMemory,
     weights::memory::{WeightsMemory, restored as restored_weights},
@@ -18,7 +18,7 @@ use crate::validate::{self, FieldError, Resolved};
 use flyball_core::{
     decide::{History, ScaleEvent},
     evaluate::{RuleError, RuleState, watermark::WatermarkState},
-    policy::{Condition, Policy, Replicas},
+    policy::{Answer, AnswerKind, Condition, Policy, Replicas},
     signal::Finite,
     time::{Span, Timestamp},
 };
@@ -76,6 +76,8 @@ pub struct Memory {
     pub weights: BTreeMap<String, WeightsMemory>,
     /// That of a policy that moves a runtime's knobs.
     pub runtime: Option<RuntimeMemory>,
+    /// Those of the actions that take evidence.
+    pub captures: BTreeMap<String, CaptureMemory>,
     /// The status as it was last written or read.
     pub written: crds::FeedbackPolicyStatus,
     /// The sequence of the open Change, and the demand as first read with its range filled since that was
@@ -135,10 +137,15 @@ impl Memory {
             target: status.target_uid.clone(),
             weights: restored_weights(&status.actions, now),
             runtime: RuntimeMemory::restored(&status.actions),
+            captures: status
+                .actions
+                .iter()
+                .filter_map(|action| Some((action.name.clone(), CaptureMemory::restored(action)?)))
+                .collect(),
             actions: status
                 .actions
                 .iter()
-                .filter(|action| action.weights.is_none() && action.runtime.is_none())
+                .filter(|action| action.weights.is_none() && action.runtime.is_none() && action.capture.is_none())
                 .map(|action| (action.name.clone(), restored(action, now)))
                 .collect(),
             written: status,
@@ -183,6 +190,10 @@ impl Memory {
             self.actions.retain(|name, _| names.contains(name));
             self.weights
                 .retain(|name, _| own.weights.iter().any(|action| action.name == *name));
+            self.captures.retain(|name, _| {
+                let takes = |answer: &Answer| matches!(answer.kind, AnswerKind::Capture(_));
+                own.answers.iter().any(|answer| answer.name == *name && takes(answer))
+            });
             self.runtime = self.runtime.take().filter(|_| !own.runtime.is_empty());
             for name in names {
                 if let Entry::Vacant(vacant) = self.actions.entry(name) {
@@ -358,6 +369,9 @@ impl Memory {
         status
             .actions
             .extend(runtime.map(|(memory, action)| memory.stored(&action.name)));
+        status
+            .actions
+            .extend(self.captures.iter().map(|(name, action)| action.stored(name)));
         status.alerts = alerts_in_short(&self.rules);
     }
 }

@@ -1,6 +1,6 @@
 //! One policy, one pass: observe, evaluate, carry on what is open, decide, check, apply, record.
 
-mod answers;
+pub(crate) mod answers;
 mod approval;
 mod begin;
 pub mod budget;
@@ -25,6 +25,7 @@ use crate::{
     apply::{Authority, Hands},
     client::Clients,
     clock::{from_micro_time, micro_time},
+    evidence::Evidence,
     metrics::Evaluation,
     observe::{Asks, Observation, cluster::Cluster, prometheus_rules::Referred, sources::Sources},
     record::{self, Recorder},
@@ -60,6 +61,8 @@ pub struct Context {
     pub asks: Asks,
     /// Events and metrics of what happens.
     pub recorder: Recorder,
+    /// Where evidence is taken to.
+    pub evidence: Evidence,
     /// What all policies together may take away within a minute.
     pub budget: budget::Budget,
     /// The clock.

@@ -287,7 +287,8 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::NeedsMemory
         | Reason::NotPosted
         | Reason::WatermarkRaised
-        | Reason::WriteFailed => true,
+        | Reason::WriteFailed
+        | Reason::EvidenceFailed => true,
         Reason::Evaluating
         | Reason::Accepted
         | Reason::HasRoom
@@ -302,7 +303,8 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::Applying
         | Reason::Verifying
         | Reason::Committed
-        | Reason::Superseded => false,
+        | Reason::Superseded
+        | Reason::EvidenceTaken => false,
     }
 }
 
@@ -315,6 +317,7 @@ const fn action(reason: Reason) -> &'static str {
             "Verify"
         }
         Reason::RollingBack | Reason::RolledBack => "RollBack",
+        Reason::EvidenceTaken | Reason::EvidenceFailed => "Capture",
         _ => "Evaluate",
     }
 }

@@ -23,6 +23,7 @@ mod warnings;
 mod watermark;
 mod weights;
 
+pub(crate) use answers::capture_kind;
 pub use change::{FrozenVerification, comparison_of_change, freeze};
 pub use errors::FieldError;
 pub(crate) use names::is_subdomain;

@@ -1,6 +1,6 @@
 //! Answers: what a rule leads to beside a lever. They move no field that a transaction owns.
 
-use super::Annotate;
+use super::{Annotate, Capture};
 use crate::signal::Labels;
 
 /// An action that answers.
@@ -33,10 +33,6 @@ pub struct Notify {
     /// Labels added to each.
     pub labels: Labels,
 }
-
-/// Which evidence is taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Capture {}
 
 /// How a pod is given room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 
 mod annotate;
 mod answer;
+mod capture;
 mod formula;
 mod knobs;
 mod replicas;
@@ -16,6 +17,7 @@ mod weights;
 
 pub use annotate::*;
 pub use answer::*;
+pub use capture::*;
 pub use formula::{Formula, FormulaError};
 pub use knobs::*;
 pub use replicas::*;
