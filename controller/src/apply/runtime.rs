@@ -52,7 +52,7 @@ pub struct RuntimeHands<'a> {
     uid: &'a str,
     container: &'a str,
     authority: &'a Authority,
-    freeze: Option<&'a Freeze>,
+    freeze: Option<(&'a Freeze, &'a str)>,
     refusal: Mutex<Option<String>>,
 }
 
@@ -78,10 +78,10 @@ impl<'a> RuntimeHands<'a> {
         }
     }
 
-    /// The same hands, which write nothing forward while the installation is frozen.
+    /// The same hands, which write nothing forward while the installation is frozen or this namespace paused.
     #[must_use]
-    pub fn unless(mut self, freeze: &'a Freeze) -> Self {
-        self.freeze = Some(freeze);
+    pub fn unless(mut self, freeze: &'a Freeze, namespace: &'a str) -> Self {
+        self.freeze = Some((freeze, namespace));
         self
     }
 
@@ -205,7 +205,7 @@ impl Handle<Setting, String> for RuntimeHands<'_> {
 
     async fn is_frozen(&self) -> bool {
         match self.freeze {
-            Some(freeze) => freeze.frozen_now(&self.client).await.is_some(),
+            Some((freeze, namespace)) => freeze.holds_now(&self.client, namespace).await,
             None => false,
         }
     }

@@ -36,6 +36,15 @@ impl Summary {
         Self { room, ..self }
     }
 
+    /// The same while its namespace is paused: that is said before whatever else is not ready.
+    #[must_use]
+    pub(super) fn held_by(self, why: String) -> Self {
+        Self {
+            ready: (false, Reason::Suspended, why),
+            ..self
+        }
+    }
+
     /// These words.
     pub(super) fn new(
         ready: (bool, Reason, String),
@@ -278,6 +287,7 @@ mod tests {
                 doing: (*doing).to_owned(),
                 why: (*why).to_owned(),
                 change: None,
+                room: None,
             };
             let status = status(&object, &memory, summary, now);
             if status != memory.written {

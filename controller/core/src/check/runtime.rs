@@ -205,7 +205,9 @@ fn owner(world: &RuntimeWorld) -> Result<String, String> {
 
 /// Knobs have no direction, so a pause of either holds them.
 fn paused(paused: &Paused) -> Result<String, String> {
-    let why = paused.frozen.as_ref().or(paused.up.as_ref()).or(paused.down.as_ref());
+    let namespace = paused.namespace.as_ref();
+    let why = paused.frozen.as_ref().or(namespace);
+    let why = why.or(paused.up.as_ref()).or(paused.down.as_ref());
     why.map_or_else(|| Ok("nothing is paused".to_owned()), |why| Err(why.clone()))
 }
 

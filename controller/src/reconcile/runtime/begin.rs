@@ -309,7 +309,7 @@ async fn begin(
     let mut decision = decision(it, DecisionOutcome::Begun, proposal, approved.checks());
     decision.change = Some(journals.change.name_any());
     memory.decision = Some(decision);
-    let hands = it.hands(workload).unless(&ctx.cluster.freeze);
+    let hands = it.hands(workload).unless(&ctx.cluster.freeze, &it.pass.namespace);
     let tx = Tx::begin(before);
     let before = tx.journal.clone();
     let tx = drive(tx, Some(target), None, &hands, &mut journals, ctx.now).await;

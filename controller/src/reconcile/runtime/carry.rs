@@ -120,7 +120,7 @@ async fn run(
         &moved.container,
         authority,
     )
-    .unless(&ctx.cluster.freeze);
+    .unless(&ctx.cluster.freeze, &namespace);
     let on_record = |change: &Change| ctx.recorder.change(change);
     let mut journals = Journals::open(&ctx.clients.write, change.clone(), authority, &on_record);
     journals.note.verdict = judged.verdict;
@@ -137,7 +137,7 @@ fn why_abort(it: &RuntimePass<'_, '_>, change: &Change, journal: &Journal<Settin
         return Some(Abort::Requested);
     }
     // What was written already goes on being judged, so that it can be taken back.
-    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.frozen().is_some() {
+    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.holds(&pass.namespace) {
         return Some(Abort::Frozen);
     }
     let known = it.actions.iter().any(|action| action.name == change.spec.action);
@@ -151,6 +151,8 @@ fn why_abort(it: &RuntimePass<'_, '_>, change: &Change, journal: &Journal<Settin
             .as_ref()
             .is_none_or(|moved| moved.container != it.container);
     let paused = it.workload.as_ref().is_ok_and(|workload| workload.paused.is_some());
+    // Its lines are taken out, so there is nothing to judge it by.
+    let paused = paused || pass.ctx.cluster.freeze.paused(&pass.namespace).is_some();
     (other || paused).then_some(Abort::TargetWithdrawn)
 }
 

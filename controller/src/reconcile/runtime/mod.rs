@@ -39,7 +39,7 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 use memory::{Around, RuntimeMemory, is_tried};
-use spread::Spread;
+use spread::{May, Spread};
 use std::sync::Arc;
 
 /// Between who wrote and what, in the message of a Change that somebody else ended.
@@ -240,17 +240,27 @@ impl RuntimePass<'_, '_> {
         if let Some(setting) = current
             && self.may_spread()
         {
-            let frozen = pass.ctx.cluster.freeze.frozen().is_some();
-            done.spread = Some(spread::spread(self, &setting, frozen).await);
+            let freeze = &pass.ctx.cluster.freeze;
+            let may = if freeze.paused(&pass.namespace).is_some() {
+                May::TakeOut
+            } else if freeze.frozen().is_some() {
+                May::Keep
+            } else {
+                May::Write
+            };
+            done.spread = Some(spread::spread(self, &setting, may).await);
         }
         done
     }
 
-    /// Whoever may not move the knobs renews no lease either: they run out.
+    /// Whoever may not move the knobs renews no lease either: they run out. In a paused namespace they are taken out,
+    /// whatever else holds the policy.
     fn may_spread(&self) -> bool {
         let policy = self.pass.policy;
         let paused = self.workload.as_ref().is_ok_and(|workload| workload.paused.is_some());
-        policy.mode == Mode::Enforce && !policy.suspended && !paused && self.rival().is_none() && self.lined.is_some()
+        let namespace = self.pass.ctx.cluster.freeze.paused(&self.pass.namespace).is_some();
+        let moves = namespace || (!policy.suspended && !paused);
+        policy.mode == Mode::Enforce && moves && self.rival().is_none() && self.lined.is_some()
     }
 
     /// Whether a Change is on these knobs of a workload.
