@@ -19,6 +19,7 @@ mod replicas;
 mod request;
 mod runtime;
 mod shared;
+mod start_options;
 mod status;
 mod weights;
 
@@ -37,6 +38,7 @@ pub use replicas::*;
 pub use request::*;
 pub use runtime::*;
 pub use shared::*;
+pub use start_options::*;
 pub use status::*;
 pub use weights::*;
 

@@ -14,6 +14,7 @@ mod names;
 mod replicas;
 mod rules;
 pub(crate) mod runtime;
+mod start_options;
 mod schedule;
 mod signal;
 mod taken;
@@ -235,6 +236,7 @@ fn one_container(spec: &FeedbackPolicySpec, errors: &mut Errors) {
         for (field, differs) in [
             ("lease", lever.lease != first.lease),
             ("matchers", lever.matchers != first.matchers),
+            ("env", lever.env.is_some() != first.env.is_some()),
         ] {
             if differs {
                 let path = format!("spec.actions[{index}].runtime.{field}");

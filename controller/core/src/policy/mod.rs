@@ -3,6 +3,7 @@
 //! The controller's `validate` step is the only maker of these types outside tests.
 
 mod answer;
+mod env;
 mod formula;
 mod knobs;
 mod replicas;
@@ -13,6 +14,7 @@ mod verification;
 mod weights;
 
 pub use answer::*;
+pub use env::{Env, EnvError, EnvOption, JavaVariable, VARIABLES};
 pub use formula::{Formula, FormulaError};
 pub use knobs::*;
 pub use replicas::*;

@@ -43,6 +43,17 @@ pub(super) async fn release(
     }
     one::suspend(connection, namespace, name).await?;
     let closed = Box::pin(one::settle(connection, wanted, namespace, name)).await?;
+    if lever.env.is_some() {
+        let target = &spec.target_ref;
+        let released = Released {
+            said: format!(
+                "released: the pod template of {} stays as it is",
+                plain(&format!("{}/{}", target.kind, target.name))
+            ),
+            next: Vec::new(),
+        };
+        return Ok(one::with(released, closed));
+    }
     let released = take_out(connection, facts, lever, namespace).await?;
     Ok(one::with(released, closed))
 }

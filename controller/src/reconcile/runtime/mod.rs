@@ -14,7 +14,7 @@ use super::{
     summary::Summary,
 };
 use crate::{
-    apply::{RuntimeHands, RuntimeTarget, setting_of},
+    apply::{EnvProblem, RuntimeHands, RuntimeTarget, TargetProblem, target_of},
     clock::{from_micro_time, micro_time},
     observe::{
         self,
@@ -40,7 +40,8 @@ use kube::{
 };
 use memory::{Around, RuntimeMemory, is_tried};
 use spread::{May, Spread};
-use std::sync::Arc;
+use serde_json::Value;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Between who wrote and what, in the message of a Change that somebody else ended.
 pub(super) const WRITTEN_BY: &str = " wrote the field";
@@ -71,6 +72,12 @@ pub(super) enum WorkloadProblem {
     NotServed(String),
     #[error("targetRef: the annotation {RUNTIME_PREFIX}{container}: {error}")]
     Setting { container: String, error: SettingError },
+    #[error("targetRef: {0}")]
+    Env(EnvProblem),
+    #[error("targetRef: env writes the pod template of Deployments and StatefulSets, and {0} has another; leave env out")]
+    NoTemplate(String),
+    #[error("targetRef: its updateStrategy is OnDelete, so nothing would roll env out; use RollingUpdate")]
+    OnDelete,
 }
 
 impl WorkloadProblem {
@@ -79,7 +86,7 @@ impl WorkloadProblem {
             Self::Missing { .. } => Reason::TargetNotFound,
             Self::NotAllowed(_) => Reason::KindNotAllowed,
             Self::NotServed(_) => Reason::KindNotServed,
-            Self::Setting { .. } => Reason::Invalid,
+            Self::Setting { .. } | Self::Env(_) | Self::NoTemplate(_) | Self::OnDelete => Reason::Invalid,
         }
     }
 }
@@ -89,6 +96,8 @@ pub(super) struct RuntimePass<'p, 'a> {
     pub pass: &'p Pass<'a>,
     pub actions: Vec<RuntimeAction>,
     pub container: String,
+    /// The variables of the pod template that the actions write; `None`: they move processes that run.
+    pub variables: Option<Vec<String>>,
     pub lease: Span,
     /// What the agents are asked, in the policy's namespace.
     pub agents: AgentQueries,
@@ -121,6 +130,7 @@ fn workload(
     namespace: &str,
     target: &TargetRef,
     container: &str,
+    variables: Option<&[String]>,
 ) -> Result<Workload, WorkloadProblem> {
     let kind = format!("{} {}", target.api_version, target.kind);
     match cluster.kind(&target.api_version, &target.kind) {
@@ -136,10 +146,24 @@ fn workload(
             namespace: namespace.to_owned(),
         });
     };
-    let seen = setting_of(&object, container).map_err(|error| WorkloadProblem::Setting {
-        container: container.to_owned(),
-        error,
+    if variables.is_some() {
+        if !matches!((&*resource.group, &*resource.kind), ("apps", "Deployment" | "StatefulSet")) {
+            return Err(WorkloadProblem::NoTemplate(resource.kind));
+        }
+        let strategy = object.data.pointer("/spec/updateStrategy/type").and_then(Value::as_str);
+        if strategy == Some("OnDelete") {
+            return Err(WorkloadProblem::OnDelete);
+        }
+    }
+    let seen = target_of(&object, container, variables).map_err(|problem| match problem {
+        TargetProblem::Env(problem) => WorkloadProblem::Env(problem),
+        TargetProblem::Setting(error) => WorkloadProblem::Setting {
+            container: container.to_owned(),
+            error,
+        },
     })?;
+    let stopped = object.data.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
+    let stopped = variables.is_some() && stopped;
     let paused = object
         .annotations()
         .get(PAUSE_ANNOTATION)
@@ -149,7 +173,9 @@ fn workload(
         uid: object.uid().unwrap_or_default(),
         resource,
         target: seen,
-        paused: paused.map(|_| format!("it carries the annotation {PAUSE_ANNOTATION}; remove it to go on")),
+        paused: paused
+            .map(|_| format!("it carries the annotation {PAUSE_ANNOTATION}; remove it to go on"))
+            .or_else(|| stopped.then(|| "its spec.paused is true; resume its rollout to go on".to_owned())),
     })
 }
 
@@ -161,7 +187,9 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Summary {
     };
     let (cluster, target) = (&pass.ctx.cluster, &pass.object.spec.target_ref);
     let container = first.container.clone();
-    let workload = workload(cluster, &pass.namespace, target, &container);
+    let variables: Option<BTreeSet<&str>> = actions.iter().filter_map(RuntimeAction::variables).reduce(|a, b| &a | &b);
+    let variables: Option<Vec<String>> = variables.map(|names| names.into_iter().map(ToOwned::to_owned).collect());
+    let workload = workload(cluster, &pass.namespace, target, &container, variables.as_deref());
     let key = format!("{RUNTIME_PREFIX}{container}");
     let lined = workload
         .as_ref()
@@ -172,6 +200,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Summary {
         lease: first.lease,
         agents: first.agents.within(&pass.namespace),
         container,
+        variables,
         actions,
         workload,
         lined,
@@ -238,6 +267,7 @@ impl RuntimePass<'_, '_> {
             done.proposed = Some(proposed);
         }
         if let Some(setting) = current
+            && self.variables.is_none()
             && self.may_spread()
         {
             let freeze = &pass.ctx.cluster.freeze;
@@ -326,6 +356,7 @@ impl RuntimePass<'_, '_> {
             &self.container,
             self.pass.authority,
         )
+        .on(self.variables.clone())
     }
 
     /// Whose the knobs are, while nothing of ours is under way: what we find for the first time is adopted, and what
@@ -337,8 +368,11 @@ impl RuntimePass<'_, '_> {
             let lasts = yielded.until.as_ref().is_some_and(|until| from_micro_time(until) > now);
             lasts && yielded.generation == generation
         });
+        // The policy was edited, and moves other variables than it did.
+        let others = memory.written.as_ref().is_some_and(|written| !written.is_like(found));
         match standing {
             Some(true) => {}
+            None if others => memory.adopt(found),
             None if memory.written.as_ref() == Some(found) => {}
             None if memory.written.is_some() => {
                 memory.yielded = Some(YieldStatus {
@@ -386,7 +420,7 @@ impl RuntimePass<'_, '_> {
         if let Some(rival) = self.rival() {
             return Some((Reason::Conflict, rival));
         }
-        if let Some(autoscaler) = self.counts_memory() {
+        if let Some(autoscaler) = self.counts_memory().filter(|_| self.variables.is_none()) {
             return Some((Reason::OwnershipConflict, autoscaler));
         }
         let yielded = memory.yielded.as_ref()?;
@@ -421,7 +455,9 @@ fn world(it: &RuntimePass<'_, '_>, memory: &RuntimeMemory, open: OpenRuntime) ->
     let unknown = it
         .lined
         .is_none()
-        .then(|| "the pods are not known: grant list and watch on pods".to_owned());
+        .then_some(())
+        .filter(|()| it.variables.is_none())
+        .map(|()| "the pods are not known: grant list and watch on pods".to_owned());
     RuntimeWorld {
         trouble: it
             .workload
@@ -434,6 +470,7 @@ fn world(it: &RuntimePass<'_, '_>, memory: &RuntimeMemory, open: OpenRuntime) ->
         paused: it.pass.paused(),
         open,
         latch: memory.latch.clone(),
+        rollout: it.pass.seen.found.rollout.clone(),
         ..RuntimeWorld::default()
     }
 }
