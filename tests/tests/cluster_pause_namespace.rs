@@ -31,7 +31,10 @@ async fn says_paused(world: &World, name: &str) {
     world
         .policy(name, "it says that its namespace is paused", |policy| {
             let ready = condition(policy, "Ready")?;
-            let said = format!("namespace {} carries the annotation {PAUSE_ANNOTATION}", world.namespace);
+            let said = format!(
+                "namespace {} carries the annotation {PAUSE_ANNOTATION}",
+                world.namespace
+            );
             (ready.1 == "Suspended" && ready.2.starts_with(&said)).then_some(())
         })
         .await;
@@ -54,7 +57,8 @@ async fn nothing_begins_in_a_paused_namespace_and_its_pods_lose_their_lines_at_o
     world
         .policy("knobs", "the check Pause refuses it", |policy| {
             let status = policy.status.as_ref()?;
-            (status.doing.starts_with("Refused gogc=100 -> gogc=200") || status.why.contains("incident 12")).then_some(())
+            (status.doing.starts_with("Refused gogc=100 -> gogc=200") || status.why.contains("incident 12"))
+                .then_some(())
         })
         .await;
     // Reads go on.
@@ -68,7 +72,10 @@ async fn nothing_begins_in_a_paused_namespace_and_its_pods_lose_their_lines_at_o
     let said = world.flyball(&["get"]).await.done();
     assert!(said.contains("FROZEN") && said.contains("incident 12"), "{said}");
     let said = world.flyball(&["explain", "knobs"]).await.done();
-    assert!(said.contains(&format!("flyball unfreeze -n {}", world.namespace)), "{said}");
+    assert!(
+        said.contains(&format!("flyball unfreeze -n {}", world.namespace)),
+        "{said}"
+    );
 
     let said = world.flyball(&["unfreeze", "-n", &world.namespace]).await.done();
     assert!(said.contains("not frozen any more"), "{said}");

@@ -47,7 +47,10 @@ fn text<'v>(value: &'v Value, field: &str) -> Option<&'v str> {
 }
 
 fn list<'v>(container: &'v Value, field: &str) -> &'v [Value] {
-    container.get(field).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    container
+        .get(field)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// What is kept in memory of a pod template's containers: their names, the variables that can be ours, and from where
@@ -86,7 +89,9 @@ fn source_of(entry: &Value) -> String {
 
 /// The value of a variable in a container's template.
 fn value(container: &Value, name: &str, variable: &str) -> Result<Option<String>, EnvProblem> {
-    let mut entries = list(container, "env").iter().filter(|entry| text(entry, "name") == Some(variable));
+    let mut entries = list(container, "env")
+        .iter()
+        .filter(|entry| text(entry, "name") == Some(variable));
     let (first, second) = (entries.next(), entries.next());
     let elsewhere = |from: String| EnvProblem::Elsewhere {
         container: name.to_owned(),
@@ -112,18 +117,26 @@ fn value(container: &Value, name: &str, variable: &str) -> Result<Option<String>
 
 /// What a container's template has of these variables.
 pub fn env_of(object: &DynamicObject, container: &str, names: &[String]) -> Result<Env, EnvProblem> {
-    let found = containers(object).iter().find(|found| text(found, "name") == Some(container));
+    let found = containers(object)
+        .iter()
+        .find(|found| text(found, "name") == Some(container));
     let found = found.ok_or_else(|| EnvProblem::NoContainer(container.to_owned()))?;
-    let each = names.iter().map(|name| Ok((name.clone(), value(found, container, name)?)));
+    let each = names
+        .iter()
+        .map(|name| Ok((name.clone(), value(found, container, name)?)));
     Ok(Env::of(each.collect::<Result<Vec<_>, EnvProblem>>()?))
 }
 
 /// The same for a Change that is open: what can't be ours any more is somebody else's value.
 pub fn env_as_found(object: &DynamicObject, container: &str, names: &[String]) -> Env {
-    let found = containers(object).iter().find(|found| text(found, "name") == Some(container));
+    let found = containers(object)
+        .iter()
+        .find(|found| text(found, "name") == Some(container));
     let elsewhere = || Some(ELSEWHERE.to_owned());
     let each = names.iter().map(|name| {
-        let value = found.map_or_else(elsewhere, |found| value(found, container, name).unwrap_or_else(|_| elsewhere()));
+        let value = found.map_or_else(elsewhere, |found| {
+            value(found, container, name).unwrap_or_else(|_| elsewhere())
+        });
         (name.clone(), value)
     });
     Env::of(each)
@@ -133,7 +146,11 @@ pub fn env_as_found(object: &DynamicObject, container: &str, names: &[String]) -
 /// that it touches.
 pub fn env_patch(object: &DynamicObject, container: &str, to: &Env) -> Result<json_patch::Patch, EnvProblem> {
     let missing = || EnvProblem::NoContainer(container.to_owned());
-    let all = object.data.pointer(CONTAINERS).and_then(Value::as_array).ok_or_else(missing)?;
+    let all = object
+        .data
+        .pointer(CONTAINERS)
+        .and_then(Value::as_array)
+        .ok_or_else(missing)?;
     let place = all.iter().position(|found| text(found, "name") == Some(container));
     let place = place.ok_or_else(missing)?;
     let env = all.get(place).map_or(&[][..], |found| list(found, "env"));
@@ -170,7 +187,9 @@ pub fn env_patch(object: &DynamicObject, container: &str, to: &Env) -> Result<js
     if env.is_empty() && !added.is_empty() {
         ops.push(json!({"op": "add", "path": format!("{at}/env"), "value": added}));
     } else {
-        let added = added.iter().map(|entry| json!({"op": "add", "path": format!("{at}/env/-"), "value": entry}));
+        let added = added
+            .iter()
+            .map(|entry| json!({"op": "add", "path": format!("{at}/env/-"), "value": entry}));
         ops.extend(added);
     }
     // What was built here is a patch.
@@ -237,14 +256,22 @@ mod tests {
             "GOGC stands twice in env of container app; remove one",
         );
         let none = env_of(&object(&json!([]), &json!([])), "other", &names()).expect_err("no container");
-        assert_eq!(none.to_string(), "the pod template has no container other; correct runtime.container");
+        assert_eq!(
+            none.to_string(),
+            "the pod template has no container other; correct runtime.container"
+        );
     }
 
     #[test]
     fn what_was_taken_elsewhere_is_nobodys_value_of_ours() {
         let from = json!([{"name": "GOGC", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]);
         let found = env_as_found(&object(&from, &json!([])), "app", &names());
-        assert!(found.variables().next().is_some_and(|(_, value)| value == Some(ELSEWHERE)));
+        assert!(
+            found
+                .variables()
+                .next()
+                .is_some_and(|(_, value)| value == Some(ELSEWHERE))
+        );
     }
 
     /// A patch there and back leaves the object as it was, whatever stands beside our entries.
@@ -263,16 +290,27 @@ mod tests {
             json_patch::patch(&mut whole, &back).expect("it applies");
             assert_eq!(whole.pointer(place), Some(&env), "{env} {to}");
         };
-        let (a, b) = (json!({"name": "A", "value": "1"}), json!({"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}));
+        let (a, b) = (
+            json!({"name": "A", "value": "1"}),
+            json!({"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+        );
         let of = |name: &str, value: &str| json!({"name": name, "value": value});
         check(json!([]), "env GOGC=\"50\" -GOMEMLIMIT", json!([of("GOGC", "50")]));
-        check(json!([a, b]), "env GOGC=\"50\" GOMEMLIMIT=\"9\"", json!([a, b, of("GOGC", "50"), of("GOMEMLIMIT", "9")]));
+        check(
+            json!([a, b]),
+            "env GOGC=\"50\" GOMEMLIMIT=\"9\"",
+            json!([a, b, of("GOGC", "50"), of("GOMEMLIMIT", "9")]),
+        );
         check(
             json!([of("GOMEMLIMIT", "1GiB"), a, of("GOGC", "100"), b]),
             "env GOGC=\"50\" GOMEMLIMIT=\"2GiB\"",
             json!([of("GOMEMLIMIT", "2GiB"), a, of("GOGC", "50"), b]),
         );
-        check(json!([a, of("GOGC", "100"), b]), "env GOGC=\"100\" -GOMEMLIMIT", json!([a, of("GOGC", "100"), b]));
+        check(
+            json!([a, of("GOGC", "100"), b]),
+            "env GOGC=\"100\" -GOMEMLIMIT",
+            json!([a, of("GOGC", "100"), b]),
+        );
     }
 
     #[test]
@@ -288,7 +326,11 @@ mod tests {
         assert!(refused(&|whole| whole["metadata"]["resourceVersion"] = json!("8")));
         assert!(refused(&|whole| whole["metadata"]["uid"] = json!("u-2")));
         let place = "/spec/template/spec/containers/1";
-        assert!(refused(&|whole| *whole.pointer_mut(&format!("{place}/name")).unwrap() = json!("new")));
-        assert!(refused(&|whole| *whole.pointer_mut(&format!("{place}/env/0/value")).unwrap() = json!("101")));
+        assert!(refused(&|whole| *whole
+            .pointer_mut(&format!("{place}/name"))
+            .unwrap() = json!("new")));
+        assert!(refused(&|whole| *whole
+            .pointer_mut(&format!("{place}/env/0/value"))
+            .unwrap() = json!("101")));
     }
 }

@@ -185,7 +185,10 @@ async fn namespace_of(connection: &Connection, name: &str) -> Result<Option<Dyna
 }
 
 fn missing(name: &str) -> ActError {
-    ActError::Refused(format!("there is no namespace {}; see: kubectl get namespaces", plain(name)))
+    ActError::Refused(format!(
+        "there is no namespace {}; see: kubectl get namespaces",
+        plain(name)
+    ))
 }
 
 /// Why nothing is written in a namespace, if it is frozen for itself.
@@ -199,10 +202,14 @@ pub async fn pause(connection: &Connection, name: &str, reason: &str) -> Result<
     let namespace = namespace_of(connection, name).await?.ok_or_else(|| missing(name))?;
     let back = format!("flyball unfreeze -n {}", quoted(name));
     if let Some(why) = why(&namespace) {
-        return Ok(format!("It is frozen already: {why}; that stays as it is.\nTo go on: {back}\n"));
+        return Ok(format!(
+            "It is frozen already: {why}; that stays as it is.\nTo go on: {back}\n"
+        ));
     }
     // `false` as a reason would pause nothing.
-    let value = Some(reason).filter(|reason| !["", "false"].contains(reason)).unwrap_or("true");
+    let value = Some(reason)
+        .filter(|reason| !["", "false"].contains(reason))
+        .unwrap_or("true");
     let changes = json!({"metadata": {"annotations": {PAUSE_ANNOTATION: value}}});
     write::patch(connection, &place_of_namespaces(), &namespace, &changes).await?;
     Ok(format!(
@@ -231,7 +238,12 @@ pub async fn go_on(connection: &Connection, name: &str) -> Result<String, ActErr
 /// read: it is an addition to what is shown.
 pub(super) async fn held(connection: &Connection, scope: Option<&str>, style: Style) -> String {
     let seen = match scope {
-        Some(name) => namespace_of(connection, name).await.ok().flatten().into_iter().collect(),
+        Some(name) => namespace_of(connection, name)
+            .await
+            .ok()
+            .flatten()
+            .into_iter()
+            .collect(),
         None => {
             let kind = fetch::resource::<Namespace>();
             let listed = fetch::list(&connection.clients.read, Scope::Cluster, &kind, ListParams::default()).await;
@@ -242,7 +254,10 @@ pub(super) async fn held(connection: &Connection, scope: Option<&str>, style: St
     seen.iter()
         .filter_map(|namespace| Some((namespace.name_any(), why(namespace)?)))
         .map(|(name, why)| {
-            format!("{title} {why}. Nothing is written there but roll-backs: flyball unfreeze -n {}\n\n", quoted(&name))
+            format!(
+                "{title} {why}. Nothing is written there but roll-backs: flyball unfreeze -n {}\n\n",
+                quoted(&name)
+            )
         })
         .collect()
 }

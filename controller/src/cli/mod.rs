@@ -127,7 +127,7 @@ enum Command {
     /// Stop every change in the cluster, or in one namespace, at once, roll-backs excepted.
     ///
     /// With -n it annotates that namespace, which needs the right to get and patch it. Without:
-        /// Makes the ConfigMap flyball-freeze in the controller's namespace, with your name, the time and
+    /// Makes the ConfigMap flyball-freeze in the controller's namespace, with your name, the time and
     /// the reason. Changes under way are still judged, and taken back where they do harm. Needs the
     /// right to create configmaps there (Role flyball-freeze).
     Freeze(freeze::FreezeArgs),

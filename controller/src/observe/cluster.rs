@@ -282,7 +282,10 @@ fn wake_those_of(policies: &Store<FeedbackPolicy>, changed: Option<(&str, &str)>
 /// Wakes the policies of a namespace that was paused, or is not any more.
 fn wake_those_in(policies: &Store<FeedbackPolicy>, namespace: &str, wake: &mpsc::Sender<Wake>) {
     let policies = policies.state();
-    for policy in policies.iter().filter(|policy| policy.namespace().as_deref() == Some(namespace)) {
+    for policy in policies
+        .iter()
+        .filter(|policy| policy.namespace().as_deref() == Some(namespace))
+    {
         drop(wake.try_send(ObjectRef::from_obj(policy.as_ref())));
     }
 }

@@ -167,10 +167,7 @@ impl Freeze {
 
     /// Whether either holds a namespace, asked now.
     pub async fn holds_now(&self, client: &Client, namespace: &str) -> bool {
-        let (frozen, paused) = tokio::join!(
-            self.frozen_now(client),
-            self.namespaces.paused_now(client, namespace)
-        );
+        let (frozen, paused) = tokio::join!(self.frozen_now(client), self.namespaces.paused_now(client, namespace));
         frozen.is_some() || paused.is_some()
     }
 

@@ -198,7 +198,10 @@ async fn one(
     publish: &watch::Sender<Progress>,
     on_move: impl Fn(&str) + Send + Sync,
 ) {
-    let (api, fields) = (Api::<NamespaceWire>::all(client.clone()), format!("metadata.name={name}"));
+    let (api, fields) = (
+        Api::<NamespaceWire>::all(client.clone()),
+        format!("metadata.name={name}"),
+    );
     // Asked before it is watched: the watch itself logs every refusal.
     let first = api.list(&ListParams::default().fields(&fields).limit(1)).await;
     if !first.is_err_and(|error| forbidden(&error)) {

@@ -72,7 +72,11 @@ pub(super) fn read(
             format!("{lease} is not between {MIN_LEASE} and {MAX_LEASE}; write for example 1h"),
         );
     }
-    let usual = if lever.env.is_some() { DEFAULT_HOLD_OF_ENV } else { DEFAULT_HOLD };
+    let usual = if lever.env.is_some() {
+        DEFAULT_HOLD_OF_ENV
+    } else {
+        DEFAULT_HOLD
+    };
     let hold = errors.span(format!("{path}.hold"), lever.hold.as_ref(), usual);
     let verification = verification.ok();
     let trial = trial(path, lever, verification.as_ref().and_then(Option::as_ref), errors);
@@ -111,7 +115,12 @@ fn gogc(path: &str, lever: &RuntimeLever, errors: &mut Errors) -> Option<(u64, u
 fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut Errors) -> Option<RuntimeAim> {
     let lever_path = path;
     if let Some(written) = &lever.env {
-        let others = [lever.set.is_some(), lever.set_point.is_some(), lever.budget.is_some(), lever.reclaim.is_some()];
+        let others = [
+            lever.set.is_some(),
+            lever.set_point.is_some(),
+            lever.budget.is_some(),
+            lever.reclaim.is_some(),
+        ];
         if others.contains(&true) {
             errors.add(path, EXACTLY_ONE);
             return None;
@@ -292,7 +301,10 @@ fn trial(
     let path = format!("{path}.trial");
     if lever.env.is_some() {
         if lever.trial.is_some() {
-            errors.add(path, "is for processes that run; env is rolled out as the workload says, remove it");
+            errors.add(
+                path,
+                "is for processes that run; env is rolled out as the workload says, remove it",
+            );
             return Err(());
         }
         return Ok(None);

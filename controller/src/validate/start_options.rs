@@ -32,7 +32,10 @@ fn of_dotnet(path: &str, dotnet: &DotnetOptions, errors: &mut Errors) -> Option<
     options.extend(dotnet.gc_concurrent.map(EnvOption::DotnetConcurrent));
     match (&dotnet.heap_hard_limit, dotnet.heap_hard_limit_percent) {
         (Some(_), Some(_)) => {
-            errors.add(path, "takes heapHardLimit or heapHardLimitPercent, not both; remove one");
+            errors.add(
+                path,
+                "takes heapHardLimit or heapHardLimitPercent, not both; remove one",
+            );
             return None;
         }
         (Some(limit), None) => {
@@ -75,27 +78,44 @@ fn of_java(path: &str, java: &JavaOptions, errors: &mut Errors) -> Option<Vec<En
         let path = format!("{path}.{field}");
         let heap = bytes(&path, written, errors)?;
         if heap < LEAST_JAVA_HEAP {
-            errors.add(path, format!("{written} is less than a virtual machine starts with; write at least 2Mi"));
+            errors.add(
+                path,
+                format!("{written} is less than a virtual machine starts with; write at least 2Mi"),
+            );
             return None;
         }
         Some(Some(heap))
     };
-    let (initial, most) = (heap("initialHeap", &java.initial_heap)?, heap("maxHeap", &java.max_heap)?);
+    let (initial, most) = (
+        heap("initialHeap", &java.initial_heap)?,
+        heap("maxHeap", &java.max_heap)?,
+    );
     if let (Some(initial), Some(most)) = (initial, most)
         && initial > most
     {
-        errors.add(format!("{path}.initialHeap"), "is above maxHeap, and no virtual machine starts with that; lower it");
+        errors.add(
+            format!("{path}.initialHeap"),
+            "is above maxHeap, and no virtual machine starts with that; lower it",
+        );
         return None;
     }
     let initial = initial.map(|bytes| EnvOption::JavaInitialHeap(variable, bytes));
-    Some(initial.into_iter().chain(most.map(|bytes| EnvOption::JavaMaxHeap(variable, bytes))).collect())
+    Some(
+        initial
+            .into_iter()
+            .chain(most.map(|bytes| EnvOption::JavaMaxHeap(variable, bytes)))
+            .collect(),
+    )
 }
 
 fn of_node(path: &str, node: &NodeOptions, errors: &mut Errors) -> Option<Vec<EnvOption>> {
     let path = format!("{path}.maxOldSpaceSize");
     let size = bytes(&path, &node.max_old_space_size, errors)?;
     if size < MIB {
-        errors.add(path, format!("{} is less than 1Mi; write for example 768Mi", node.max_old_space_size));
+        errors.add(
+            path,
+            format!("{} is less than 1Mi; write for example 768Mi", node.max_old_space_size),
+        );
         return None;
     }
     Some(vec![EnvOption::NodeMaxOldSpace(size)])

@@ -181,13 +181,19 @@ async fn a_namespace_is_frozen_by_its_annotation_and_the_first_reason_stays() {
     );
     assert_eq!(annotations(), json!({"team": "a", "flyball.dev/paused": "incident 12"}));
     let again = pause(&server.connection, "shop", "").await.unwrap();
-    assert!(again.contains("frozen already") && again.contains("(incident 12)"), "{again}");
+    assert!(
+        again.contains("frozen already") && again.contains("(incident 12)"),
+        "{again}"
+    );
     assert_eq!(server.writes(), ["PATCH namespaces/shop"]);
 
     let said = go_on(&server.connection, "shop").await.unwrap();
     assert!(said.starts_with("Namespace shop is not frozen any more"), "{said}");
     assert_eq!(annotations(), json!({"team": "a"}));
-    assert_eq!(go_on(&server.connection, "shop").await.unwrap(), "Namespace shop was not frozen.\n");
+    assert_eq!(
+        go_on(&server.connection, "shop").await.unwrap(),
+        "Namespace shop was not frozen.\n"
+    );
     // A reason that would read as a no.
     pause(&server.connection, "shop", "false").await.unwrap();
     assert_eq!(annotations()["flyball.dev/paused"], "true");

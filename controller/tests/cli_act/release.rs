@@ -681,7 +681,11 @@ async fn knobs_go_back_to_boot_values() {
     );
     let annotations = |pod: &str| server.get(&format!("pods/{pod}")).unwrap()["metadata"]["annotations"].clone();
     assert_eq!(annotations("checkout-a"), json!({"note": "ours"}));
-    assert_eq!(annotations("other")["runtime.flyball.dev/app"], LINE, "another workload's");
+    assert_eq!(
+        annotations("other")["runtime.flyball.dev/app"],
+        LINE,
+        "another workload's"
+    );
     let target = server.get(DEPLOYMENT).unwrap();
     assert_eq!(
         (&target["metadata"]["annotations"], &target["spec"]["replicas"]),

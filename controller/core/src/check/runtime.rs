@@ -160,7 +160,10 @@ pub fn shape_runtime(
     sheet.judge(Check::Ineffective, latched(world, &to, now));
     sheet.judge(Check::Cooldown, early(action, facts, world, now));
     if starts {
-        sheet.skip(&[Check::Headroom], "what a process will need is known once it runs: the rollout and verify tell");
+        sheet.skip(
+            &[Check::Headroom],
+            "what a process will need is known once it runs: the rollout and verify tell",
+        );
     } else {
         sheet.judge(Check::Headroom, room(&facts.current.knobs, &to.knobs, facts));
     }
@@ -218,7 +221,9 @@ fn owner(world: &RuntimeWorld) -> Result<String, String> {
 /// Each change of a template is a rollout, and two at a time could not be told apart.
 fn rolling(world: &RuntimeWorld) -> Result<String, String> {
     match &world.rollout {
-        Some(why) => Err(format!("a rollout is under way ({why}); the next waits until it is over")),
+        Some(why) => Err(format!(
+            "a rollout is under way ({why}); the next waits until it is over"
+        )),
         None => Ok("no rollout is under way".to_owned()),
     }
 }

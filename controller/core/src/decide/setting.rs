@@ -180,7 +180,11 @@ fn rolled_out(
             None => Some(format!("{name}: not set, becomes {value:?}")),
         }
     };
-    let arithmetic = to.variables().filter(|(_, value)| value.is_some()).filter_map(differ).collect();
+    let arithmetic = to
+        .variables()
+        .filter(|(_, value)| value.is_some())
+        .filter_map(differ)
+        .collect();
     proposed(action, facts, (Setting::of_env(to.clone()), arithmetic), reason, alerts)
 }
 

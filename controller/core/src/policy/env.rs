@@ -251,7 +251,12 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
                 'r' => read.push('\r'),
                 '0' => read.push('\0'),
                 'u' => {
-                    let digits: String = chars.by_ref().map(|(_, c)| c).skip(1).take_while(|c| *c != '}').collect();
+                    let digits: String = chars
+                        .by_ref()
+                        .map(|(_, c)| c)
+                        .skip(1)
+                        .take_while(|c| *c != '}')
+                        .collect();
                     read.push(char::from_u32(u32::from_str_radix(&digits, 16).ok()?)?);
                 }
                 other => read.push(other),
@@ -268,7 +273,11 @@ mod tests {
 
     /// `-` before a name: absent.
     fn env(pairs: &[(&str, Option<&str>)]) -> Env {
-        Env::of(pairs.iter().map(|(name, value)| ((*name).to_owned(), value.map(ToOwned::to_owned))))
+        Env::of(
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.map(ToOwned::to_owned))),
+        )
     }
 
     #[test]
@@ -287,9 +296,21 @@ mod tests {
         check(O::DotnetConserve(9), "DOTNET_GCConserveMemory", "0x9");
         check(O::Gogc(200), "GOGC", "200");
         check(O::GoMemoryLimit(943_718_400), "GOMEMLIMIT", "943718400");
-        check(O::JavaMaxHeap(JavaVariable::Tool, 512 * MIB), "JAVA_TOOL_OPTIONS", "-Xmx512m");
-        check(O::JavaInitialHeap(JavaVariable::Jdk, 3 * 1024), "JDK_JAVA_OPTIONS", "-Xms3k");
-        check(O::NodeMaxOldSpace(768 * MIB), "NODE_OPTIONS", "--max-old-space-size=768");
+        check(
+            O::JavaMaxHeap(JavaVariable::Tool, 512 * MIB),
+            "JAVA_TOOL_OPTIONS",
+            "-Xmx512m",
+        );
+        check(
+            O::JavaInitialHeap(JavaVariable::Jdk, 3 * 1024),
+            "JDK_JAVA_OPTIONS",
+            "-Xms3k",
+        );
+        check(
+            O::NodeMaxOldSpace(768 * MIB),
+            "NODE_OPTIONS",
+            "--max-old-space-size=768",
+        );
     }
 
     #[test]
@@ -297,18 +318,28 @@ mod tests {
         let check = |before: &str, expect: Result<&str, EnvError>| {
             let from = env(&[("JAVA_TOOL_OPTIONS", Some(before))]);
             let to = from.with(&[EnvOption::JavaMaxHeap(JavaVariable::Tool, 512 * MIB)]);
-            assert_eq!(to, expect.map(|value| env(&[("JAVA_TOOL_OPTIONS", Some(value))])), "{before:?}");
+            assert_eq!(
+                to,
+                expect.map(|value| env(&[("JAVA_TOOL_OPTIONS", Some(value))])),
+                "{before:?}"
+            );
         };
         check("", Ok("-Xmx512m"));
         check("-Dfile=a", Ok("-Dfile=a -Xmx512m"));
         check("-Xmx256m", Ok("-Xmx512m"));
-        check("-Da=b  -Xmx256m -javaagent:/a.jar", Ok("-Da=b  -Xmx512m -javaagent:/a.jar"));
+        check(
+            "-Da=b  -Xmx256m -javaagent:/a.jar",
+            Ok("-Da=b  -Xmx512m -javaagent:/a.jar"),
+        );
         check("-XX:MaxHeapSize=1g -Da=b -Xmx2g", Ok("-Xmx512m -Da=b"));
         check("-Da=b -Xmx512m ", Ok("-Da=b -Xmx512m "));
         check("-Da=\"b c\"", Err(EnvError::Quoted("JAVA_TOOL_OPTIONS".to_owned())));
         let from = env(&[("NODE_OPTIONS", Some("--require /a.js --max_old_space_size=64"))]);
         let to = from.with(&[EnvOption::NodeMaxOldSpace(128 * MIB)]).expect("options");
-        assert_eq!(to, env(&[("NODE_OPTIONS", Some("--require /a.js --max-old-space-size=128"))]));
+        assert_eq!(
+            to,
+            env(&[("NODE_OPTIONS", Some("--require /a.js --max-old-space-size=128"))])
+        );
     }
 
     #[test]
@@ -317,11 +348,16 @@ mod tests {
         let to = from.with(&[EnvOption::Gogc(50)]).expect("options");
         assert_eq!(to, env(&[("GOGC", Some("50")), ("GOMEMLIMIT", Some("1GiB"))]));
         let java = JavaVariable::Tool;
-        let both = [EnvOption::JavaInitialHeap(java, 64 * MIB), EnvOption::JavaMaxHeap(java, 128 * MIB)];
+        let both = [
+            EnvOption::JavaInitialHeap(java, 64 * MIB),
+            EnvOption::JavaMaxHeap(java, 128 * MIB),
+        ];
         let to = env(&[("JAVA_TOOL_OPTIONS", None)]).with(&both).expect("options");
         assert_eq!(to, env(&[("JAVA_TOOL_OPTIONS", Some("-Xms64m -Xmx128m"))]));
         let long = "-D".to_owned() + &"a".repeat(LONGEST);
-        let error = env(&[("JAVA_TOOL_OPTIONS", Some(&long))]).with(&both).expect_err("too long");
+        let error = env(&[("JAVA_TOOL_OPTIONS", Some(&long))])
+            .with(&both)
+            .expect_err("too long");
         assert!(error.to_string().contains("at most 4096 fit into a Change"), "{error}");
     }
 
@@ -331,7 +367,10 @@ mod tests {
             &[] as &[(&str, Option<&str>)],
             &[("GOGC", Some("200")), ("GOMEMLIMIT", None)],
             &[("GOGC", Some(""))],
-            &[("JAVA_TOOL_OPTIONS", Some("-Da=\"b c\" -De='\\' -Xmx1g\n\t\u{7}\u{1F600}\u{301}"))],
+            &[(
+                "JAVA_TOOL_OPTIONS",
+                Some("-Da=\"b c\" -De='\\' -Xmx1g\n\t\u{7}\u{1F600}\u{301}"),
+            )],
         ] {
             let written = env(pairs);
             assert_eq!(written.to_string().parse(), Ok(written.clone()), "{written}");
@@ -340,7 +379,16 @@ mod tests {
             env(&[("GOGC", Some("200")), ("GOMEMLIMIT", None)]).to_string(),
             "env GOGC=\"200\" -GOMEMLIMIT"
         );
-        for text in ["", "env ", "env GOGC", "env GOGC=200", "env GOGC=\"200", "env -A -A", "env  -A", "env -"] {
+        for text in [
+            "",
+            "env ",
+            "env GOGC",
+            "env GOGC=200",
+            "env GOGC=\"200",
+            "env -A -A",
+            "env  -A",
+            "env -",
+        ] {
             assert!(text.parse::<Env>().is_err(), "{text:?}");
         }
     }

@@ -248,14 +248,22 @@ impl Judge<'_, '_, '_> {
         let late = now >= applied_at + within;
         let why = match rolled {
             Rolled::Done => {
-                let newest = it.lined.iter().flatten().filter(|pod| pod.ready).map(|pod| pod.since).max();
+                let newest = it
+                    .lined
+                    .iter()
+                    .flatten()
+                    .filter(|pod| pod.ready)
+                    .map(|pod| pod.since)
+                    .max();
                 let complete = newest.unwrap_or(applied_at).max(applied_at);
                 // Pods that go on becoming ready must not put the end off for ever.
                 let complete = complete.min(applied_at + within);
                 let took = complete.since(applied_at);
                 return self.effect(complete, &format!("rolled out in {took}")).await;
             }
-            Rolled::Stuck(why) => return self.take_back(Verdict::Unrealised, None, format!("the rollout is stuck: {why}"), true),
+            Rolled::Stuck(why) => {
+                return self.take_back(Verdict::Unrealised, None, format!("the rollout is stuck: {why}"), true);
+            }
             Rolled::Under(why) => why,
         };
         if late {

@@ -39,8 +39,8 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 use memory::{Around, RuntimeMemory, is_tried};
-use spread::{May, Spread};
 use serde_json::Value;
+use spread::{May, Spread};
 use std::{collections::BTreeSet, sync::Arc};
 
 /// Between who wrote and what, in the message of a Change that somebody else ended.
@@ -74,7 +74,9 @@ pub(super) enum WorkloadProblem {
     Setting { container: String, error: SettingError },
     #[error("targetRef: {0}")]
     Env(EnvProblem),
-    #[error("targetRef: env writes the pod template of Deployments and StatefulSets, and {0} has another; leave env out")]
+    #[error(
+        "targetRef: env writes the pod template of Deployments and StatefulSets, and {0} has another; leave env out"
+    )]
     NoTemplate(String),
     #[error("targetRef: its updateStrategy is OnDelete, so nothing would roll env out; use RollingUpdate")]
     OnDelete,
@@ -147,7 +149,10 @@ fn workload(
         });
     };
     if variables.is_some() {
-        if !matches!((&*resource.group, &*resource.kind), ("apps", "Deployment" | "StatefulSet")) {
+        if !matches!(
+            (&*resource.group, &*resource.kind),
+            ("apps", "Deployment" | "StatefulSet")
+        ) {
             return Err(WorkloadProblem::NoTemplate(resource.kind));
         }
         let strategy = object.data.pointer("/spec/updateStrategy/type").and_then(Value::as_str);
@@ -187,7 +192,10 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Summary {
     };
     let (cluster, target) = (&pass.ctx.cluster, &pass.object.spec.target_ref);
     let container = first.container.clone();
-    let variables: Option<BTreeSet<&str>> = actions.iter().filter_map(RuntimeAction::variables).reduce(|a, b| &a | &b);
+    let variables: Option<BTreeSet<&str>> = actions
+        .iter()
+        .filter_map(RuntimeAction::variables)
+        .reduce(|a, b| &a | &b);
     let variables: Option<Vec<String>> = variables.map(|names| names.into_iter().map(ToOwned::to_owned).collect());
     let workload = workload(cluster, &pass.namespace, target, &container, variables.as_deref());
     let key = format!("{RUNTIME_PREFIX}{container}");

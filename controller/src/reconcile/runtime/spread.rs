@@ -165,11 +165,7 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, may: May
             (name, need, written)
         }
     };
-    let paused_ones: BTreeSet<String> = pods
-        .iter()
-        .filter(|pod| out(pod))
-        .map(|pod| pod.name.clone())
-        .collect();
+    let paused_ones: BTreeSet<String> = pods.iter().filter(|pod| out(pod)).map(|pod| pod.name.clone()).collect();
     let mut done = stream::iter(writes).map(write).buffer_unordered(AT_A_TIME);
     while let Some((name, need, written)) = done.next().await {
         match (written, need) {
