@@ -1,6 +1,7 @@
 use crate::{Duration, StartOptions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::KubeSchema;
+use schemars::JsonSchema;
 
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +140,16 @@ pub struct SetPoint {
     pub resident: String,
 }
 
+/// Who shares headroom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BudgetScope {
+    /// All processes of the namespace.
+    #[default]
+    Namespace,
+    /// On each node those of the namespace.
+    Node,
+}
+
 /// Headroom that processes share. All policies of a namespace with the same budget read the same agents and come to the
 /// same price, which is all that is written: E = sqrt(g t / price) each process computes for itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -147,6 +158,10 @@ pub struct HeadroomBudget {
     /// GOGC 100 it would be as much as their live heaps.
     #[schemars(length(min = 1, max = 32))]
     pub headroom: String,
+    /// Who shares it: all processes of the namespace (Namespace, the default), or on each node those of the namespace
+    /// that run there (Node): then each node has so much headroom, and a price of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<BudgetScope>,
     /// Over what rates are taken. Default 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<Duration>,

@@ -9,6 +9,8 @@ mod account;
 mod changes;
 #[path = "admission/definitions.rs"]
 mod definitions;
+#[path = "admission/inject.rs"]
+mod inject;
 #[path = "admission/pods.rs"]
 mod pods;
 #[path = "admission/policies.rs"]

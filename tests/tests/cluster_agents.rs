@@ -19,7 +19,10 @@ use kube::{
     api::{ListParams, Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 /// How long a scenario waits for what must come. It is no measure of speed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -105,6 +108,15 @@ struct Stage {
     port: u16,
 }
 
+/// Requests that go on until it is dropped.
+struct Load(tokio::task::JoinHandle<()>);
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Stage {
     /// The workload with all pods ready, and a Prometheus that hears their agents.
     async fn set(bed: &Bed, name: &str, port: u16, workload: &Value) -> Self {
@@ -184,6 +196,37 @@ impl Stage {
             .send()
             .await;
         assert!(answer.unwrap().status().is_success(), "{path}");
+    }
+
+    /// The 99th percentile of how long a pod takes for its work, of a hundred requests one after the other; each must
+    /// be answered.
+    async fn slowest(&self, pod: &Pod) -> Duration {
+        let ip = pod.status.as_ref().unwrap().pod_ip.clone().unwrap();
+        let mut took = Vec::new();
+        for _ in 0..100 {
+            let begun = Instant::now();
+            let answer = self.client.get(format!("http://{ip}:{}/", self.port)).send().await;
+            assert!(answer.unwrap().status().is_success());
+            took.push(begun.elapsed());
+        }
+        took.sort();
+        took[98]
+    }
+
+    /// Has all pods work, until it is dropped.
+    async fn load(&self) -> Load {
+        let ips = self.pods().await.into_iter().filter_map(|pod| pod.status?.pod_ip);
+        let urls: Vec<String> = ips.map(|ip| format!("http://{ip}:{}/", self.port)).collect();
+        let client = self.client.clone();
+        Load(tokio::spawn(async move {
+            loop {
+                for url in &urls {
+                    // Whether it is answered is of no matter here.
+                    let _ = client.get(url).send().await;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }))
     }
 
     /// Writes a line into a pod, as nobody but the controller should.

@@ -294,7 +294,12 @@ async fn run_knobs(bed: Bed, cheap: bool, fault: Option<(&'static str, usize, Fa
     if !cheap {
         world.prometheus.value("cost{", 1.3);
     }
-    world.apply(&agents::policy("knobs", &world.namespace)).await;
+    let mut policy = agents::policy("knobs", &world.namespace);
+    for action in policy["spec"]["actions"].as_array_mut().unwrap() {
+        // Long enough for a controller to be killed and to lead again.
+        action["verify"]["within"] = json!("20s");
+    }
+    world.apply(&policy).await;
     let controller = disturbed(&world, fault).await;
     world.closed(1).await;
     let asked = world.prometheus.asked();

@@ -8,8 +8,8 @@ use crate::{
 use flyball_core::{
     bytes::Bytes,
     policy::{
-        AgentQueries, Comparator, FleetQueries, HeadroomBudget, Knob, KnobValue, Knobs, LimitFit, Query, RuntimeAction,
-        RuntimeAim, TrialPlan, TrialSize, Verification,
+        AgentQueries, BudgetScope, Comparator, FleetQueries, HeadroomBudget, Knob, KnobValue, Knobs, LimitFit, Query,
+        RuntimeAction, RuntimeAim, TrialPlan, TrialSize, Verification,
     },
     time::Span,
 };
@@ -174,6 +174,10 @@ fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut 
             )?;
             Some(RuntimeAim::Budget(Box::new(HeadroomBudget {
                 headroom: Bytes::saturating(headroom),
+                scope: match written.scope.unwrap_or_default() {
+                    flyball_crds::BudgetScope::Namespace => BudgetScope::Namespace,
+                    flyball_crds::BudgetScope::Node => BudgetScope::Node,
+                },
                 queries: fleet(path, lever, window, errors)?,
             })))
         }

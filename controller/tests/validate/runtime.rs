@@ -41,7 +41,7 @@ fn each_form_becomes_the_words_of_a_line() {
         let said = match &found.aim {
             RuntimeAim::Set(knobs) => knobs.to_string(),
             RuntimeAim::Fit(fit) => format!("{} and a limit that fits", fit.knobs),
-            RuntimeAim::Budget(budget) => format!("budget of {}", budget.headroom),
+            RuntimeAim::Budget(budget) => format!("budget of {} by {:?}", budget.headroom, budget.scope),
             RuntimeAim::Reclaim { every } => format!("reclaim every {every}"),
             RuntimeAim::Env(options) => format!("{options:?}"),
         };
@@ -85,7 +85,12 @@ fn each_form_becomes_the_words_of_a_line() {
         json!({"resident": "1230M"}),
         "rss=1230000000 gogc-min=50 gogc-max=400",
     );
-    check("budget", json!({"headroom": "2Gi"}), "budget of 2048 MiB");
+    check("budget", json!({"headroom": "2Gi"}), "budget of 2048 MiB by Namespace");
+    check(
+        "budget",
+        json!({"headroom": "2Gi", "scope": "Node"}),
+        "budget of 2048 MiB by Node",
+    );
     check("reclaim", json!({"every": "30m"}), "reclaim every 30m");
     check("reclaim", json!({}), "reclaim every 10m");
 }

@@ -4,7 +4,7 @@ use super::{LINE, Stage, policy, workload};
 use flyball_crds::Phase;
 use flyball_tests::{
     bed::bed,
-    world::{message_of, phase_of},
+    world::{condition, message_of, phase_of},
 };
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
@@ -123,6 +123,7 @@ async fn a_limit_that_a_live_heap_outgrows_is_taken_back_from_the_one_pod_that_h
             limit.is_finite().then_some(())
         })
         .await;
+    let before = stage.slowest(one).await;
     // 64 MiB do not hold 60 MiB of live heap, their garbage and what the runtime needs besides.
     stage.tell(one, "/admin/heap?live=60Mi&churn=64Mi").await;
     let change = stage.world.closed(1).await;
@@ -143,9 +144,112 @@ async fn a_limit_that_a_live_heap_outgrows_is_taken_back_from_the_one_pod_that_h
     stage
         .all_say("flyball_agent_knob{knob=\"memlimit\"}", f64::is_infinite)
         .await;
+    let after = stage.slowest(one).await;
+    println!("p99 of the pod that was tried: {before:.2?} before its live heap grew, {after:.2?} after the roll-back");
     for pod in stage.pods().await.iter().filter(|pod| pod.name_any() != tried[0]) {
         assert!(!pod.annotations().contains_key(LINE), "{} was touched", pod.name_any());
         let trips = stage.says(pod, "flyball_agent_breaker_trips_total").await;
         assert_eq!(trips, Some(0.0));
     }
+}
+
+/// Collections on demand: each pod has one, not all at the same time, and no second one before its time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_pod_collects_once_and_its_knobs_stay() {
+    let Some(bed) = bed().await else { return };
+    let stage = Stage::set(&bed, "reclaim", PORT, &heap(3, "16Mi", "256Mi")).await;
+    let mut policy = policy(&stage.world, &json!({"reclaim": {"every": "1h"}}));
+    policy["spec"]["rules"] = json!([{"alert": "HoldsMuch", "expr": "min(flyball_agent_heap_live_bytes) > 1"}]);
+    policy["spec"]["actions"][0]["when"] = json!(["HoldsMuch"]);
+    stage.world.apply(&policy).await;
+    let _controller = stage.world.controller("one");
+    let change = stage.world.closed(1).await;
+    assert_eq!(phase_of(&change), Phase::Committed, "{}", message_of(&change));
+    // Committed means done, so nothing is waited for here.
+    for pod in stage.pods().await {
+        let collected = stage.says(&pod, "flyball_agent_reclaims_total").await;
+        assert_eq!(collected, Some(1.0), "{}", pod.name_any());
+        let gogc = stage.says(&pod, "flyball_agent_knob{knob=\"gogc\"}").await;
+        assert_eq!(gogc, Some(100.0), "{}", pod.name_any());
+    }
+    // The rule goes on firing.
+    let asked = "count(flyball_agent_reclaims_total > 1)";
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert!(stage.scraper.ask(asked, "pod").await.is_empty());
+    assert_eq!(stage.world.changes().await.len(), 1);
+}
+
+/// `memoryLimit: auto`: what the containers leave, and none, with a condition that says so, once a live heap is too large
+/// for one that would hold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_follows_what_the_container_leaves_and_ends_where_it_would_not_hold() {
+    const MIB: f64 = 1_048_576.0;
+    let Some(bed) = bed().await else { return };
+    let stage = Stage::set(&bed, "fits", PORT, &heap(2, "24Mi", "512Mi")).await;
+    let lever = json!({"set": {"go": {"memoryLimit": "auto"}}, "trial": {"disabled": true}});
+    stage.world.apply(&policy(&stage.world, &lever)).await;
+    let _controller = stage.world.controller("one");
+    let change = stage.world.closed(1).await;
+    assert_eq!(phase_of(&change), Phase::Committed, "{}", message_of(&change));
+    let limit = "flyball_agent_knob{knob=\"memlimit\"}";
+    // At most 0.9 x 512, and more than half: the process holds little besides its heap.
+    let set = stage.all_say(limit, f64::is_finite).await;
+    assert!(
+        set.values().all(|limit| (256.0 * MIB..=460.8 * MIB).contains(limit)),
+        "{set:?}"
+    );
+    let room = |policy: &flyball_crds::FeedbackPolicy| condition(policy, "NeedsMemory");
+    let said = stage.world.policy("knobs", "whether there is room", room).await;
+    assert_eq!((said.0.as_str(), said.1.as_str()), ("False", "HasRoom"));
+
+    // 1.5 x 320 MiB is more than 460.8 MiB.
+    let pods = stage.pods().await;
+    stage.tell(&pods[0], "/admin/heap?live=320Mi").await;
+    let short = stage.world.policy("knobs", "that there is none", |policy| {
+        condition(policy, "NeedsMemory").filter(|(status, ..)| status == "True")
+    });
+    let (_, reason, message) = short.await;
+    assert_eq!(reason, "NeedsMemory");
+    assert!(
+        message.starts_with(&format!("{}: there are ", pods[0].name_any()))
+            && message.contains("raise the container's memory limit by"),
+        "{message}"
+    );
+    stage.all_say(limit, f64::is_infinite).await;
+    let change = stage.world.closed(2).await;
+    assert!(change.spec.shift.ends_with("-> memlimit=none"), "{}", change.spec.shift);
+}
+
+/// Headroom that the processes of a node share: each is told the price of its node, the same for all on it, and sets GOGC by
+/// it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_of_a_node_share_headroom_by_its_price() {
+    let Some(bed) = bed().await else { return };
+    let stage = Stage::set(&bed, "shared", PORT, &heap(3, "16Mi", "256Mi")).await;
+    let load = stage.load().await;
+    let lever = json!({"budget": {"headroom": "96Mi", "scope": "Node", "window": "20s"}, "trial": {"disabled": true}});
+    stage.world.apply(&policy(&stage.world, &lever)).await;
+    let _controller = stage.world.controller("one");
+    let change = stage.world.closed(1).await;
+    assert_eq!(phase_of(&change), Phase::Committed, "{}", message_of(&change));
+    assert_eq!(
+        change.spec.shift,
+        "boot -> node-headroom=100663296 gogc-min=50 gogc-max=400"
+    );
+    let prices = stage
+        .all_say("flyball_agent_knob{knob=\"lambda\"}", |price| {
+            price > 0.0 && price <= 1.0
+        })
+        .await;
+    let first = prices.values().next().copied().unwrap();
+    // One of them may have been given the next price already, which is at most 1.5 times the headroom from this one.
+    assert!(
+        prices
+            .values()
+            .all(|price| (1.0 / 2.26..=2.26).contains(&(price / first))),
+        "{prices:?}"
+    );
+    // What moves within the headroom is no Change.
+    assert_eq!(stage.world.changes().await.len(), 1);
+    drop(load);
 }

@@ -3,7 +3,8 @@
 
 use super::runtime::{GogcBounds, Lambda, Member, Outcome, Profile, divide};
 use crate::{
-    policy::{HeadroomBudget, Knob, KnobValue, Knobs},
+    bytes::Bytes,
+    policy::{BudgetScope, HeadroomBudget, Knob, KnobValue, Knobs},
     signal::Finite,
 };
 use std::collections::BTreeMap;
@@ -18,10 +19,78 @@ const UNKNOWN_PART: usize = 4;
 /// The knobs of the price, with the arithmetic. `Err`: nothing is moved, and why.
 pub(super) fn price(
     budget: &HeadroomBudget,
-    (least, most): (u64, u64),
+    bounds: (u64, u64),
     fleet: &BTreeMap<String, Profile>,
     current: &Knobs,
 ) -> Result<(Knobs, Vec<String>), String> {
+    let (least, most) = bounds;
+    let knobs = |law: Knob, value: KnobValue| {
+        let knobs = [
+            (law, value),
+            (Knob::GogcMin, KnobValue::Number(least)),
+            (Knob::GogcMax, KnobValue::Number(most)),
+        ];
+        Knobs::new(knobs).map_err(|error| error.to_string())
+    };
+    if budget.scope == BudgetScope::Node {
+        // What is tried and verified is the headroom; within it the prices of the nodes follow their processes.
+        let knobs = knobs(Knob::NodeHeadroom, KnobValue::Number(budget.headroom.get()))?;
+        let said = format!("{} of headroom on each node, by a price of its own", budget.headroom);
+        return Ok((knobs, vec![said]));
+    }
+    let fleet: Vec<(&str, &Profile)> = fleet.iter().map(|(pod, profile)| (pod.as_str(), profile)).collect();
+    let (wanted, mut arithmetic) = wanted(budget.headroom, bounds, &fleet)?;
+    let priced = |lambda: Finite| knobs(Knob::Lambda, KnobValue::Decimal(lambda));
+    let Some(KnobValue::Decimal(before)) = current.get(Knob::Lambda) else {
+        return Ok((priced(rounded(wanted.get())?)?, arithmetic));
+    };
+    let same_bounds = current.number(Knob::GogcMin) == Some(least) && current.number(Knob::GogcMax) == Some(most);
+    let stepped = stepped(wanted, before.get());
+    if same_bounds && stepped.is_none() {
+        return Err(format!(
+            "the price {:e} keeps the budget within 10 % of headroom",
+            before.get()
+        ));
+    }
+    let lambda = stepped.unwrap_or(before.get());
+    arithmetic.push(format!(
+        "from {:e} by at most 1.5 times the headroom: {lambda:e}",
+        before.get()
+    ));
+    Ok((priced(rounded(lambda)?)?, arithmetic))
+}
+
+/// The price of each node on which the processes of a namespace share headroom, where `before` is the present one. A
+/// node without one: nothing is moved there, and why.
+pub fn node_prices(
+    headroom: Bytes,
+    bounds: (u64, u64),
+    fleet: &BTreeMap<String, Profile>,
+    nodes: &BTreeMap<String, String>,
+    before: &BTreeMap<String, Finite>,
+) -> BTreeMap<String, Result<Finite, String>> {
+    let mut by_node: BTreeMap<&str, Vec<(&str, &Profile)>> = BTreeMap::new();
+    for (pod, profile) in fleet {
+        if let Some(node) = nodes.get(pod) {
+            by_node.entry(node).or_default().push((pod, profile));
+        }
+    }
+    let priced = by_node.into_iter().map(|(node, fleet)| {
+        let price = wanted(headroom, bounds, &fleet).and_then(|(wanted, _)| match before.get(node) {
+            None => rounded(wanted.get()),
+            Some(before) => stepped(wanted, before.get()).map_or(Ok(*before), rounded),
+        });
+        (node.to_owned(), price)
+    });
+    priced.collect()
+}
+
+/// The price at which these processes together keep to the headroom, with the arithmetic.
+fn wanted(
+    headroom: Bytes,
+    (least, most): (u64, u64),
+    fleet: &[(&str, &Profile)],
+) -> Result<(Lambda, Vec<String>), String> {
     let percent = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
     let bounds = GogcBounds::new(percent(least), percent(most)).map_err(|error| error.to_string())?;
     let mut members = Vec::new();
@@ -42,7 +111,7 @@ pub(super) fn price(
             fleet.len()
         ));
     }
-    let division = divide(&members, budget.headroom);
+    let division = divide(&members, headroom);
     let mut arithmetic = division.arithmetic;
     if let Some(first) = unknown.first() {
         arithmetic.push(format!("left out: {first}"));
@@ -55,30 +124,14 @@ pub(super) fn price(
     };
     let wanted = Lambda::new(wanted.min(Lambda::MAX))
         .ok_or_else(|| "no process allocates anything, so there is nothing to divide".to_owned())?;
-    let knobs = |lambda: f64| {
-        let lambda = Finite::new(rounded(lambda)).map(KnobValue::Decimal);
-        let lambda = lambda.ok_or_else(|| "the price is no number".to_owned())?;
-        let knobs = [
-            (Knob::Lambda, lambda),
-            (Knob::GogcMin, KnobValue::Number(least)),
-            (Knob::GogcMax, KnobValue::Number(most)),
-        ];
-        Knobs::new(knobs).map_err(|error| error.to_string())
-    };
-    let Some(KnobValue::Decimal(before)) = current.get(Knob::Lambda) else {
-        return Ok((knobs(wanted.get())?, arithmetic));
-    };
-    let before = before.get();
-    let same_bounds = current.number(Knob::GogcMin) == Some(least) && current.number(Knob::GogcMax) == Some(most);
+    Ok((wanted, arithmetic))
+}
+
+/// The next price on the way from `before`; `None`: it stays.
+fn stepped(wanted: Lambda, before: f64) -> Option<f64> {
     let ratio = wanted.get() / before;
-    if same_bounds && (1.0 / DEAD_BAND..=DEAD_BAND).contains(&ratio) {
-        return Err(format!("the price {before:e} keeps the budget within 10 % of headroom"));
-    }
-    let stepped = wanted.get().clamp(before / STEP, before * STEP);
-    arithmetic.push(format!(
-        "from {before:e} by at most 1.5 times the headroom: {stepped:e}"
-    ));
-    Ok((knobs(stepped)?, arithmetic))
+    let near = (1.0 / DEAD_BAND..=DEAD_BAND).contains(&ratio);
+    (!near).then(|| wanted.get().clamp(before / STEP, before * STEP))
 }
 
 /// The prices at which each just reaches a bound.
@@ -88,6 +141,7 @@ fn edge(members: &[Member], bound: impl Fn(&Member) -> f64) -> impl Iterator<Ite
 }
 
 /// Three digits say all that a measurement does.
-fn rounded(price: f64) -> f64 {
-    format!("{price:.2e}").parse().unwrap_or(price)
+fn rounded(price: f64) -> Result<Finite, String> {
+    let rounded = format!("{price:.2e}").parse().unwrap_or(price);
+    Finite::new(rounded).ok_or_else(|| "the price is no number".to_owned())
 }

@@ -24,6 +24,7 @@ mod stabilize;
 mod weights;
 mod zero;
 
+pub use budget::node_prices;
 pub use fit::needs_memory;
 pub(crate) use floor::{Limits, Lowest};
 pub use history::{HISTORY_CAP, History, Latch, Recommendation, RolloutStart, ScaleEvent};

@@ -38,6 +38,9 @@ pub enum Knob {
     Resident,
     /// The price of memory, in cores per byte.
     Lambda,
+    /// Garbage headroom that the processes of a node share, in bytes. A workload's setting only: each pod's line has the
+    /// price of its node in its place.
+    NodeHeadroom,
     /// The lowest GOGC that a law in the agent may set.
     GogcMin,
     /// The highest.
@@ -58,11 +61,12 @@ pub enum Knob {
 
 impl Knob {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Gogc,
         Self::MemoryLimit,
         Self::Resident,
         Self::Lambda,
+        Self::NodeHeadroom,
         Self::GogcMin,
         Self::GogcMax,
         Self::SoftMaxHeap,
@@ -80,6 +84,7 @@ impl Knob {
             Self::MemoryLimit => "memlimit",
             Self::Resident => "rss",
             Self::Lambda => "lambda",
+            Self::NodeHeadroom => "node-headroom",
             Self::GogcMin => "gogc-min",
             Self::GogcMax => "gogc-max",
             Self::SoftMaxHeap => "soft-max-heap",
@@ -94,9 +99,13 @@ impl Knob {
     /// Whose it is.
     pub const fn runtime(self) -> Runtime {
         match self {
-            Self::Gogc | Self::MemoryLimit | Self::Resident | Self::Lambda | Self::GogcMin | Self::GogcMax => {
-                Runtime::Go
-            }
+            Self::Gogc
+            | Self::MemoryLimit
+            | Self::Resident
+            | Self::Lambda
+            | Self::NodeHeadroom
+            | Self::GogcMin
+            | Self::GogcMax => Runtime::Go,
             Self::SoftMaxHeap | Self::G1PeriodicInterval | Self::MinHeapFree | Self::MaxHeapFree => Runtime::Java,
             Self::HeapGrowingPercent => Runtime::Node,
             Self::GcThresholds => Runtime::Python,
@@ -109,7 +118,7 @@ impl Knob {
         const MOST_BYTES: u64 = 1 << 50;
         match self {
             Self::Gogc | Self::GogcMin | Self::GogcMax => (1, 1000),
-            Self::MemoryLimit | Self::Resident => (LEAST_LIMIT, MOST_BYTES),
+            Self::MemoryLimit | Self::Resident | Self::NodeHeadroom => (LEAST_LIMIT, MOST_BYTES),
             Self::Lambda => (0, 1),
             Self::SoftMaxHeap => (0, MOST_BYTES),
             Self::G1PeriodicInterval => (0, 86_400_000),
@@ -233,6 +242,24 @@ impl Knobs {
         self.0.iter().map(|(knob, amount)| (*knob, *amount))
     }
 
+    /// As a pod's line has them at the price of its node. Without a share of a node's headroom they are the same.
+    #[must_use]
+    pub fn priced(&self, price: Finite) -> Self {
+        let mut all = self.0.clone();
+        if all.remove(&Knob::NodeHeadroom).is_some() {
+            all.insert(Knob::Lambda, KnobValue::Decimal(price));
+        }
+        Self(all)
+    }
+
+    /// Whether a pod's line has these knobs, at whatever price where it is a share of a node's headroom.
+    pub fn stand_in(&self, line: &Self) -> bool {
+        match (self.get(Knob::NodeHeadroom), line.get(Knob::Lambda)) {
+            (Some(_), Some(KnobValue::Decimal(price))) => self.priced(price) == *line,
+            _ => self == line,
+        }
+    }
+
     /// Whether all have their boot values.
     pub fn is_boot(&self) -> bool {
         self.0.is_empty()
@@ -254,6 +281,7 @@ impl Knobs {
         for (law, why) in [
             (Knob::Resident, "rss sets the limit and GOGC by itself"),
             (Knob::Lambda, "lambda sets GOGC by itself"),
+            (Knob::NodeHeadroom, "a share of headroom sets GOGC by itself"),
         ] {
             if both(law, Knob::Gogc) {
                 return Err(KnobError::Against(law, Knob::Gogc, why));
@@ -267,8 +295,17 @@ impl Knobs {
             let why = "one holds memory and the other prices it";
             return Err(KnobError::Against(Knob::Resident, Knob::Lambda, why));
         }
+        for (law, why) in [
+            (Knob::Resident, "one holds memory and the other shares it"),
+            (Knob::Lambda, "the price of a node is worked out from its headroom"),
+        ] {
+            if both(law, Knob::NodeHeadroom) {
+                return Err(KnobError::Against(law, Knob::NodeHeadroom, why));
+            }
+        }
         for bound in [Knob::GogcMin, Knob::GogcMax] {
-            let has_law = self.0.contains_key(&Knob::Resident) || self.0.contains_key(&Knob::Lambda);
+            let laws = [Knob::Resident, Knob::Lambda, Knob::NodeHeadroom];
+            let has_law = laws.iter().any(|law| self.0.contains_key(law));
             if self.0.contains_key(&bound) && !has_law {
                 return Err(KnobError::Unbound(bound));
             }

@@ -4,11 +4,23 @@ use super::{EnvOption, Knobs, Query, Verification};
 use crate::{bytes::Bytes, time::Span};
 use std::collections::BTreeSet;
 
+/// Who shares headroom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BudgetScope {
+    /// All processes of the namespace.
+    #[default]
+    Namespace,
+    /// On each node those of the namespace.
+    Node,
+}
+
 /// Headroom that processes share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadroomBudget {
     /// How much.
     pub headroom: Bytes,
+    /// Among whom.
+    pub scope: BudgetScope,
     /// What is asked of all agents of the namespace.
     pub queries: FleetQueries,
 }

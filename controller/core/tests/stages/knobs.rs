@@ -5,15 +5,15 @@ use flyball_core::{
     bytes::Bytes,
     check::{Check, DryRun, OpenRuntime, Paused, RuntimeApproval, RuntimeWorld, Verdict, shape_runtime, undo_runtime},
     decide::{
-        AgentFacts, RuntimeDecision, RuntimeFacts, RuntimeHistory, decide_runtime, needs_memory,
+        AgentFacts, RuntimeDecision, RuntimeFacts, RuntimeHistory, decide_runtime, needs_memory, node_prices,
         runtime::{AllocationRate, CycleCost, Profile},
     },
     evaluate::RuleState,
     policy::{
-        AgentQueries, EnvOption, FleetQueries, HeadroomBudget, LimitFit, RuntimeAction, RuntimeAim, Setting, TrialPlan,
-        TrialSize,
+        AgentQueries, BudgetScope, EnvOption, FleetQueries, HeadroomBudget, LimitFit, RuntimeAction, RuntimeAim,
+        Setting, TrialPlan, TrialSize,
     },
-    signal::{Quality, Reading},
+    signal::{Finite, Quality, Reading},
 };
 use std::collections::BTreeMap;
 
@@ -214,6 +214,7 @@ fn budget(headroom: u64) -> Vec<RuntimeAction> {
         &[],
         RuntimeAim::Budget(Box::new(HeadroomBudget {
             headroom: Bytes::from_mib(headroom),
+            scope: BudgetScope::Namespace,
             queries: asked_of_all(),
         })),
     )]
@@ -665,4 +666,70 @@ fn start_options_wait_for_a_rollout_and_need_no_agent() {
         ..RuntimeWorld::default()
     };
     check(namespace, Err((Check::Pause, "namespace shop carries it")));
+}
+
+/// On each node a price of its own: the one with four times the work has four times the price of the same headroom. λ = g t
+/// / E².
+#[test]
+fn each_node_has_its_price() {
+    let fleet = BTreeMap::from([
+        ("busy".to_owned(), profile(100.0, 40.0, 0.1)),
+        ("calm".to_owned(), profile(100.0, 10.0, 0.1)),
+        ("nowhere".to_owned(), profile(100.0, 10.0, 0.1)),
+        ("unknown".to_owned(), Profile::default()),
+    ]);
+    let places: BTreeMap<String, String> = [("busy", "a"), ("calm", "b"), ("unknown", "c")]
+        .map(|(pod, node)| (pod.to_owned(), node.to_owned()))
+        .into();
+    let prices = |before: &[(&str, f64)]| {
+        let before = before
+            .iter()
+            .map(|(node, price)| ((*node).to_owned(), Finite::new(*price).unwrap()));
+        node_prices(Bytes::from_mib(100), (50, 400), &fleet, &places, &before.collect())
+    };
+    let near = |found: &Result<Finite, String>, expect: f64| {
+        let found = found.clone().unwrap().get();
+        assert!((found / expect - 1.0).abs() < 0.01, "{found:e}, not {expect:e}");
+    };
+    let lambda = 10.0 * MIB * 0.1 / (100.0 * MIB * 100.0 * MIB);
+    let found = prices(&[]);
+    near(&found["a"], 4.0 * lambda);
+    near(&found["b"], lambda);
+    assert!(
+        found["c"]
+            .as_ref()
+            .unwrap_err()
+            .contains("1 of 1 processes are not known"),
+        "{found:?}"
+    );
+    assert_eq!(found.len(), 3);
+    // Within 10 % of headroom it stays as it is, to the last digit; else it moves by 1.5 times the headroom at most.
+    let found = prices(&[("a", 4.0 * lambda * 1.19), ("b", lambda * 100.0)]);
+    assert_eq!(found["a"], Ok(Finite::new(4.0 * lambda * 1.19).unwrap()));
+    near(&found["b"], lambda * 100.0 / 2.25);
+}
+
+/// What is proposed is the headroom, which no agent is told: a line has the price in its place.
+#[test]
+fn a_share_of_a_nodes_headroom_stands_in_the_setting_and_its_price_in_the_line() {
+    let mut actions = budget(150);
+    let RuntimeAim::Budget(shared) = &mut actions[0].aim else {
+        panic!("a budget")
+    };
+    shared.scope = BudgetScope::Node;
+    let wanted = "node-headroom=157286400 gogc-min=50 gogc-max=400";
+    let nothing = Observed::default();
+    let found = decided(&actions, &nothing, &facts("boot"));
+    assert_eq!(found, Ok(format!("share: {wanted}")));
+    assert!(decided(&actions, &nothing, &facts(wanted)).is_err(), "it stays");
+
+    let knobs = setting(wanted).knobs;
+    let line = knobs.priced(Finite::new(2.5e-9).unwrap());
+    assert_eq!(line.to_string(), "lambda=2.5e-9 gogc-min=50 gogc-max=400");
+    let check = |line: &str, expect: bool| assert_eq!(knobs.stand_in(&setting(line).knobs), expect, "{line}");
+    check("lambda=2.5e-9 gogc-min=50 gogc-max=400", true);
+    check("lambda=7e-10 gogc-min=50 gogc-max=400", true);
+    check("lambda=7e-10 gogc-min=50 gogc-max=300", false);
+    check("gogc=100", false);
+    check("boot", false);
 }

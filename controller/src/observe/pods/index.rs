@@ -62,6 +62,7 @@ struct Size {
 #[derive(Debug)]
 struct Kept {
     name: Box<str>,
+    namespace: Arc<str>,
     owner: Option<Uid>,
     node: Option<Arc<str>>,
     created: Timestamp,
@@ -130,6 +131,8 @@ pub(super) struct Index {
     sets: HashMap<Uid, Set>,
     sets_by_owner: HashMap<Uid, Vec<Uid>>,
     nodes: HashMap<Arc<str>, Held>,
+    /// The names of namespaces, each kept once.
+    namespaces: HashSet<Arc<str>>,
     /// What a list that is under way has named so far; what it does not name is gone.
     listed: Option<HashSet<Uid>>,
     sets_listed: Option<HashSet<Uid>>,
@@ -152,8 +155,10 @@ impl Index {
         let ended = matches!(phase, PodPhase::Succeeded | PodPhase::Failed);
         let node = seen.spec.node_name.as_deref().filter(|_| !ended);
         let node = node.map(|name| self.node(name));
+        let namespace = self.namespace(seen.metadata.namespace.as_deref().unwrap_or_default());
         let kept = Kept {
             name: seen.metadata.name.as_deref().unwrap_or_default().into(),
+            namespace,
             owner,
             node,
             created: seen
@@ -326,6 +331,22 @@ impl Index {
             .filter_map(|uid| self.pods.get(uid))
             .find(|kept| *kept.size == size)
             .map_or_else(|| Arc::new(size), |kept| Arc::clone(&kept.size))
+    }
+
+    /// On which node each pod of a namespace is, by name; those that are on none are left out.
+    pub(super) fn places(&self, namespace: &str) -> BTreeMap<String, String> {
+        let pods = self.pods.values().filter(|kept| *kept.namespace == *namespace);
+        pods.filter_map(|kept| Some((kept.name.to_string(), kept.node.as_ref()?.to_string())))
+            .collect()
+    }
+
+    fn namespace(&mut self, name: &str) -> Arc<str> {
+        if let Some(known) = self.namespaces.get(name) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        self.namespaces.insert(Arc::clone(&name));
+        name
     }
 
     fn node(&mut self, name: &str) -> Arc<str> {

@@ -17,6 +17,7 @@ use flyball_core::decide;
 use index::{Index, Uid};
 use kube::{Client, runtime::watcher};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
@@ -115,6 +116,11 @@ impl Pods {
     pub fn lined(&self, owner: &str, annotation: &str) -> Option<Vec<Lined>> {
         let owner = Uid::of(owner).filter(|_| self.known())?;
         Some(read(&self.index).lined(owner, annotation))
+    }
+
+    /// On which node each pod of a namespace is, by name; `None`: not known.
+    pub fn places(&self, namespace: &str) -> Option<BTreeMap<String, String>> {
+        self.known().then(|| read(&self.index).places(namespace))
     }
 
     /// The hashes of the templates of those ReplicaSets of an owner that have pods; `None`: not known.

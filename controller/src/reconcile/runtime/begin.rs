@@ -100,7 +100,7 @@ pub(super) async fn propose(
     let facts = RuntimeFacts {
         current,
         pods,
-        fleet: it.fleet().await,
+        fleet: it.fleet().await.clone(),
         history: memory.history.clone(),
     };
     memory.room = it
@@ -450,7 +450,8 @@ async fn turned_down(
     let proposal = &refused.proposal;
     let (message, shift) = (refused.to_string(), shift(&proposal.from, &proposal.to));
     let check = refused.reason().map(|result| result.check);
-    if check == Some(Check::OpenChange) && carried.is_some_and(CarriedRuntime::is_open) {
+    let waits = matches!(check, Some(Check::OpenChange | Check::Cooldown));
+    if waits && carried.is_some_and(CarriedRuntime::is_open) {
         // The decision that counts is the one behind the Change under way.
         return ProposedRuntime::Refused { shift, message };
     }

@@ -191,8 +191,8 @@ pub(super) fn remember(
     if let Some(at) = journal.applied_at.filter(|at| before.applied_at != Some(*at)) {
         memory.moved(journal.goal(), at);
     }
-    // Whatever refuses it now will hardly let it through with the next pass.
-    let torn = journal.verdict == Some(Verdict::Torn) && !journal.is_open();
+    // Whatever refuses it now will hardly let it through with the next pass. A trial that is cut short was refused by nobody.
+    let torn = journal.verdict == Some(Verdict::Torn) && journal.tried_at.is_some() && !journal.is_open();
     if torn || journal.phase == Phase::Closed(Outcome::Superseded(Cause::Refused)) {
         memory.refused_until = Some((now + REFUSED_PAUSE, change.spec.action.clone()));
     }

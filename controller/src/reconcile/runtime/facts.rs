@@ -1,18 +1,20 @@
 //! What the agents of a workload tell, pod by pod.
 
 use super::RuntimePass;
+use crate::apply::PodLine;
 use flyball_core::{
     bytes::Bytes,
     decide::{
-        AgentFacts,
+        AgentFacts, node_prices,
         runtime::{AllocationRate, CycleCost, FactError, Profile},
     },
-    policy::{Query, RuntimeAim},
-    signal::{Quality, Reading},
+    policy::{Knob, KnobValue, Query, RuntimeAim, Setting},
+    signal::{Finite, Quality, Reading},
     time::Span,
 };
 use futures::future::join_all;
 use std::collections::BTreeMap;
+use tracing::debug;
 
 /// The readings behind it.
 pub(super) struct AgentReadings {
@@ -51,7 +53,11 @@ impl RuntimePass<'_, '_> {
     }
 
     /// The processes of the namespace, where an action divides a budget among them or asks what room they leave.
-    pub(super) async fn fleet(&self) -> BTreeMap<String, Profile> {
+    pub(super) async fn fleet(&self) -> &BTreeMap<String, Profile> {
+        self.fleet.get_or_init(|| self.ask_fleet()).await
+    }
+
+    async fn ask_fleet(&self) -> BTreeMap<String, Profile> {
         let asked = self.actions.iter().map(|action| match &action.aim {
             RuntimeAim::Budget(budget) => (Some(&budget.queries), None),
             RuntimeAim::Fit(fit) => (None, Some(&fit.queries)),
@@ -90,6 +96,43 @@ impl RuntimePass<'_, '_> {
             (pod.clone(), profile)
         })
         .collect()
+    }
+
+    /// The price of each pod's node, where the setting shares headroom by node. The present one is that of the lines
+    /// that are there; pods of other policies on the node come to the same, because they read the same agents.
+    pub(super) async fn prices(&self, setting: &Setting) -> BTreeMap<String, Finite> {
+        let all = [Some(&setting.knobs), setting.trial.as_ref().map(|trial| &trial.knobs)];
+        let shared = all.into_iter().flatten().find_map(|knobs| {
+            let headroom = Bytes::saturating(knobs.number(Knob::NodeHeadroom)?);
+            Some((headroom, knobs.number(Knob::GogcMin)?, knobs.number(Knob::GogcMax)?))
+        });
+        let places = self.pass.ctx.cluster.pods.places(&self.pass.namespace);
+        let (Some((headroom, least, most)), Some(places)) = (shared, places) else {
+            return BTreeMap::new();
+        };
+        let mut before = BTreeMap::new();
+        for pod in self.lined.iter().flatten() {
+            let line = pod.line.as_deref().and_then(PodLine::read);
+            let price = line.and_then(|line| line.knobs.get(Knob::Lambda));
+            if let (Some(node), Some(KnobValue::Decimal(price))) = (places.get(&pod.name), price) {
+                before.entry(node.clone()).or_insert(price);
+            }
+        }
+        let prices = node_prices(headroom, (least, most), self.fleet().await, &places, &before);
+        for (node, why) in prices
+            .iter()
+            .filter_map(|(node, price)| Some((node, price.as_ref().err()?)))
+        {
+            debug!(
+                policy = self.pass.name,
+                node, why, "no price: the pods on it keep what they have"
+            );
+        }
+        let of_node = |node: &String| prices.get(node)?.as_ref().ok().copied();
+        let priced = places
+            .iter()
+            .filter_map(|(pod, node)| Some((pod.clone(), of_node(node)?)));
+        priced.collect()
     }
 
     async fn ask(&self, query: &Query, max_age: Span) -> Reading {

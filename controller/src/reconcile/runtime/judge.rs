@@ -93,6 +93,7 @@ impl Judge<'_, '_, '_> {
         if let Some(env) = &self.journal.goal().env {
             return self.start_options(env, applied_at).await;
         }
+        let applied_at = self.given_at(applied_at);
         let acknowledged = match self.agents(applied_at).await {
             Ok(Answer::Acknowledged(said)) => said,
             Ok(Answer::Waiting(why)) => return wait(format!("the agents: {why}")),
@@ -105,6 +106,30 @@ impl Judge<'_, '_, '_> {
             (Some(trial), true) => self.trial(trial, applied_at, &acknowledged).await,
             _ => self.effect(applied_at, &acknowledged).await,
         }
+    }
+
+    /// When the last of the pods that are moved was given its line, as far as their lines tell: a controller that was
+    /// killed, or had to wait, between the workload and its pods has cost nobody time. A line's generation is the time
+    /// at which it was first written; one that claims to be from later says nothing.
+    fn given_at(&self, applied_at: Timestamp) -> Timestamp {
+        let (goal, now) = (self.journal.goal(), self.it.pass.seen.now);
+        let written = |pod: &Lined| {
+            let line = PodLine::read(pod.line.as_deref()?)?;
+            let seconds = i64::try_from(line.generation).ok()?;
+            let at = Timestamp::from_millis(seconds.checked_mul(1000)?);
+            (goal.of_pod(&pod.name).0.stand_in(&line.knobs) && at <= now).then_some(at)
+        };
+        let moved = |pod: &&Lined| !self.journal.is_trying() || self.moved.tried.contains(&pod.name);
+        let pods = self
+            .it
+            .lined
+            .iter()
+            .flatten()
+            .filter(|pod| pod.ready && pod.since <= applied_at);
+        pods.filter(moved)
+            .filter_map(written)
+            .max()
+            .map_or(applied_at, |at| at.max(applied_at))
     }
 
     /// Whether the pods that are moved have what they are to have, by what their agents report.
@@ -165,6 +190,8 @@ impl Judge<'_, '_, '_> {
         Ok(match missing {
             _ if values.is_empty() => not_fresh(&reading, late),
             None => Answer::Acknowledged(format!("{} acknowledged it", counted(pods.len()))),
+            // This process has not tried to give it to them yet.
+            Some(why) if self.memory.spread.as_ref() != Some(goal) => Answer::Waiting(why),
             Some(why) if late => Answer::Refused(format!("{why}, within {within}")),
             Some(why) => Answer::Waiting(why),
         })
@@ -423,7 +450,7 @@ fn missing(
                 Some(format!("it still has generation {applied}"))
             }
             (None, _) => Some("it was not given it yet".to_owned()),
-            (Some(line), _) if line.knobs != *knobs || line.reclaim != reclaim => {
+            (Some(line), _) if !knobs.stand_in(&line.knobs) || line.reclaim != reclaim => {
                 Some("it was not given it yet".to_owned())
             }
             (Some(line), Some(applied)) if line.generation != applied => {

@@ -31,6 +31,8 @@ pub struct RuntimeMemory {
     pub decision: Option<DecisionStatus>,
     /// Until when an action writes nothing after a write of its own was refused.
     pub refused_until: Option<(Timestamp, String)>,
+    /// What this process has brought to the pods, as far as it could. Forgotten by a restart.
+    pub spread: Option<Setting>,
     /// Whether the containers have room for a memory limit that would hold; `None`: nobody asks.
     pub room: Option<Result<(), String>>,
     /// The sequence of the Change that was learned from last, and whether it had ended.
@@ -69,6 +71,7 @@ impl RuntimeMemory {
             recorded: action.recorded,
             decision: action.last_decision.clone(),
             refused_until: None,
+            spread: None,
             room: None,
             learned: None,
         })
@@ -120,6 +123,11 @@ impl RuntimeMemory {
     /// What the newest Change that was written tells, once for each: a crash, or an answer that was lost, may have
     /// kept it from us.
     pub fn catch_up(&mut self, changes: &[Arc<Change>], around: &Around) {
+        // What was found at adoption stands in the first Change, even where a crash kept it out of the status.
+        if self.history.verified.is_none() {
+            let newest = changes.last().and_then(|change| change.spec.runtime.as_ref());
+            self.history.verified = newest.and_then(|moved| moved.verified.parse().ok());
+        }
         let Some(change) = changes
             .iter()
             .rev()

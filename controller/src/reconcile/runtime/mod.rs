@@ -28,6 +28,7 @@ use carry::CarriedRuntime;
 pub(crate) use facts::{by_pod, whole};
 use flyball_core::{
     check::{OpenRuntime, RuntimeWorld},
+    decide::runtime::Profile,
     policy::{AgentQueries, Mode, RuntimeAction, RuntimeAim, Setting, SettingError},
     time::Span,
     transaction::{Abort, Phase, Stamp},
@@ -41,7 +42,11 @@ use kube::{
 use memory::{Around, RuntimeMemory, is_tried};
 use serde_json::Value;
 use spread::{May, Spread};
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+use tokio::sync::OnceCell;
 
 /// Between who wrote and what, in the message of a Change that somebody else ended.
 pub(super) const WRITTEN_BY: &str = " wrote the field";
@@ -106,6 +111,8 @@ pub(super) struct RuntimePass<'p, 'a> {
     pub workload: Result<Workload, WorkloadProblem>,
     /// The workload's running pods, with their lines; `None`: not known.
     pub lined: Option<Vec<Lined>>,
+    /// The processes of the namespace, once they were asked for.
+    pub fleet: OnceCell<BTreeMap<String, Profile>>,
 }
 
 /// What came of a pass.
@@ -212,6 +219,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Summary {
         actions,
         workload,
         lined,
+        fleet: OnceCell::new(),
     };
     let mut own = memory.runtime.take().unwrap_or_default();
     if let Ok(workload) = &it.workload {
@@ -287,6 +295,7 @@ impl RuntimePass<'_, '_> {
                 May::Write
             };
             done.spread = Some(spread::spread(self, &setting, may).await);
+            memory.spread = Some(setting);
         }
         done
     }

@@ -8,7 +8,8 @@ use crate::{
     record,
 };
 use flyball_core::{
-    policy::Setting,
+    policy::{Knob, Setting},
+    signal::Finite,
     time::{Span, Timestamp},
 };
 use futures::{StreamExt, stream};
@@ -65,9 +66,26 @@ pub(super) enum Need {
     Removal,
 }
 
-/// What a pod needs. `due`: whether it may be asked for a collection now.
-pub(super) fn need(pod: &Lined, setting: &Setting, lease: Span, due: bool, now: Timestamp) -> Need {
+/// What a pod needs. `due`: whether it may be asked for a collection now; `price`: that of its node, where its knobs are a
+/// share of headroom.
+pub(super) fn need(
+    pod: &Lined,
+    setting: &Setting,
+    price: Option<Finite>,
+    lease: Span,
+    due: bool,
+    now: Timestamp,
+) -> Need {
     let (knobs, wanted) = setting.of_pod(&pod.name);
+    let knobs = match (knobs.get(Knob::NodeHeadroom), price) {
+        (None, _) => knobs.clone(),
+        (Some(_), Some(price)) => knobs.priced(price),
+        // What is not known moves nothing: a line that is there is renewed as it is.
+        (Some(_), None) => match pod.line.as_deref().and_then(PodLine::read) {
+            Some(line) if knobs.stand_in(&line.knobs) => line.knobs,
+            _ => return Need::Nothing,
+        },
+    };
     let text = pod.line.as_deref().unwrap_or_default();
     let present = PodLine::read(text);
     // The first count that an agent sees is only remembered, so a pod without a line gets one that asks for nothing.
@@ -92,7 +110,7 @@ pub(super) fn need(pod: &Lined, setting: &Setting, lease: Span, due: bool, now: 
         reclaim,
     };
     match present {
-        Some(present) if present.knobs == *knobs => {
+        Some(present) if present.knobs == knobs => {
             let half = Span::from_millis(ttl.as_millis() / 2);
             if present.reclaim != reclaim {
                 Need::Line(line(present.generation))
@@ -124,6 +142,7 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, may: May
     let out = |pod: &Lined| pod.paused || may == May::TakeOut;
     let ready: Vec<&Lined> = pods.iter().filter(|pod| pod.ready).collect();
     let mut reclaims = (ready.len() / RECLAIM_PART).max(1);
+    let prices = it.prices(setting).await;
     let mut result = Spread {
         ready: ready.len(),
         ..Spread::default()
@@ -132,7 +151,8 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, may: May
     let mut writes: Vec<(&Lined, Need)> = paused.map(|pod| (pod, Need::Removal)).take(PER_PASS).collect();
     for pod in ready.into_iter().filter(|_| may != May::TakeOut) {
         let lease = it.lease;
-        let need = match need(pod, setting, lease, reclaims > 0, now) {
+        let price = prices.get(&pod.name).copied();
+        let need = match need(pod, setting, price, lease, reclaims > 0, now) {
             // While it is frozen the workload's setting moves by a roll-back only, and that has to reach whoever has
             // something to give back.
             Need::Line(_) if may == May::Keep && pod.line.is_none() => Need::Nothing,
@@ -212,10 +232,16 @@ mod tests {
     }
 
     fn check(line: Option<&str>, setting: &str, due: bool, expect: &str) {
+        priced(line, setting, None, due, expect);
+    }
+
+    fn priced(line: Option<&str>, setting: &str, price: Option<f64>, due: bool, expect: &str) {
+        let price = price.map(|price| Finite::new(price).expect("a price"));
         let setting: Setting = setting.parse().expect(setting);
         let need = need(
             &pod(line),
             &setting,
+            price,
             Span::from_secs(3600),
             due,
             Timestamp::from_millis(NOW * 1000),
@@ -260,6 +286,40 @@ mod tests {
             true,
             "line gen=1795000008 gogc=100 reclaim=0",
         );
+    }
+
+    #[test]
+    fn a_share_of_headroom_is_the_price_of_the_pods_node() {
+        const SHARE: &str = "node-headroom=1073741824 gogc-min=50 gogc-max=400";
+        let check = |line: Option<&str>, price: Option<f64>, expect: &str| priced(line, SHARE, price, true, expect);
+        let line = |price: &str, left: i64| {
+            format!(
+                "v1 gen=5 ttl=3600 exp={} lambda={price} gogc-min=50 gogc-max=400",
+                NOW + left
+            )
+        };
+        let (fresh, late) = (line("2.5e-9", 3500), line("2.5e-9", 1000));
+        check(
+            None,
+            Some(2.5e-9),
+            "line gen=1795000000 lambda=2.5e-9 gogc-min=50 gogc-max=400 reclaim=0",
+        );
+        check(Some(&fresh), Some(2.5e-9), "nothing");
+        check(
+            Some(&fresh),
+            Some(5e-9),
+            "line gen=1795000000 lambda=5e-9 gogc-min=50 gogc-max=400 reclaim=0",
+        );
+        // Without a price nothing moves, and what is there is looked after.
+        check(None, None, "nothing");
+        check(Some(&fresh), None, "nothing");
+        check(
+            Some(&late),
+            None,
+            "renewal gen=5 lambda=2.5e-9 gogc-min=50 gogc-max=400 reclaim=0",
+        );
+        let other = format!("v1 gen=5 ttl=3600 exp={} gogc=100", NOW + 3500);
+        check(Some(&other), None, "nothing");
     }
 
     #[test]
