@@ -55,6 +55,8 @@ pub const STAMP_ANNOTATION: &str = "flyball.dev/stamp";
 /// What the annotations begin with that hold the knobs of a container: on a workload what all its pods are to have,
 /// on a pod the line that its agent reads. The container's name follows.
 pub const RUNTIME_PREFIX: &str = "runtime.flyball.dev/";
+/// What the annotations on a pod begin with that an application reads for itself.
+pub const APP_PREFIX: &str = "app.flyball.dev/";
 /// What the annotations on a workload begin with that hold the stamps of transactions on those.
 pub const RUNTIME_STAMP_PREFIX: &str = "stamp.runtime.flyball.dev/";
 /// The annotation with which a person pauses Flyball on one target; any value but `false` pauses.

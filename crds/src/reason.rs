@@ -55,6 +55,8 @@ reasons! {
     Accepted,
     /// A container is too small for a memory limit that would hold; the message names the pod, what it has and what it needs.
     NeedsMemory,
+    /// Pods were told what their alerts mean, or that it is over.
+    PodsTold,
     /// Every container has room for a memory limit that would hold.
     HasRoom,
     /// A field of the object is wrong; the message names it and the way out.

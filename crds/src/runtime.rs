@@ -85,7 +85,7 @@ pub struct GoKnobs {
     #[schemars(range(min = 1, max = 1000))]
     pub gogc: Option<i32>,
     /// GOMEMLIMIT, such as `900Mi`, `none`, or `auto`: as much as the container's limit leaves, in the pod where that is
-    /// least, and none (with the condition NeedsMemory) where it would leave less than 1.5 times the live heap.
+    /// least, and none (with the condition `NeedsMemory`) where it would leave less than 1.5 times the live heap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub memory_limit: Option<String>,

@@ -16,7 +16,7 @@ pub use env::{EnvProblem, env_of};
 pub(crate) use env::{KEPT, condensed, env_as_found};
 pub use field::{Field, recorded_weights, weights_of};
 pub use journal::{Intent, JournalError, Journals, Note, journal_of, phase_of};
-pub use pods::{PodLine, PodWrite, write_line};
+pub use pods::{PodLine, PodWrite, write_line, write_note};
 pub use routes::{Place, RouteHands, WeightsEvent, WeightsTarget, WeightsTx};
 pub use runtime::{
     RuntimeEvent, RuntimeHands, RuntimeTarget, RuntimeTx, TargetProblem, as_found, setting_of, target_of, variables_of,

@@ -11,6 +11,7 @@ use crate::{
     metrics::Verb,
 };
 use flyball_core::{
+    evaluate::watermark::Level,
     policy::Knobs,
     time::{Span, Timestamp},
 };
@@ -36,6 +37,8 @@ pub struct PodLine {
     pub knobs: Knobs,
     /// Counts collections.
     pub reclaim: u64,
+    /// What the application is told.
+    pub pressure: Level,
 }
 
 impl fmt::Display for PodLine {
@@ -45,9 +48,12 @@ impl fmt::Display for PodLine {
         if !self.knobs.is_boot() {
             write!(f, " {}", self.knobs)?;
         }
-        match self.reclaim {
-            0 => Ok(()),
-            count => write!(f, " reclaim={count}"),
+        if self.reclaim > 0 {
+            write!(f, " reclaim={}", self.reclaim)?;
+        }
+        match self.pressure {
+            Level::Normal => Ok(()),
+            level => write!(f, " pressure={level}"),
         }
     }
 }
@@ -60,6 +66,7 @@ impl PodLine {
             return None;
         }
         let (mut generation, mut ttl, mut expires, mut reclaim) = (None, None, None, 0);
+        let mut pressure = Level::Normal;
         let mut knobs = Vec::new();
         for word in words {
             match word.split_once('=')? {
@@ -67,6 +74,7 @@ impl PodLine {
                 ("ttl", value) => ttl = value.parse().ok(),
                 ("exp", value) => expires = value.parse().ok(),
                 ("reclaim", value) => reclaim = value.parse().ok()?,
+                ("pressure", value) => pressure = level(value)?,
                 _ => knobs.push(word),
             }
         }
@@ -77,6 +85,7 @@ impl PodLine {
             expires: Timestamp::from_millis(expires.checked_mul(1000)?),
             knobs: knobs.join(" ").parse().ok()?,
             reclaim,
+            pressure,
         })
     }
 
@@ -86,6 +95,12 @@ impl PodLine {
         // What somebody wrote must not use up all numbers.
         claimed.filter(|generation| *generation < 1 << 62).unwrap_or(0)
     }
+}
+
+/// The level of this name.
+fn level(name: &str) -> Option<Level> {
+    let mut all = [Level::Normal].into_iter().chain(Level::RAISED);
+    all.find(|level| level.to_string() == name)
 }
 
 /// What came of a write to a pod.
@@ -103,15 +118,27 @@ pub enum PodWrite {
 pub async fn write_line(
     client: &Client,
     namespace: &str,
-    (name, version): (&str, &str),
+    pod: (&str, &str),
     container: &str,
     line: Option<&PodLine>,
     authority: &Authority,
 ) -> PodWrite {
     let key = format!("{RUNTIME_PREFIX}{container}");
+    let text = line.map(ToString::to_string);
+    write_note(client, namespace, pod, (&key, text.as_deref()), authority).await
+}
+
+/// Writes an annotation, or takes it out, if the pod still is as it was seen: its name and resourceVersion.
+pub async fn write_note(
+    client: &Client,
+    namespace: &str,
+    (name, version): (&str, &str),
+    (key, text): (&str, Option<&str>),
+    authority: &Authority,
+) -> PodWrite {
     let patch = json!({"metadata": {
         "resourceVersion": version,
-        "annotations": {key: line.map(ToString::to_string)},
+        "annotations": {key: text},
     }});
     let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let parameters = PatchParams {
@@ -137,6 +164,8 @@ mod tests {
             "v1 gen=1 ttl=3600 exp=1795000000",
             "v1 gen=7 ttl=60 exp=1795000000 gogc=200 memlimit=1073741824",
             "v1 gen=7 ttl=60 exp=1795000000 min-heap-free=5 max-heap-free=20 reclaim=3",
+            "v1 gen=7 ttl=60 exp=1795000000 gogc=200 reclaim=3 pressure=high",
+            "v1 gen=7 ttl=60 exp=1795000000 pressure=emergency",
         ] {
             assert_eq!(PodLine::read(text).expect(text).to_string(), text);
         }
@@ -153,6 +182,7 @@ mod tests {
         check("v2 gen=9 ttl=60 exp=1", 9);
         check("v1 gen=9 ttl=60", 9);
         check("v1 gen=9 ttl=60 exp=1 gogc=x", 9);
+        check("v1 gen=9 ttl=60 exp=1 pressure=much", 9);
         check("v1 gen=9223372036854775807 ttl=60", 0);
     }
 }

@@ -237,29 +237,23 @@ pub async fn go_on(connection: &Connection, name: &str) -> Result<String, ActErr
 /// Why nothing is written in the namespaces of a scope, one line for each that is frozen for itself; where that may be
 /// read: it is an addition to what is shown.
 pub(super) async fn held(connection: &Connection, scope: Option<&str>, style: Style) -> String {
-    let seen = match scope {
-        Some(name) => namespace_of(connection, name)
-            .await
-            .ok()
-            .flatten()
-            .into_iter()
-            .collect(),
-        None => {
-            let kind = fetch::resource::<Namespace>();
-            let listed = fetch::list(&connection.clients.read, Scope::Cluster, &kind, ListParams::default()).await;
-            listed.unwrap_or_default()
-        }
+    let seen: Vec<DynamicObject> = if let Some(name) = scope {
+        let found = namespace_of(connection, name).await.ok().flatten();
+        found.into_iter().collect()
+    } else {
+        let kind = fetch::resource::<Namespace>();
+        let listed = fetch::list(&connection.clients.read, Scope::Cluster, &kind, ListParams::default()).await;
+        listed.unwrap_or_default()
     };
     let title = style.paint(Tone::Bad, "FROZEN");
-    seen.iter()
-        .filter_map(|namespace| Some((namespace.name_any(), why(namespace)?)))
-        .map(|(name, why)| {
-            format!(
-                "{title} {why}. Nothing is written there but roll-backs: flyball unfreeze -n {}\n\n",
-                quoted(&name)
-            )
-        })
-        .collect()
+    let each = seen.iter().filter_map(|namespace| {
+        let (name, why) = (namespace.name_any(), why(namespace)?);
+        let back = format!("flyball unfreeze -n {}", quoted(&name));
+        Some(format!(
+            "{title} {why}. Nothing is written there but roll-backs: {back}\n\n"
+        ))
+    });
+    each.collect::<Vec<_>>().concat()
 }
 
 /// The server says of a namespace that is not there only that something was not found.

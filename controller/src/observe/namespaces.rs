@@ -175,13 +175,14 @@ fn note(known: &mut Known, name: &str, value: Option<String>) -> bool {
     if before == now {
         return false;
     }
-    match now {
-        Some(value) => warn!(
+    if let Some(value) = now {
+        let value = clean(value);
+        warn!(
             namespace = name,
-            value = clean(value),
-            "the namespace is paused; nothing is written in it but roll-backs"
-        ),
-        None => warn!(namespace = name, "the namespace is not paused any more"),
+            value, "the namespace is paused; nothing is written in it but roll-backs"
+        );
+    } else {
+        warn!(namespace = name, "the namespace is not paused any more");
     }
     match value {
         Some(value) => known.paused.insert(name.to_owned(), value),

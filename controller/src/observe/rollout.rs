@@ -133,7 +133,7 @@ pub fn rolled(resource: &ApiResource, object: &DynamicObject) -> Rolled {
         return Rolled::Done;
     }
     match progressing(&object.data) {
-        Some((status, reason)) if status == "False" => Rolled::Stuck(format!("{reason}: {said}")),
+        Some(("False", reason)) => Rolled::Stuck(format!("{reason}: {said}")),
         _ => Rolled::Under(said),
     }
 }

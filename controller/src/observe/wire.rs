@@ -7,7 +7,7 @@ use flyball_core::{
     policy::Resource,
     time::Timestamp,
 };
-use flyball_crds::{PAUSE_ANNOTATION, RUNTIME_PREFIX};
+use flyball_crds::{APP_PREFIX, PAUSE_ANNOTATION, RUNTIME_PREFIX};
 use k8s_openapi::{
     api::{
         apps::v1::ReplicaSet,
@@ -40,7 +40,8 @@ fn metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D:
     let read = Metadata::deserialize(deserializer)?;
     // Others may be large: whole objects are kept in some.
     let ours = read.annotations.map(|mut annotations| {
-        annotations.retain(|key, _| key.starts_with(RUNTIME_PREFIX) || key == PAUSE_ANNOTATION);
+        annotations
+            .retain(|key, _| key.starts_with(RUNTIME_PREFIX) || key.starts_with(APP_PREFIX) || key == PAUSE_ANNOTATION);
         annotations
     });
     Ok(ObjectMeta {

@@ -289,6 +289,7 @@ pub const fn is_warning(reason: Reason) -> bool {
         Reason::Evaluating
         | Reason::Accepted
         | Reason::HasRoom
+        | Reason::PodsTold
         | Reason::Suspended
         | Reason::Idle
         | Reason::Proposed

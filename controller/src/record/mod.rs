@@ -136,6 +136,24 @@ impl Recorder {
         });
     }
 
+    /// Pods were told something by an annotation, or that it is over.
+    pub fn told(&self, policy: &FeedbackPolicy, key: &str, pods: &[String], what: &str) {
+        let first: Vec<&str> = pods.iter().take(5).map(String::as_str).collect();
+        let more = match pods.len() - first.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let note = format!("{what} by {key}: {}{more}", first.join(", "));
+        info!(policy = policy.name_any(), note, "pods were told");
+        let namespace = policy.namespace().unwrap_or_default();
+        self.events.publish(Told {
+            regarding: policy.object_ref(&()),
+            related: Some(target_reference(&namespace, &policy.spec.target_ref, None)),
+            reason: Reason::PodsTold,
+            note,
+        });
+    }
+
     /// The API server refused a write.
     pub fn write_failed(&self, change: &Change, message: &str) {
         warn!(change = change.name_any(), message, "the API server refused a write");

@@ -10,7 +10,7 @@ use kube::{
 use serde_json::{Value, json};
 
 const SPEC: &str = "flyball changes no spec of a pod";
-const ANNOTATION: &str = "flyball writes no annotation of a pod but lines of at most 1,024 bytes under runtime.flyball.dev, and takes no other away";
+const ANNOTATION: &str = "flyball writes no annotation of a pod but lines of at most 1,024 bytes under runtime.flyball.dev and words of at most 256 under app.flyball.dev, and takes no other away";
 const LABEL: &str = "flyball changes no label, owner or finalizer of a pod";
 
 #[tokio::test]
@@ -45,10 +45,19 @@ async fn the_controller_writes_lines_to_pods_and_nothing_else() {
     let none = json!({"metadata": {"annotations": {"runtime.flyball.dev/app": null}}});
     assert_eq!(merge(none).await, Ok(()), "a line is taken out");
 
+    let word = json!({"metadata": {"annotations": {"app.flyball.dev/cache": "half"}}});
+    assert_eq!(said(ours.patch("web", &really, &Patch::Merge(word)).await), Ok(()));
+    let none = json!({"metadata": {"annotations": {"app.flyball.dev/cache": null}}});
+    assert_eq!(merge(none).await, Ok(()), "a word is taken out");
+
     let image = json!({"spec": {"containers": [{"name": "app", "image": "evil"}]}});
     for (patch, expect) in [
         (json!({"metadata": {"annotations": {"mine": "1"}}}), ANNOTATION),
         (json!({"metadata": {"annotations": {"theirs": "2"}}}), ANNOTATION),
+        (
+            json!({"metadata": {"annotations": {"app.flyball.dev/cache": "x".repeat(257)}}}),
+            ANNOTATION,
+        ),
         (json!({"metadata": {"annotations": {"theirs": null}}}), ANNOTATION),
         (
             json!({"metadata": {"annotations": {"runtime.flyball.dev": "1"}}}),

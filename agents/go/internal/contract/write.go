@@ -35,11 +35,22 @@ func (s *State) wanted(l Look) Values {
 	case knobs.RSS != 0:
 		values := s.setpoint.Step(l.Now, s.config.rss(knobs.RSS, l.Container), bounds, *l.Reading)
 		return Values{GOGC: values.GOGC, Limit: values.Limit}
+	case knobs.Lambda != 0 && s.Pressure() == Emergency && s.holds.gogc:
+		// More collections would cost processor time that the process needs now,
+		// and fewer the memory that it lacks.
+		want.GOGC = force.GOGC
 	case knobs.Lambda != 0:
-		want.GOGC = s.price.Step(l.Now, knobs.Lambda, bounds, force.GOGC, *l.Reading).GOGC
+		price := knobs.Lambda
+		if s.Pressure() == High {
+			price *= dearer
+		}
+		want.GOGC = s.price.Step(l.Now, price, bounds, force.GOGC, *l.Reading).GOGC
 	}
 	return want
 }
+
+// dearer is by how much memory costs more while the pressure is high.
+const dearer = 8
 
 // raise computes state 1 of the breaker once, when it trips.
 func (s *State) raise(l Look) {

@@ -7,6 +7,7 @@
 //! are 110 here and 111 there, 90 % less than 10 are 1 here and 0 there.
 
 mod budget;
+mod concerned;
 mod fallback;
 mod fit;
 mod floor;
@@ -25,6 +26,7 @@ mod weights;
 mod zero;
 
 pub use budget::node_prices;
+pub use concerned::concerned;
 pub use fit::needs_memory;
 pub(crate) use floor::{Limits, Lowest};
 pub use history::{HISTORY_CAP, History, Latch, Recommendation, RolloutStart, ScaleEvent};

@@ -1,5 +1,7 @@
 //! Answers: what a rule leads to beside a lever. They move no field that a transaction owns.
 
+use super::Annotate;
+
 /// An action that answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
@@ -27,10 +29,6 @@ pub enum AnswerKind {
 /// How alerts are posted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notify {}
-
-/// What pods are told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Annotate {}
 
 /// Which evidence is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 //!
 //! The controller's `validate` step is the only maker of these types outside tests.
 
+mod annotate;
 mod answer;
 mod env;
 mod formula;
@@ -13,6 +14,7 @@ mod setting;
 mod verification;
 mod weights;
 
+pub use annotate::*;
 pub use answer::*;
 pub use env::{Env, EnvError, EnvOption, JavaVariable, VARIABLES};
 pub use formula::{Formula, FormulaError};

@@ -255,9 +255,21 @@ fn how_far_a_rollout_has_come_that_was_begun() {
         deployment((3, 2), (3, 3, 3, 3), done),
         Rolled::Under("the workload's controller has not taken the template up".to_owned()),
     );
-    check("some new", deployment((2, 2), (4, 1, 3, 3), rolls), Rolled::Under(said(1, 3, 4)));
-    check("old ones left", deployment((2, 2), (4, 3, 4, 4), rolls), Rolled::Under(said(3, 4, 4)));
-    check("not available", deployment((2, 2), (3, 3, 3, 2), rolls), Rolled::Under(said(3, 2, 3)));
+    check(
+        "some new",
+        deployment((2, 2), (4, 1, 3, 3), rolls),
+        Rolled::Under(said(1, 3, 4)),
+    );
+    check(
+        "old ones left",
+        deployment((2, 2), (4, 3, 4, 4), rolls),
+        Rolled::Under(said(3, 4, 4)),
+    );
+    check(
+        "not available",
+        deployment((2, 2), (3, 3, 3, 2), rolls),
+        Rolled::Under(said(3, 2, 3)),
+    );
     let stuck = ("False", "ProgressDeadlineExceeded");
     let why = format!("ProgressDeadlineExceeded: {}", said(1, 3, 4));
     check("given up", deployment((2, 2), (4, 1, 3, 3), stuck), Rolled::Stuck(why));

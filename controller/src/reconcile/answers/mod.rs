@@ -1,6 +1,6 @@
 //! What rules lead to beside a lever: after the lever's pass, and whatever came of that.
 
-mod annotate;
+pub(super) mod annotate;
 mod capture;
 mod notify;
 mod relieve;
@@ -11,13 +11,15 @@ use flyball_core::policy::{AnswerKind, Mode};
 /// Carries out the answers of a policy. Nothing in here can fail as a whole: what can't be done is said, and the next
 /// pass tries again.
 pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) {
+    annotate::run(pass, memory).await;
     if pass.policy.mode == Mode::Observe {
         return;
     }
     for answer in &pass.policy.answers {
         match &answer.kind {
             AnswerKind::Notify(notify) => notify::run(pass, answer, notify, memory).await,
-            AnswerKind::Annotate(annotate) => annotate::run(pass, answer, annotate, memory).await,
+            // All of them together say one thing to a pod.
+            AnswerKind::Annotate(_) => {}
             AnswerKind::Capture(capture) => capture::run(pass, answer, capture, memory).await,
             AnswerKind::Relieve(relieve) => relieve::run(pass, answer, relieve, memory).await,
         }

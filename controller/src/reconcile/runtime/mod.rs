@@ -9,7 +9,7 @@ pub mod memory;
 mod spread;
 
 use super::{
-    Pass,
+    Pass, answers,
     memory::{Memory, is_applied},
     summary::Summary,
 };
@@ -275,7 +275,8 @@ impl RuntimePass<'_, '_> {
             if done.carried.is_none() {
                 self.settle_ownership(memory, &found);
             }
-            let proposed = begin::propose(self, &policy.rules, memory, done.carried.as_ref(), found).await;
+            let proposed = begin::propose(self, &policy.rules, memory, done.carried.as_ref(), found);
+            let proposed = Box::pin(proposed).await;
             if let ProposedRuntime::Begun(begun) = &proposed {
                 let written = begun.tx.target.as_ref().map(|target| target.value.clone());
                 current = written.or(current);
@@ -338,6 +339,18 @@ impl RuntimePass<'_, '_> {
             .max();
         let stamped = stamp.map_or(0, |stamp| stamp.sequence);
         known.unwrap_or(0).max(stamped) + 1
+    }
+
+    /// Whether a policy tells these agents of pressure.
+    fn is_told_of_pressure(&self) -> bool {
+        let (policy, policies) = (self.pass.object, self.pass.ctx.cluster.policies.state());
+        policies.iter().any(|other| {
+            other.namespace() == policy.namespace()
+                && other.spec.target_ref == policy.spec.target_ref
+                && other.spec.mode == flyball_crds::Mode::Enforce
+                && !other.spec.suspend
+                && answers::annotate::tells(other, &self.container)
+        })
     }
 
     /// Whether an action asks for a limit by the limit law.

@@ -8,6 +8,7 @@ use crate::{
     record,
 };
 use flyball_core::{
+    evaluate::watermark::Level,
     policy::{Knob, Setting},
     signal::Finite,
     time::{Span, Timestamp},
@@ -66,16 +67,30 @@ pub(super) enum Need {
     Removal,
 }
 
-/// What a pod needs. `due`: whether it may be asked for a collection now; `price`: that of its node, where its knobs are a
-/// share of headroom.
-pub(super) fn need(
-    pod: &Lined,
-    setting: &Setting,
-    price: Option<Finite>,
-    lease: Span,
-    due: bool,
-    now: Timestamp,
-) -> Need {
+/// What a line depends on beside the setting.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Around {
+    /// How long it lasts.
+    pub lease: Span,
+    /// The price of the pod's node, where its knobs are a share of headroom.
+    pub price: Option<Finite>,
+    /// Whether the pod may be asked for a collection now.
+    pub due: bool,
+    /// Whether a policy tells these agents of pressure: what stands of it in a line is that policy's then.
+    pub told: bool,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// What a pod needs.
+pub(super) fn need(pod: &Lined, setting: &Setting, around: &Around) -> Need {
+    let Around {
+        lease,
+        price,
+        due,
+        told,
+        now,
+    } = *around;
     let (knobs, wanted) = setting.of_pod(&pod.name);
     let knobs = match (knobs.get(Knob::NodeHeadroom), price) {
         (None, _) => knobs.clone(),
@@ -94,7 +109,12 @@ pub(super) fn need(
         Some(line) if wanted > line.reclaim && !due => line.reclaim,
         Some(_) => wanted,
     };
-    if knobs.is_boot() && wanted == 0 {
+    let pressure = present
+        .as_ref()
+        .map(|line| line.pressure)
+        .filter(|_| told)
+        .unwrap_or_default();
+    if knobs.is_boot() && wanted == 0 && pressure == Level::Normal {
         return if pod.line.is_some() {
             Need::Removal
         } else {
@@ -108,11 +128,12 @@ pub(super) fn need(
         expires: now + ttl,
         knobs: knobs.clone(),
         reclaim,
+        pressure,
     };
     match present {
         Some(present) if present.knobs == knobs => {
             let half = Span::from_millis(ttl.as_millis() / 2);
-            if present.reclaim != reclaim {
+            if present.reclaim != reclaim || present.pressure != pressure {
                 Need::Line(line(present.generation))
             } else if present.expires < now + half {
                 Need::Renewal(line(present.generation))
@@ -143,6 +164,7 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, may: May
     let ready: Vec<&Lined> = pods.iter().filter(|pod| pod.ready).collect();
     let mut reclaims = (ready.len() / RECLAIM_PART).max(1);
     let prices = it.prices(setting).await;
+    let told = it.is_told_of_pressure();
     let mut result = Spread {
         ready: ready.len(),
         ..Spread::default()
@@ -150,9 +172,14 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, may: May
     let paused = pods.iter().filter(|pod| out(pod) && pod.line.is_some());
     let mut writes: Vec<(&Lined, Need)> = paused.map(|pod| (pod, Need::Removal)).take(PER_PASS).collect();
     for pod in ready.into_iter().filter(|_| may != May::TakeOut) {
-        let lease = it.lease;
-        let price = prices.get(&pod.name).copied();
-        let need = match need(pod, setting, price, lease, reclaims > 0, now) {
+        let around = Around {
+            lease: it.lease,
+            price: prices.get(&pod.name).copied(),
+            due: reclaims > 0,
+            told,
+            now,
+        };
+        let need = match need(pod, setting, &around) {
             // While it is frozen the workload's setting moves by a roll-back only, and that has to reach whoever has
             // something to give back.
             Need::Line(_) if may == May::Keep && pod.line.is_none() => Need::Nothing,
@@ -238,14 +265,14 @@ mod tests {
     fn priced(line: Option<&str>, setting: &str, price: Option<f64>, due: bool, expect: &str) {
         let price = price.map(|price| Finite::new(price).expect("a price"));
         let setting: Setting = setting.parse().expect(setting);
-        let need = need(
-            &pod(line),
-            &setting,
+        let around = Around {
+            lease: Span::from_secs(3600),
             price,
-            Span::from_secs(3600),
             due,
-            Timestamp::from_millis(NOW * 1000),
-        );
+            told: true,
+            now: Timestamp::from_millis(NOW * 1000),
+        };
+        let need = need(&pod(line), &setting, &around);
         let said = match &need {
             Need::Nothing => "nothing".to_owned(),
             Need::Removal => "removal".to_owned(),
@@ -260,7 +287,14 @@ mod tests {
                 } else {
                     "line"
                 };
-                format!("{kind} gen={} {} reclaim={}", line.generation, line.knobs, line.reclaim)
+                let pressure = match line.pressure {
+                    Level::Normal => String::new(),
+                    level => format!(" pressure={level}"),
+                };
+                format!(
+                    "{kind} gen={} {} reclaim={}{pressure}",
+                    line.generation, line.knobs, line.reclaim
+                )
             }
         };
         assert_eq!(said, expect, "{line:?} {setting}");
@@ -286,6 +320,45 @@ mod tests {
             true,
             "line gen=1795000008 gogc=100 reclaim=0",
         );
+    }
+
+    /// What another answer told stays, as long as a policy tells it.
+    #[test]
+    fn pressure_rides_on_a_line_of_knobs() {
+        let of = |left: i64, words: &str| format!("v1 gen=5 ttl=3600 exp={}{words} pressure=high", NOW + left);
+        check(Some(&of(3500, " gogc=200")), "gogc=200", true, "nothing");
+        check(
+            Some(&of(1000, " gogc=200")),
+            "gogc=200",
+            true,
+            "renewal gen=5 gogc=200 reclaim=0 pressure=high",
+        );
+        check(
+            Some(&of(3500, " gogc=200")),
+            "gogc=100",
+            true,
+            "line gen=1795000000 gogc=100 reclaim=0 pressure=high",
+        );
+        check(
+            Some(&of(3500, " gogc=200")),
+            "boot",
+            true,
+            "line gen=1795000000  reclaim=0 pressure=high",
+        );
+        check(Some(&of(3500, "")), "boot", true, "nothing");
+        let around = Around {
+            lease: Span::from_secs(3600),
+            price: None,
+            due: true,
+            told: false,
+            now: Timestamp::from_millis(NOW * 1000),
+        };
+        let alone = |line: &str, setting: &str| need(&pod(Some(line)), &setting.parse().expect("a setting"), &around);
+        assert_eq!(alone(&of(3500, ""), "boot"), Need::Removal);
+        let Need::Line(line) = alone(&of(3500, " gogc=200"), "gogc=200") else {
+            panic!("a line without it");
+        };
+        assert_eq!(line.pressure, Level::Normal);
     }
 
     #[test]
