@@ -287,27 +287,34 @@ mod tests {
             assert_eq!(to, env(&[(name, Some(value))]), "{option:?}");
             assert!(VARIABLES.contains(&name));
         };
-        use EnvOption as O;
-        check(O::DotnetServer(true), "DOTNET_gcServer", "1");
-        check(O::DotnetConcurrent(false), "DOTNET_gcConcurrent", "0");
+        check(EnvOption::DotnetServer(true), "DOTNET_gcServer", "1");
+        check(EnvOption::DotnetConcurrent(false), "DOTNET_gcConcurrent", "0");
         // 200 MiB, as the documentation has it.
-        check(O::DotnetHeapLimit(209_715_200), "DOTNET_GCHeapHardLimit", "0xC800000");
-        check(O::DotnetHeapPercent(30), "DOTNET_GCHeapHardLimitPercent", "0x1E");
-        check(O::DotnetConserve(9), "DOTNET_GCConserveMemory", "0x9");
-        check(O::Gogc(200), "GOGC", "200");
-        check(O::GoMemoryLimit(943_718_400), "GOMEMLIMIT", "943718400");
         check(
-            O::JavaMaxHeap(JavaVariable::Tool, 512 * MIB),
+            EnvOption::DotnetHeapLimit(209_715_200),
+            "DOTNET_GCHeapHardLimit",
+            "0xC800000",
+        );
+        check(
+            EnvOption::DotnetHeapPercent(30),
+            "DOTNET_GCHeapHardLimitPercent",
+            "0x1E",
+        );
+        check(EnvOption::DotnetConserve(9), "DOTNET_GCConserveMemory", "0x9");
+        check(EnvOption::Gogc(200), "GOGC", "200");
+        check(EnvOption::GoMemoryLimit(943_718_400), "GOMEMLIMIT", "943718400");
+        check(
+            EnvOption::JavaMaxHeap(JavaVariable::Tool, 512 * MIB),
             "JAVA_TOOL_OPTIONS",
             "-Xmx512m",
         );
         check(
-            O::JavaInitialHeap(JavaVariable::Jdk, 3 * 1024),
+            EnvOption::JavaInitialHeap(JavaVariable::Jdk, 3 * 1024),
             "JDK_JAVA_OPTIONS",
             "-Xms3k",
         );
         check(
-            O::NodeMaxOldSpace(768 * MIB),
+            EnvOption::NodeMaxOldSpace(768 * MIB),
             "NODE_OPTIONS",
             "--max-old-space-size=768",
         );
