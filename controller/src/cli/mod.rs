@@ -126,14 +126,15 @@ enum Command {
     Rollback(request::Args),
     /// Stop every change in the cluster, or in one namespace, at once, roll-backs excepted.
     ///
-    /// With -n it annotates that namespace, which needs the right to get and patch it. Without:
     /// Makes the ConfigMap flyball-freeze in the controller's namespace, with your name, the time and
-    /// the reason. Changes under way are still judged, and taken back where they do harm. Needs the
-    /// right to create configmaps there (Role flyball-freeze).
+    /// the reason, which needs the right to create configmaps there (Role flyball-freeze). With -n it
+    /// annotates that namespace instead, which needs the right to get and patch it, and knobs of its
+    /// processes go back. Changes under way are still judged, and taken back where they do harm.
     Freeze(freeze::FreezeArgs),
     /// Let changes be made again.
     ///
-    /// Deletes the ConfigMap flyball-freeze; with -n it takes the annotation of that namespace out. Needs the right to get and delete it (Role flyball-freeze).
+    /// Deletes the ConfigMap flyball-freeze, which needs the right to get and delete it (Role
+    /// flyball-freeze). With -n it takes the annotation of that namespace out.
     Unfreeze(freeze::UnfreezeArgs),
 }
 
