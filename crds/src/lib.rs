@@ -21,6 +21,7 @@ mod runtime;
 mod shared;
 mod start_options;
 mod status;
+mod watermark;
 mod weights;
 
 pub use action::*;
@@ -40,6 +41,7 @@ pub use runtime::*;
 pub use shared::*;
 pub use start_options::*;
 pub use status::*;
+pub use watermark::*;
 pub use weights::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

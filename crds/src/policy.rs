@@ -1,4 +1,4 @@
-use crate::{Action, Duration, FeedbackPolicyStatus, Mode, PrometheusRuleRef, SourceRef, TargetRef};
+use crate::{Action, Duration, FeedbackPolicyStatus, MemoryWatermark, Mode, PrometheusRuleRef, SourceRef, TargetRef};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,11 @@ pub struct FeedbackPolicySpec {
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.all(r, self.exists_one(o, o.alert == r.alert))").message("the names in rules[].alert must be unique"))]
     pub rules: Vec<AlertingRule>,
+    /// Memory watermarks, each of which is three more rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(validation = Rule::new("self.all(w, self.exists_one(o, o.name == w.name))").message("the names in watermarks[].name must be unique"))]
+    pub watermarks: Vec<MemoryWatermark>,
     /// A PrometheusRule (`monitoring.coreos.com/v1`) of the policy's namespace from which more alerting
     /// rules are taken: those that an action names in `when` or `down.when` and `rules` does not define, and
     /// those in `alerts`. The others are left alone: such an object often holds dozens of rules for

@@ -55,6 +55,10 @@ reasons! {
     Accepted,
     /// A container is too small for a memory limit that would hold; the message names the pod, what it has and what it needs.
     NeedsMemory,
+    /// A memory watermark was passed; the message names whose, the ratio and the level.
+    WatermarkRaised,
+    /// Memory is back below a watermark.
+    WatermarkEnded,
     /// Pods were told what their alerts mean, or that it is over.
     PodsTold,
     /// Every container has room for a memory limit that would hold.

@@ -178,6 +178,16 @@ pub const METRICS: &[Doc] = &[
         &["namespace", "policy", "what"],
         "Writes of lines to pods: changed, renewed (a lease) or failed",
     ),
+    gauge(
+        "flyball_watermark_level",
+        &["namespace", "policy", "watermark"],
+        "The level of the fullest container or node of a memory watermark: 0 normal, 1 warning, 2 high, 3 emergency",
+    ),
+    gauge(
+        "flyball_watermark_ratio",
+        &["namespace", "policy", "watermark"],
+        "How full that is, from 0 to 1",
+    ),
     counter(
         "flyball_api_requests_total",
         &["verb", "result"],

@@ -16,12 +16,13 @@ use crate::text::clean;
 use crate::validate::{self, FieldError, Resolved};
 use flyball_core::{
     decide::{History, ScaleEvent},
-    evaluate::{RuleError, RuleState},
+    evaluate::{RuleError, RuleState, watermark::WatermarkState},
     policy::{Condition, Policy, Replicas},
     signal::Finite,
     time::{Span, Timestamp},
 };
 use flyball_crds::{self as crds, Change, DecisionStatus, FeedbackPolicy, Reason, YieldStatus};
+use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
@@ -62,6 +63,8 @@ pub struct Memory {
     pub origins: BTreeMap<String, String>,
     /// The rules' states.
     pub rules: BTreeMap<String, RuleState>,
+    /// The watermarks' states, by name. What of them must survive a restart stands in the states of their rules.
+    pub watermarks: BTreeMap<String, WatermarkState>,
     /// The UID of the target that the actions' memories are about.
     pub target: Option<String>,
     /// The memories of the actions that move replicas.
@@ -124,6 +127,7 @@ impl Memory {
                 .filter_map(|rule| Some((rule.alert.clone(), rule.from.clone()?)))
                 .collect(),
             rules,
+            watermarks: BTreeMap::new(),
             target: status.target_uid.clone(),
             weights: restored_weights(&status.actions, now),
             runtime: RuntimeMemory::restored(&status.actions),
@@ -153,11 +157,16 @@ impl Memory {
         self.generation = object.metadata.generation;
         self.referred = referred.clone();
         self.held = None;
-        let before = std::mem::replace(&mut self.policy, validate::policy(&object.spec).map(Arc::new));
+        let namespace = object.namespace().unwrap_or_default();
+        let own = validate::policy(&object.spec).map(|policy| Arc::new(policy.within(&namespace)));
+        let before = std::mem::replace(&mut self.policy, own);
         if let Ok(own) = self.policy.clone() {
             match taken(object, referred) {
                 Ok(None) => self.whole(Arc::clone(&own), BTreeMap::new()),
-                Ok(Some(resolved)) => self.whole(Arc::new(resolved.policy), resolved.origins),
+                Ok(Some(resolved)) => {
+                    let policy = resolved.policy.within(&namespace);
+                    self.whole(Arc::new(policy), resolved.origins);
+                }
                 Err(held) => self.hold_rules(object, &own, held),
             }
             if let (Ok(before), Ok(now)) = (&before, &self.policy) {
@@ -208,6 +217,8 @@ impl Memory {
     /// Everything that the policy needs is there.
     fn whole(&mut self, policy: Arc<Policy>, origins: BTreeMap<String, String>) {
         self.rules.retain(|name, _| policy.rules.contains_key(name));
+        self.watermarks
+            .retain(|name, _| policy.watermarks.iter().any(|mark| mark.name == *name));
         self.origins = origins;
         self.policy = Ok(policy);
     }

@@ -16,7 +16,10 @@ pub mod schedule;
 pub mod sources;
 mod summary;
 mod surge;
+mod watermarks;
 mod weights;
+
+pub use runtime::profiles;
 
 use crate::{
     apply::{Authority, Hands},
@@ -214,7 +217,9 @@ impl Pass<'_> {
     }
 
     fn evaluate(&self, memory: &mut Memory) {
-        for (name, rule) in &self.policy.rules {
+        watermarks::evaluate_all(self, memory);
+        let own = self.policy.rules.iter();
+        for (name, rule) in own.filter(|(name, _)| self.policy.watermark_of(name).is_none()) {
             let Some(reading) = self.seen.rules.get(name) else {
                 continue;
             };

@@ -285,11 +285,13 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::Ineffective
         | Reason::Inconclusive
         | Reason::NeedsMemory
+        | Reason::WatermarkRaised
         | Reason::WriteFailed => true,
         Reason::Evaluating
         | Reason::Accepted
         | Reason::HasRoom
         | Reason::PodsTold
+        | Reason::WatermarkEnded
         | Reason::Suspended
         | Reason::Idle
         | Reason::Proposed

@@ -21,6 +21,7 @@ mod taken;
 mod verification;
 mod veto;
 mod warnings;
+mod watermark;
 mod weights;
 
 pub use change::{FrozenVerification, comparison_of_change, freeze};
@@ -150,6 +151,41 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         rules.extend(taken.rules.clone());
     }
 
+    errors.at_most("spec.watermarks", spec.watermarks.len(), watermark::MOST);
+    let all = spec.watermarks.iter().map(|mark| mark.name.as_str());
+    unique(
+        |index| format!("spec.watermarks[{index}].name"),
+        "watermarks",
+        all,
+        errors,
+    );
+    let mut watermarks = Vec::new();
+    for (index, written) in spec.watermarks.iter().enumerate() {
+        let path = format!("spec.watermarks[{index}]");
+        let Some(mark) = watermark::read(&path, written, interval, errors) else {
+            continue;
+        };
+        for (name, rule) in watermark::rules(&mark) {
+            if rules.insert(name.clone(), rule).is_some() {
+                errors.add(
+                    format!("{path}.name"),
+                    format!("makes a rule {name}, and there is one; rename one of the two"),
+                );
+            }
+        }
+        watermarks.push(mark);
+    }
+    if rules.len() > taken::MAX_RULES && !watermarks.is_empty() {
+        errors.add(
+            "spec.watermarks",
+            format!(
+                "each is three rules, and with them there are {}, at most {} are allowed; split the policy",
+                rules.len(),
+                taken::MAX_RULES
+            ),
+        );
+    }
+
     errors.at_most("spec.signals", spec.signals.len(), 32);
     let all = spec.signals.iter().map(|signal| signal.name.as_str());
     unique(|index| format!("spec.signals[{index}].name"), "signals", all, errors);
@@ -210,6 +246,7 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         max_age: max_age?,
         yield_for: yield_for?,
         rules,
+        watermarks,
         signals,
         actions,
         weights,

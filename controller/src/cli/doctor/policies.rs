@@ -329,6 +329,7 @@ async fn examine_one(
         Some(object) => validate::policy_with(&policy.spec, object).map(|resolved| resolved.policy),
         None => validate::policy(&policy.spec),
     };
+    let valid = valid.map(|valid| valid.within(&namespace));
     // Of a policy that is not valid the target is judged as that of replicas, unless it says otherwise.
     let of_weights = policy.spec.actions.iter().any(|action| action.weights.is_some());
     let action = valid.as_ref().ok().and_then(|valid| valid.weights.first());

@@ -25,6 +25,7 @@ use crate::{
 };
 use begin::ProposedRuntime;
 use carry::CarriedRuntime;
+pub use facts::profiles;
 pub(crate) use facts::{by_pod, whole};
 use flyball_core::{
     check::{OpenRuntime, RuntimeWorld},
