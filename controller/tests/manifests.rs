@@ -88,6 +88,7 @@ fn rules() -> BTreeSet<String> {
 fn the_controllers_rights_are_these() {
     let expect = [
         "ClusterRole /limitranges: list",
+        "ClusterRole /namespaces: get list watch",
         "ClusterRole /nodes: list watch",
         "ClusterRole /pods: get list watch patch",
         "ClusterRole /resourcequotas: list",

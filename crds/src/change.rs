@@ -275,7 +275,7 @@ pub struct ChangeStatus {
     pub rollback_weights: Vec<BackendWeight>,
     /// The setting to which a roll-back goes, where a runtime's knobs are moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 4096))]
     pub rollback_setting: Option<String>,
     /// When the trial was verified: the rest follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]

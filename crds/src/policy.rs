@@ -36,7 +36,7 @@ use std::collections::BTreeMap;
 #[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.weights)) || self.actions.filter(a, has(a.replicas) || has(a.weights) || has(a.runtime)).size() == 1").message("a policy that moves weights has one action: one list, one law; make a policy of each"))]
 #[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.runtime)) || self.actions.all(a, !(has(a.replicas) || has(a.weights)) && (!has(a.runtime) || self.actions.all(b, !has(b.runtime) || b.runtime.container == a.runtime.container)))").message("a policy that moves a runtime's knobs moves those of one container and nothing else; make a policy of each"))]
 #[x_kube(validation = Rule::new("self.mode != 'Enforce' || self.actions.all(a, has(a.verify) || !(has(a.replicas) || has(a.weights) || has(a.runtime)))").message("mode Enforce needs verify in every action: nothing is committed without a verification"))]
-#[x_kube(validation = Rule::new("self.actions.all(a, size(a.when) == 0) || has(self.prometheusRuleRef) || (has(self.rules) && size(self.rules) > 0)").message("an action names rules in when, and there are none: write rules or a prometheusRuleRef"))]
+#[x_kube(validation = Rule::new("self.actions.all(a, size(a.when) == 0) || has(self.prometheusRuleRef) || (has(self.rules) && size(self.rules) > 0) || (has(self.watermarks) && size(self.watermarks) > 0)").message("an action names rules in when, and there are none: write rules, watermarks or a prometheusRuleRef"))]
 pub struct FeedbackPolicySpec {
     /// How far the policy goes: Observe, Recommend (the default) or Enforce.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! Pods, ReplicaSets and Nodes as far as the watches read them. What is not named here is skipped while the
+//! Pods, ReplicaSets, Nodes and Namespaces as far as the watches read them. What is not named here is skipped while the
 //! answer is parsed, so a large first list needs little memory.
 
 use crate::observe::quantity::milli;
@@ -11,7 +11,7 @@ use flyball_crds::{APP_PREFIX, PAUSE_ANNOTATION, RUNTIME_PREFIX};
 use k8s_openapi::{
     api::{
         apps::v1::ReplicaSet,
-        core::v1::{Node, Pod},
+        core::v1::{Namespace, Node, Pod},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
@@ -89,6 +89,15 @@ macro_rules! read_as {
 read_as!(PodWire, Pod);
 read_as!(SetWire, ReplicaSet);
 read_as!(NodeWire, Node);
+read_as!(NamespaceWire, Namespace);
+
+/// A namespace, of which only its metadata are read.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct NamespaceWire {
+    /// Its metadata.
+    #[serde(deserialize_with = "metadata")]
+    pub metadata: ObjectMeta,
+}
 
 /// Quantities by resource.
 pub type Quantities = BTreeMap<String, String>;

@@ -122,6 +122,10 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
     } else {
         (Box::pin(pass.run_runtime(memory)).await, None)
     };
+    let summary = match ctx.cluster.freeze.paused(&pass.namespace) {
+        Some(why) => summary.held_by(why),
+        None => summary,
+    };
     Box::pin(answers::run(&pass, memory)).await;
     summary::count(&pass, memory, proposed.as_ref(), began.elapsed());
     tell(ctx, object, memory, summary, now, authority).await;
@@ -397,6 +401,7 @@ impl Pass<'_> {
         };
         Paused {
             frozen: self.ctx.cluster.freeze.frozen(),
+            namespace: self.ctx.cluster.freeze.paused(&self.namespace),
             up: why(
                 self.policy.pause_up,
                 written.and_then(|pause| pause.up.as_ref()),

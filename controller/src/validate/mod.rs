@@ -16,6 +16,7 @@ mod rules;
 pub(crate) mod runtime;
 mod schedule;
 mod signal;
+mod start_options;
 mod taken;
 mod verification;
 mod veto;
@@ -273,6 +274,7 @@ fn one_container(spec: &FeedbackPolicySpec, errors: &mut Errors) {
         for (field, differs) in [
             ("lease", lever.lease != first.lease),
             ("matchers", lever.matchers != first.matchers),
+            ("env", lever.env.is_some() != first.env.is_some()),
         ] {
             if differs {
                 let path = format!("spec.actions[{index}].runtime.{field}");

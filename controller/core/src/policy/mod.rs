@@ -5,6 +5,7 @@
 mod annotate;
 mod answer;
 mod capture;
+mod env;
 mod formula;
 mod knobs;
 mod replicas;
@@ -18,6 +19,7 @@ mod weights;
 pub use annotate::*;
 pub use answer::*;
 pub use capture::*;
+pub use env::{Env, EnvError, EnvOption, JavaVariable, VARIABLES};
 pub use formula::{Formula, FormulaError};
 pub use knobs::*;
 pub use replicas::*;

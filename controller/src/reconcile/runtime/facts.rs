@@ -61,7 +61,7 @@ impl RuntimePass<'_, '_> {
         let asked = self.actions.iter().map(|action| match &action.aim {
             RuntimeAim::Budget(budget) => (Some(&budget.queries), None),
             RuntimeAim::Fit(fit) => (None, Some(&fit.queries)),
-            RuntimeAim::Set(_) | RuntimeAim::Reclaim { .. } => (None, None),
+            RuntimeAim::Set(_) | RuntimeAim::Reclaim { .. } | RuntimeAim::Env(_) => (None, None),
         });
         let (budgets, fits): (Vec<_>, Vec<_>) = asked.unzip();
         // The limit law looks at the most of an hour, which is careful enough for a budget beside it, too.
