@@ -44,7 +44,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) {
         return;
     };
     let acts = pass.policy.mode == Mode::Enforce && !pass.policy.suspended && snapshot.paused.is_none();
-    let takes_new = acts && pass.ctx.cluster.freeze.frozen().is_none();
+    let takes_new = acts && !pass.ctx.cluster.freeze.holds(&pass.namespace);
     let containers: BTreeSet<&str> = told
         .iter()
         .filter_map(|(_, annotate)| match annotate {
