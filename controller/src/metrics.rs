@@ -126,6 +126,7 @@ pub struct Metrics {
     weight_changes: Series<Counter>,
     runtime_pods: Series<Gauge>,
     runtime_lines: Series<Counter>,
+    notifications: Series<Counter>,
     api_requests: Series<Counter>,
     ownership_conflicts: Series<Counter>,
     events_dropped: Counter,
@@ -180,6 +181,7 @@ impl Metrics {
             weight_changes: register(r, "flyball_weight_changes_total", Series::new(Counter::default)),
             runtime_pods: register(r, "flyball_runtime_pods", Series::new(Gauge::default)),
             runtime_lines: register(r, "flyball_runtime_lines_total", Series::new(Counter::default)),
+            notifications: register(r, "flyball_notifications_total", Series::new(Counter::default)),
             api_requests: register(r, "flyball_api_requests_total", Series::new(Counter::default)),
             ownership_conflicts: register(r, "flyball_ownership_conflicts_total", Series::new(Counter::default)),
             events_dropped: register(r, "flyball_events_dropped_total", Counter::default()),
@@ -390,6 +392,14 @@ impl Metrics {
         }
     }
 
+    /// Alerts of a policy were posted to Alertmanager, or could not be.
+    pub fn notified(&self, policy: PolicyName<'_>, sent: usize, failed: usize) {
+        for (result, count) in [("sent", sent), ("failed", failed)] {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            self.notifications.of(&policy.and([("result", result)])).inc_by(count);
+        }
+    }
+
     /// A write was sent to the API server.
     pub fn api_request(&self, verb: Verb, result: CallKind) {
         self.api_requests
@@ -435,6 +445,7 @@ impl Metrics {
             &self.changes,
             &self.weight_changes,
             &self.runtime_lines,
+            &self.notifications,
             &self.ownership_conflicts,
         ] {
             counters.remove(&labels);

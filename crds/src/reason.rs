@@ -11,6 +11,8 @@ pub enum ConditionType {
     Complete,
     /// A container is too small for a memory limit that would hold.
     NeedsMemory,
+    /// The alerts of a policy that notifies are posted to Alertmanager.
+    Notified,
 }
 
 impl ConditionType {
@@ -21,6 +23,7 @@ impl ConditionType {
             Self::Progressing => "Progressing",
             Self::Complete => "Complete",
             Self::NeedsMemory => "NeedsMemory",
+            Self::Notified => "Notified",
         }
     }
 }
@@ -59,6 +62,12 @@ reasons! {
     PodsTold,
     /// Every container has room for a memory limit that would hold.
     HasRoom,
+    /// Alertmanager knows of every alert that the policy notifies of.
+    Notified,
+    /// The MetricSource has no Alertmanager to notify.
+    NoAlertmanager,
+    /// Alertmanager was not told of alerts; the message says why, and the next pass tries again.
+    NotNotified,
     /// A field of the object is wrong; the message names it and the way out.
     Invalid,
     /// The MetricSource does not exist.

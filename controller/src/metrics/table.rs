@@ -179,6 +179,11 @@ pub const METRICS: &[Doc] = &[
         "Writes of lines to pods: changed, renewed (a lease) or failed",
     ),
     counter(
+        "flyball_notifications_total",
+        &["namespace", "policy", "result"],
+        "Alerts posted to Alertmanager, repeats and ends included: sent or failed",
+    ),
+    counter(
         "flyball_api_requests_total",
         &["verb", "result"],
         "Writes to the API server and what became of them",

@@ -6,6 +6,7 @@ use stored::{alerts_in_short, restored, rule_state, stored_action, stored_rule};
 pub use stored::{direction, stored_alert, stored_direction, stored_replicas};
 
 use super::{
+    answers::notify::NotifyMemory,
     evidence::joined,
     runtime::memory::RuntimeMemory,
     weights::memory::{WeightsMemory, restored as restored_weights},
@@ -79,6 +80,8 @@ pub struct Memory {
     pub recalled: Option<u64>,
     /// The sequence of the Change whose end was learned from last.
     pub learned: Option<u64>,
+    /// What was told to Alertmanager. Forgotten by a restart, after which what fires is told again.
+    pub(super) notify: NotifyMemory,
 }
 
 impl ActionMemory {
@@ -137,6 +140,7 @@ impl Memory {
             filled: None,
             recalled: None,
             learned: None,
+            notify: NotifyMemory::default(),
         };
         // The first pass looks for what the policy refers to; until then its rules are held as they were.
         memory.parse(object, &unread(object), now);

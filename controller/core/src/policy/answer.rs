@@ -1,6 +1,7 @@
 //! Answers: what a rule leads to beside a lever. They move no field that a transaction owns.
 
 use super::Annotate;
+use crate::signal::Labels;
 
 /// An action that answers.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +29,10 @@ pub enum AnswerKind {
 
 /// How alerts are posted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notify {}
+pub struct Notify {
+    /// Labels that each alert is given, in place of its own of the same name. Never `alertname`.
+    pub labels: Labels,
+}
 
 /// Which evidence is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,8 +3,12 @@
 //! Alerts are Flyball's own evaluation, so an Alertmanager may never have heard of them: what silences them is
 //! told by the matchers of its silences, as Alertmanager itself applies them (API v2, `GET /api/v2/silences`).
 
-use super::http;
+use super::{
+    alerts::{self, NotifyError},
+    http,
+};
 use flyball_core::{
+    decide::notify::Telling,
     signal::Labels,
     time::{Span, Timestamp},
 };
@@ -40,6 +44,8 @@ pub enum SilenceError {
 pub(super) struct Alertmanager {
     client: Client,
     url: Url,
+    /// Where alerts are posted.
+    alerts: Url,
 }
 
 impl Alertmanager {
@@ -48,8 +54,14 @@ impl Alertmanager {
             return Ok(None);
         };
         let url = url(&written.url)?;
+        let alerts = sibling(&url, "alerts");
         let client = http::client(&url, HeaderMap::new(), timeout, None, &TLS, &Secrets::default())?;
-        Ok(Some(Self { client, url }))
+        Ok(Some(Self { client, url, alerts }))
+    }
+
+    /// Posts one batch of alerts.
+    pub async fn post(&self, tellings: &[Telling]) -> Result<(), NotifyError> {
+        alerts::post(&self.client, &self.alerts, tellings).await
     }
 
     pub async fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, SilenceError> {
@@ -94,6 +106,15 @@ pub(super) fn url(text: &str) -> Result<Url, SourceError> {
         .pop_if_empty()
         .extend(["api", "v2", "silences"]);
     Ok(url)
+}
+
+/// Another resource of the same API.
+fn sibling(silences: &Url, name: &str) -> Url {
+    let mut url = silences.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop().push(name);
+    }
+    url
 }
 
 /// A silence that is in force.
