@@ -212,7 +212,11 @@ pub(super) fn status(
     if let Some(outcome) = &memory.notify.outcome {
         let said = match outcome {
             Err((reason, why)) => (false, *reason, why.clone()),
-            Ok(()) => (true, Reason::Notified, "Alertmanager knows of every alert that fires".to_owned()),
+            Ok(()) => (
+                true,
+                Reason::Notified,
+                "Alertmanager knows of every alert that fires".to_owned(),
+            ),
         };
         let condition = condition(
             &before.conditions,

@@ -285,10 +285,13 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::Ineffective
         | Reason::Inconclusive
         | Reason::NeedsMemory
+        | Reason::NoAlertmanager
+        | Reason::NotNotified
         | Reason::WriteFailed => true,
         Reason::Evaluating
         | Reason::Accepted
         | Reason::HasRoom
+        | Reason::Notified
         | Reason::PodsTold
         | Reason::Suspended
         | Reason::Idle

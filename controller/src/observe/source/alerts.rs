@@ -13,7 +13,9 @@ const MOST_SAID: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotifyError {
     /// The source has no Alertmanager.
-    #[error("MetricSource {0} has no spec.alertmanager.url, so no alert can be posted; ask its owner to set it, or remove notify")]
+    #[error(
+        "MetricSource {0} has no spec.alertmanager.url, so no alert can be posted; ask its owner to set it, or remove notify"
+    )]
     None(String),
     /// It gave no answer.
     #[error("alerts could not be posted to Alertmanager at {host}: {reason}; the next pass tries again")]

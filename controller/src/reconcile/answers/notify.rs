@@ -3,8 +3,8 @@
 
 use crate::{
     observe::source::{NotifyError, Source},
-    record,
     reconcile::{Pass, memory::Memory},
+    record,
 };
 use flyball_core::{
     decide::notify::{Telling, Told, due, fires, forget, learn},

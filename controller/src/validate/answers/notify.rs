@@ -60,10 +60,16 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn check(labels: &[(&str, &str)], expect: Option<&str>) {
-        let pairs = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let pairs = labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let labels: BTreeMap<String, String> = pairs.collect();
         let mut errors = Errors::default();
-        let found = read("spec.actions[0].notify", &flyball_crds::Notify { labels: labels.clone() }, &mut errors);
+        let found = read(
+            "spec.actions[0].notify",
+            &flyball_crds::Notify { labels: labels.clone() },
+            &mut errors,
+        );
         let said = errors.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         match expect {
             None => {
@@ -72,7 +78,10 @@ mod tests {
             }
             Some(words) => {
                 assert_eq!(found, None);
-                assert!(said.contains("spec.actions[0].notify.labels") && said.contains(words), "{said}");
+                assert!(
+                    said.contains("spec.actions[0].notify.labels") && said.contains(words),
+                    "{said}"
+                );
             }
         }
     }
