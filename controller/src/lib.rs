@@ -5,6 +5,7 @@ pub mod apply;
 pub mod cli;
 pub mod client;
 pub mod clock;
+pub mod evidence;
 pub mod lease;
 pub mod logging;
 pub mod metrics;

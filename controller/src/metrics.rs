@@ -10,7 +10,7 @@ mod table;
 pub use table::{Doc, Kind, METRICS};
 
 use crate::client::CallKind;
-use flyball_core::{breaker::Stage, check::Check, signal::Quality};
+use flyball_core::{breaker::Stage, check::Check, evaluate::watermark::Level, signal::Quality};
 use flyball_crds::{Direction, Mode, Phase, WeightMove};
 use prometheus_client::{
     encoding::text,
@@ -124,9 +124,11 @@ pub struct Metrics {
     weight_base: Series<Share>,
     backends_out: Series<Gauge>,
     weight_changes: Series<Counter>,
+    alerts_posted: Series<Counter>,
+    watermark_level: Series<Gauge>,
+    watermark_ratio: Series<Share>,
     runtime_pods: Series<Gauge>,
     runtime_lines: Series<Counter>,
-    notifications: Series<Counter>,
     api_requests: Series<Counter>,
     ownership_conflicts: Series<Counter>,
     events_dropped: Counter,
@@ -179,9 +181,11 @@ impl Metrics {
             weight_base: register(r, "flyball_weight_base", Series::new(Share::default)),
             backends_out: register(r, "flyball_backends_out", Series::new(Gauge::default)),
             weight_changes: register(r, "flyball_weight_changes_total", Series::new(Counter::default)),
+            alerts_posted: register(r, "flyball_alerts_posted_total", Series::new(Counter::default)),
+            watermark_level: register(r, "flyball_watermark_level", Series::new(Gauge::default)),
+            watermark_ratio: register(r, "flyball_watermark_ratio", Series::new(Share::default)),
             runtime_pods: register(r, "flyball_runtime_pods", Series::new(Gauge::default)),
             runtime_lines: register(r, "flyball_runtime_lines_total", Series::new(Counter::default)),
-            notifications: register(r, "flyball_notifications_total", Series::new(Counter::default)),
             api_requests: register(r, "flyball_api_requests_total", Series::new(Counter::default)),
             ownership_conflicts: register(r, "flyball_ownership_conflicts_total", Series::new(Counter::default)),
             events_dropped: register(r, "flyball_events_dropped_total", Counter::default()),
@@ -392,11 +396,25 @@ impl Metrics {
         }
     }
 
-    /// Alerts of a policy were posted to Alertmanager, or could not be.
-    pub fn notified(&self, policy: PolicyName<'_>, sent: usize, failed: usize) {
-        for (result, count) in [("sent", sent), ("failed", failed)] {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
-            self.notifications.of(&policy.and([("result", result)])).inc_by(count);
+    /// So many alerts were posted, or were not taken.
+    pub fn posted(&self, policy: PolicyName<'_>, alerts: usize, failed: bool) {
+        let result = if failed { "error" } else { "ok" };
+        let count = u64::try_from(alerts).unwrap_or(u64::MAX);
+        self.alerts_posted.of(&policy.and([("result", result)])).inc_by(count);
+    }
+
+    /// How full the fullest of a watermark is, as a level and as a ratio; a ratio that is not known is gone.
+    pub fn watermark(&self, policy: PolicyName<'_>, watermark: &str, level: Level, ratio: Option<f64>) {
+        let labels = policy.and([("watermark", watermark)]);
+        let which = Level::RAISED.iter().position(|raised| *raised == level);
+        self.watermark_level
+            .of(&labels)
+            .set(whole(which.map_or(0, |which| which + 1)));
+        match ratio {
+            Some(ratio) => {
+                self.watermark_ratio.of(&labels).set(ratio);
+            }
+            None => self.watermark_ratio.remove(&labels),
         }
     }
 
@@ -433,10 +451,16 @@ impl Metrics {
             &self.replicas_current,
             &self.backends_out,
             &self.runtime_pods,
+            &self.watermark_level,
         ] {
             gauges.remove(&labels);
         }
-        for shares in [&self.weight_desired, &self.weight_current, &self.weight_base] {
+        for shares in [
+            &self.weight_desired,
+            &self.weight_current,
+            &self.weight_base,
+            &self.watermark_ratio,
+        ] {
             shares.remove(&labels);
         }
         for counters in [
@@ -445,7 +469,7 @@ impl Metrics {
             &self.changes,
             &self.weight_changes,
             &self.runtime_lines,
-            &self.notifications,
+            &self.alerts_posted,
             &self.ownership_conflicts,
         ] {
             counters.remove(&labels);

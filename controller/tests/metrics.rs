@@ -53,7 +53,7 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.weights_moved(policy, "shift", WeightMove::Ejection);
     metrics.api_request(Verb::Update, CallKind::Conflict);
     metrics.lines(policy, (3, 2), (1, 1, 1));
-    metrics.notified(policy, 2, 1);
+    metrics.posted(policy, 2, false);
     metrics.ownership_conflict(policy);
     metrics.event_dropped();
     metrics.log_lines_dropped(3);

@@ -1,6 +1,6 @@
 use crate::{
-    AlertStatus, BackendWeight, ChangeRuntime, ChangeWeights, CheckStatus, Direction, Duration, Mode, OnInconclusive,
-    OnIneffective, SignalStatus, TargetRef,
+    AlertStatus, BackendWeight, CaptureFile, ChangeRuntime, ChangeWeights, CheckStatus, Direction, Duration, Mode,
+    OnInconclusive, OnIneffective, SignalStatus, TargetRef,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::{CustomResource, KubeSchema};
@@ -275,7 +275,7 @@ pub struct ChangeStatus {
     pub rollback_weights: Vec<BackendWeight>,
     /// The setting to which a roll-back goes, where a runtime's knobs are moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 4096))]
     pub rollback_setting: Option<String>,
     /// When the trial was verified: the rest follows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -292,6 +292,11 @@ pub struct ChangeStatus {
     /// When it was closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<MicroTime>,
+    /// Profiles and recordings from around it, of the policy's `capture` actions. Added once it is closed; until then they are in the
+    /// policy's status.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub captures: Vec<CaptureFile>,
     /// `Complete`: whether the Change is over, for `kubectl wait --for=condition=Complete`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

@@ -19,7 +19,9 @@ mod replicas;
 mod request;
 mod runtime;
 mod shared;
+mod start_options;
 mod status;
+mod watermark;
 mod weights;
 
 pub use action::*;
@@ -37,7 +39,9 @@ pub use replicas::*;
 pub use request::*;
 pub use runtime::*;
 pub use shared::*;
+pub use start_options::*;
 pub use status::*;
+pub use watermark::*;
 pub use weights::*;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;

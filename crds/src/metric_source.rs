@@ -71,8 +71,8 @@ pub struct MetricSourceSpec {
     /// How often the server scrapes, from 1s to 1h. It says how many samples a full range has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrape_interval: Option<Duration>,
-    /// The Alertmanager to which policies post alerts (`notify`), and that knows what is silenced, for policies that let
-    /// silenced alerts move nothing.
+    /// The Alertmanager that knows what is silenced, for policies that let silenced alerts move nothing, and to which
+    /// policies post their alerts by `notify`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alertmanager: Option<Alertmanager>,
     /// The namespaces whose policies may use this source. Default: all.
@@ -80,8 +80,7 @@ pub struct MetricSourceSpec {
     pub allowed_namespaces: Option<AllowedNamespaces>,
 }
 
-/// An Alertmanager, of API version 2. It is asked for its silences, and alerts are posted to it where a policy says
-/// `notify`. No credentials are sent to it.
+/// An Alertmanager, which is asked for its silences and told of alerts, and nothing else. No credentials are sent to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct Alertmanager {
     /// Its base URL, such as `http://alertmanager.monitoring:9093`.

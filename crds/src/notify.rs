@@ -2,16 +2,13 @@ use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Posts the alerts of the rules that fire to the Alertmanager of the source, `spec.alertmanager` of the MetricSource, and
-/// tells when they are over. In the modes Recommend and Enforce, while the policy is suspended or paused, too.
+/// Posts the alerts of the rules to the source's Alertmanager (`spec.alertmanager` of the MetricSource), so that its routing,
+/// grouping and silences apply: while they fire, and once more when they end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
 pub struct Notify {
-    /// Labels that each alert is given, for Alertmanager's routes, such as `severity: page`; they take the place of the
-    /// alert's own of the same name. Not `alertname`. `flyball_policy` and `namespace` are the policy's unless the alert
-    /// has them.
+    /// Labels added to each alert, for Alertmanager's routes. `alertname` is the rule's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 32))]
-    #[x_kube(validation = Rule::new("!('alertname' in self)").message("notify.labels can't hold alertname; it is the rule's"))]
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(validation = Rule::new("!('alertname' in self)").message("notify.labels can't hold alertname, which is the rule's"))]
     pub labels: BTreeMap<String, String>,
 }

@@ -1,4 +1,4 @@
-use crate::{Action, Duration, FeedbackPolicyStatus, Mode, PrometheusRuleRef, SourceRef, TargetRef};
+use crate::{Action, Duration, FeedbackPolicyStatus, MemoryWatermark, Mode, PrometheusRuleRef, SourceRef, TargetRef};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,10 +33,10 @@ use std::collections::BTreeMap;
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.actions.all(a, !has(a.replicas) || !has(a.replicas.step) || size(a.when) > 0)").message("an action with replicas.step needs at least one rule in when"))]
 #[x_kube(validation = Rule::new("self.actions.all(a, !has(a.weights) || !has(a.weights.step) || size(a.when) > 0)").message("an action with weights.step needs at least one rule in when"))]
-#[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.weights)) || size(self.actions) == 1").message("a policy that moves weights has one action: one list, one law; make a policy of each"))]
-#[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.runtime)) || self.actions.all(a, has(a.runtime) && a.runtime.container == self.actions[0].runtime.container)").message("a policy that moves a runtime's knobs moves those of one container and nothing else; make a policy of each"))]
-#[x_kube(validation = Rule::new("self.mode != 'Enforce' || self.actions.all(a, has(a.verify))").message("mode Enforce needs verify in every action: nothing is committed without a verification"))]
-#[x_kube(validation = Rule::new("self.actions.all(a, size(a.when) == 0) || has(self.prometheusRuleRef) || (has(self.rules) && size(self.rules) > 0)").message("an action names rules in when, and there are none: write rules or a prometheusRuleRef"))]
+#[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.weights)) || self.actions.filter(a, has(a.replicas) || has(a.weights) || has(a.runtime)).size() == 1").message("a policy that moves weights has one action: one list, one law; make a policy of each"))]
+#[x_kube(validation = Rule::new("!self.actions.exists(a, has(a.runtime)) || self.actions.all(a, !(has(a.replicas) || has(a.weights)) && (!has(a.runtime) || self.actions.all(b, !has(b.runtime) || b.runtime.container == a.runtime.container)))").message("a policy that moves a runtime's knobs moves those of one container and nothing else; make a policy of each"))]
+#[x_kube(validation = Rule::new("self.mode != 'Enforce' || self.actions.all(a, has(a.verify) || !(has(a.replicas) || has(a.weights) || has(a.runtime)))").message("mode Enforce needs verify in every action: nothing is committed without a verification"))]
+#[x_kube(validation = Rule::new("self.actions.all(a, size(a.when) == 0) || has(self.prometheusRuleRef) || (has(self.rules) && size(self.rules) > 0) || (has(self.watermarks) && size(self.watermarks) > 0)").message("an action names rules in when, and there are none: write rules, watermarks or a prometheusRuleRef"))]
 pub struct FeedbackPolicySpec {
     /// How far the policy goes: Observe, Recommend (the default) or Enforce.
     #[serde(default)]
@@ -66,6 +66,11 @@ pub struct FeedbackPolicySpec {
     #[schemars(length(max = 32))]
     #[x_kube(validation = Rule::new("self.all(r, self.exists_one(o, o.alert == r.alert))").message("the names in rules[].alert must be unique"))]
     pub rules: Vec<AlertingRule>,
+    /// Memory watermarks, each of which is three more rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    #[x_kube(validation = Rule::new("self.all(w, self.exists_one(o, o.name == w.name))").message("the names in watermarks[].name must be unique"))]
+    pub watermarks: Vec<MemoryWatermark>,
     /// A PrometheusRule (`monitoring.coreos.com/v1`) of the policy's namespace from which more alerting
     /// rules are taken: those that an action names in `when` or `down.when` and `rules` does not define, and
     /// those in `alerts`. The others are left alone: such an object often holds dozens of rules for

@@ -58,6 +58,12 @@ reasons! {
     Accepted,
     /// A container is too small for a memory limit that would hold; the message names the pod, what it has and what it needs.
     NeedsMemory,
+    /// Alerts could not be posted to Alertmanager; they are tried again.
+    NotPosted,
+    /// A memory watermark was passed; the message names whose, the ratio and the level.
+    WatermarkRaised,
+    /// Memory is back below a watermark.
+    WatermarkEnded,
     /// Pods were told what their alerts mean, or that it is over.
     PodsTold,
     /// Every container has room for a memory limit that would hold.
@@ -66,8 +72,6 @@ reasons! {
     Notified,
     /// The MetricSource has no Alertmanager to notify.
     NoAlertmanager,
-    /// Alertmanager was not told of alerts; the message says why, and the next pass tries again.
-    NotNotified,
     /// A field of the object is wrong; the message names it and the way out.
     Invalid,
     /// The MetricSource does not exist.
@@ -132,6 +136,10 @@ reasons! {
     Superseded,
     /// The API server refused a write.
     WriteFailed,
+    /// Profiles or recordings were taken from a pod; the message says where they are.
+    EvidenceTaken,
+    /// No profile or recording could be taken; the message says why.
+    EvidenceFailed,
 }
 
 impl fmt::Display for Reason {

@@ -1,4 +1,4 @@
-use crate::Duration;
+use crate::{Duration, StartOptions};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// holds where no other does, and where there is none the processes have the values they were started with.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("(has(self.set) ? 1 : 0) + (has(self.setPoint) ? 1 : 0) + (has(self.reclaim) ? 1 : 0) + (has(self.budget) ? 1 : 0) == 1").message("runtime takes exactly one of set, setPoint, budget and reclaim"))]
+#[x_kube(validation = Rule::new("(has(self.set) ? 1 : 0) + (has(self.setPoint) ? 1 : 0) + (has(self.reclaim) ? 1 : 0) + (has(self.budget) ? 1 : 0) + (has(self.env) ? 1 : 0) == 1").message("runtime takes exactly one of set, setPoint, budget, reclaim and env"))]
 pub struct RuntimeLever {
     /// The container whose process has the agent.
     #[schemars(length(min = 1, max = 63))]
@@ -27,6 +27,11 @@ pub struct RuntimeLever {
     /// One full collection, and memory back to the system, on at most 10 % of the pods at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reclaim: Option<Reclaim>,
+    /// Start-up options in the container's environment, by a rollout of the Deployment or StatefulSet: for runtimes
+    /// without an agent, and for what can't be moved while a process runs. It needs no agent, and takes no trial: the
+    /// rollout is the workload's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<StartOptions>,
     /// The bounds of GOGC in percent. Default 50 and 400.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gogc: Option<GogcBounds>,
@@ -42,7 +47,7 @@ pub struct RuntimeLever {
     /// renews it at half of it. Default 1h.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Duration>,
-    /// How long after a change the next is not made. Default 5m.
+    /// How long after a change the next is not made. Default 5m, with `env` 30m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Duration>,
     /// More label matchers for the agents' metrics, such as `container="app"`, where a pod has several.
@@ -80,7 +85,7 @@ pub struct GoKnobs {
     #[schemars(range(min = 1, max = 1000))]
     pub gogc: Option<i32>,
     /// GOMEMLIMIT, such as `900Mi`, `none`, or `auto`: as much as the container's limit leaves, in the pod where that is
-    /// least, and none (with the condition NeedsMemory) where it would leave less than 1.5 times the live heap.
+    /// least, and none (with the condition `NeedsMemory`) where it would leave less than 1.5 times the live heap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32))]
     pub memory_limit: Option<String>,
@@ -223,13 +228,13 @@ pub struct ChangeRuntime {
     #[schemars(length(max = 63))]
     pub container: String,
     /// What the pods had, such as `boot` or `gogc=100`.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 4096))]
     pub before: String,
     /// What they get.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 4096))]
     pub after: String,
     /// Where a roll-back goes: the last verified setting.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 4096))]
     pub verified: String,
     /// The pods that get it first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

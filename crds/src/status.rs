@@ -1,4 +1,6 @@
-use crate::{AlertState, AlertStatus, CheckStatus, Direction, RuntimeStatus, SignalStatus, WeightsStatus};
+use crate::{
+    AlertState, AlertStatus, CaptureStatus, CheckStatus, Direction, RuntimeStatus, SignalStatus, WeightsStatus,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -82,6 +84,9 @@ pub struct ActionStatus {
     /// What is remembered of a runtime's knobs, where the action moves them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<RuntimeStatus>,
+    /// What is remembered of evidence, where the action takes some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Box<CaptureStatus>>,
     /// How many records without a write (recommendations, refusals) were made; part of their names.
     #[serde(default)]
     pub recorded: i64,

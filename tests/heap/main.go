@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"os"
 	"os/signal"
 	"syscall"
@@ -43,7 +44,11 @@ func run(ctx context.Context) error {
 	service := heap.New(settings)
 	agent.OnPressure(func(level agent.Level) { service.Pressure(int(level)) })
 	go service.Run(ctx)
-	server := &http.Server{Handler: service.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	handler := service.Handler()
+	if os.Getenv("HEAP_PPROF") == "on" {
+		handler = withProfiles(handler)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() {
 		ending, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -54,4 +59,15 @@ func run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// withProfiles serves what net/http/pprof has beside the service. That package
+// puts it into http.DefaultServeMux, which is not served here.
+func withProfiles(service http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", service)
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
 }

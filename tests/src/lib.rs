@@ -8,6 +8,7 @@ pub mod hpa;
 pub mod laws;
 pub mod proxy;
 pub mod runtimes;
+pub mod savings;
 pub mod scraper;
 pub mod traffic;
 pub mod world;

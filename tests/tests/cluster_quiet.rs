@@ -124,6 +124,7 @@ async fn a_quiet_time_costs_nothing_but_the_lease_and_a_change_little() {
         ("POST changes", 1),
         ("PATCH deployments", 1),
         ("GET configmaps", 1),
+        ("GET namespaces", 1),
         ("PUT deployments/scale", 1 + repeated),
         ("PUT changes/status", 2),
     ];

@@ -421,7 +421,9 @@ fn message_of<V: Field>(journal: &Journal<V>, verdict: Option<&RecordedVerdict>,
                 "the target was paused, or the policy moves another one; nothing was written".to_owned()
             }
             Cause::Aborted(Abort::Requested) => "aborted on request; nothing was written".to_owned(),
-            Cause::Aborted(Abort::Frozen) => "the installation is frozen; nothing was written".to_owned(),
+            Cause::Aborted(Abort::Frozen) => {
+                "the installation is frozen, or the namespace paused; nothing was written".to_owned()
+            }
             Cause::Aborted(Abort::LargerIncrease) => "a larger increase took over".to_owned(),
             Cause::Aborted(Abort::Ejection) => "a backend had to be taken out at once".to_owned(),
         },

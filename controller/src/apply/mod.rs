@@ -4,6 +4,8 @@
 //! Each write is one request with one deadline that ends before the lease does; none is repeated
 //! here. What is not known to have worked is left to the next pass.
 
+pub mod captures;
+mod env;
 mod field;
 mod journal;
 mod pods;
@@ -11,11 +13,15 @@ mod routes;
 mod runtime;
 mod target;
 
+pub use env::{EnvProblem, env_of};
+pub(crate) use env::{KEPT, condensed, env_as_found};
 pub use field::{Field, recorded_weights, weights_of};
 pub use journal::{Intent, JournalError, Journals, Note, journal_of, phase_of};
 pub use pods::{PodLine, PodWrite, write_line, write_note};
 pub use routes::{Place, RouteHands, WeightsEvent, WeightsTarget, WeightsTx};
-pub use runtime::{RuntimeEvent, RuntimeHands, RuntimeTarget, RuntimeTx, setting_of};
+pub use runtime::{
+    RuntimeEvent, RuntimeHands, RuntimeTarget, RuntimeTx, TargetProblem, as_found, setting_of, target_of, variables_of,
+};
 pub use target::Hands;
 
 use crate::{

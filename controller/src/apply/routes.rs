@@ -52,7 +52,7 @@ pub struct RouteHands<'a> {
     /// The number of the transaction in the stamps.
     sequence: u64,
     authority: &'a Authority,
-    freeze: Option<&'a Freeze>,
+    freeze: Option<(&'a Freeze, &'a str)>,
     places: Vec<(RouteList, ApiResource)>,
     /// The objects as they were last seen or returned, in the order of the places.
     objects: Mutex<Vec<DynamicObject>>,
@@ -86,10 +86,10 @@ impl<'a> RouteHands<'a> {
         }
     }
 
-    /// The same hands, which write nothing forward while the installation is frozen.
+    /// The same hands, which write nothing forward while the installation is frozen or this namespace paused.
     #[must_use]
-    pub fn unless(mut self, freeze: &'a Freeze) -> Self {
-        self.freeze = Some(freeze);
+    pub fn unless(mut self, freeze: &'a Freeze, namespace: &'a str) -> Self {
+        self.freeze = Some((freeze, namespace));
         self
     }
 
@@ -292,7 +292,7 @@ impl Handle<Places<Weights>, Vec<String>> for RouteHands<'_> {
 
     async fn is_frozen(&self) -> bool {
         match self.freeze {
-            Some(freeze) => freeze.frozen_now(&self.client).await.is_some(),
+            Some((freeze, namespace)) => freeze.holds_now(&self.client, namespace).await,
             None => false,
         }
     }

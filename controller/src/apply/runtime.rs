@@ -1,7 +1,10 @@
-//! Writes of a runtime's knobs to a workload: two annotations, the stamp and the setting. Nothing of the workload's
-//! spec is touched, so no rollout follows; the pods get their lines from [`super::pods`].
+//! Writes of a runtime's knobs to a workload: two annotations, the stamp and the setting, and the pods get their lines
+//! from [`super::pods`]; no rollout follows. Start-up options are the stamp and entries of the pod template instead.
 
-use super::{Authority, Handle};
+use super::{
+    Authority, Handle,
+    env::{EnvProblem, env_as_found, env_of, env_patch},
+};
 use crate::{
     client::{CallError, CallKind, WRITE_LIMIT, within},
     metrics::Verb,
@@ -9,10 +12,10 @@ use crate::{
 };
 use flyball_core::{
     check::DryRun,
-    policy::{Setting, SettingError},
+    policy::{Env, Setting, SettingError},
     transaction::{Event, Stamp, Target, Tx},
 };
-use flyball_crds::{FIELD_MANAGER, RUNTIME_PREFIX, RUNTIME_STAMP_PREFIX};
+use flyball_crds::{ChangeRuntime, FIELD_MANAGER, RUNTIME_PREFIX, RUNTIME_STAMP_PREFIX};
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
@@ -44,6 +47,58 @@ pub fn setting_of(object: &DynamicObject, container: &str) -> Result<RuntimeTarg
     })
 }
 
+/// Why a workload's setting can't be told.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum TargetProblem {
+    /// Its annotation can't be read.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// Variables of its template are not ours to write.
+    #[error(transparent)]
+    Env(#[from] EnvProblem),
+}
+
+/// What a workload holds for a container: of its pod template where variables are named, else its annotation.
+pub fn target_of(
+    object: &DynamicObject,
+    container: &str,
+    variables: Option<&[String]>,
+) -> Result<RuntimeTarget, TargetProblem> {
+    let Some(variables) = variables else {
+        return Ok(setting_of(object, container)?);
+    };
+    let value = Setting::of_env(env_of(object, container, variables)?);
+    Ok(in_template(object, container, value))
+}
+
+/// The same for a Change that is open: a variable that somebody took elsewhere is theirs, and no reason to stop.
+pub fn as_found(
+    object: &DynamicObject,
+    container: &str,
+    variables: Option<&[String]>,
+) -> Result<RuntimeTarget, SettingError> {
+    let Some(variables) = variables else {
+        return setting_of(object, container);
+    };
+    let value = Setting::of_env(env_as_found(object, container, variables));
+    Ok(in_template(object, container, value))
+}
+
+fn in_template(object: &DynamicObject, container: &str, value: Setting) -> RuntimeTarget {
+    let stamp = object.annotations().get(&format!("{RUNTIME_STAMP_PREFIX}{container}"));
+    Target {
+        value,
+        version: object.resource_version().unwrap_or_default(),
+        stamp: stamp.and_then(|text| text.parse().ok()),
+    }
+}
+
+/// The variables of the pod template that a Change moves; `None`: it moves the annotation.
+pub fn variables_of(moved: &ChangeRuntime) -> Option<Vec<String>> {
+    let before: Setting = moved.before.parse().ok()?;
+    Some(before.env?.variables().map(|(name, _)| name.to_owned()).collect())
+}
+
 /// The hands on one workload's setting for a container.
 pub struct RuntimeHands<'a> {
     client: Client,
@@ -52,7 +107,9 @@ pub struct RuntimeHands<'a> {
     uid: &'a str,
     container: &'a str,
     authority: &'a Authority,
-    freeze: Option<&'a Freeze>,
+    /// The variables of the pod template that are written; `None`: the annotation.
+    variables: Option<Vec<String>>,
+    freeze: Option<(&'a Freeze, &'a str)>,
     refusal: Mutex<Option<String>>,
 }
 
@@ -73,26 +130,40 @@ impl<'a> RuntimeHands<'a> {
             uid,
             container,
             authority,
+            variables: None,
             freeze: None,
             refusal: Mutex::new(None),
         }
     }
 
-    /// The same hands, which write nothing forward while the installation is frozen.
+    /// The same hands, on these variables of the pod template.
     #[must_use]
-    pub fn unless(mut self, freeze: &'a Freeze) -> Self {
-        self.freeze = Some(freeze);
+    pub fn on(mut self, variables: Option<Vec<String>>) -> Self {
+        self.variables = variables;
+        self
+    }
+
+    /// The same hands, which write nothing forward while the installation is frozen or this namespace paused.
+    #[must_use]
+    pub fn unless(mut self, freeze: &'a Freeze, namespace: &'a str) -> Self {
+        self.freeze = Some((freeze, namespace));
         self
     }
 
     /// Asks the API server what it would say.
     pub async fn dry_run(&self, value: &Setting) -> DryRun {
-        let patch = self.patch(None, &json!({self.key(): written(value)}));
         let parameters = PatchParams {
             dry_run: true,
             ..parameters()
         };
-        let patch = Patch::Merge(&patch);
+        let patch = match &value.env {
+            None => Patch::Merge(self.patch(None, &json!({self.key(): written(value)}))),
+            Some(env) => match self.whole().await.map(|object| env_patch(&object, self.container, env)) {
+                Some(Ok(patch)) => Patch::Json(patch),
+                Some(Err(problem)) => return DryRun::Refused(problem.to_string()),
+                None => return DryRun::Skipped("the workload could not be read".to_owned()),
+            },
+        };
         let request = self.api.patch(self.name, &parameters, &patch);
         let Err(error) = self.authority.within(Verb::DryRun, request).await else {
             return DryRun::Accepted;
@@ -123,13 +194,67 @@ impl<'a> RuntimeHands<'a> {
         let (parameters, patch) = (parameters(), Patch::Merge(&patch));
         let request = self.api.patch(self.name, &parameters, &patch);
         let object = self.authority.within(Verb::Patch, request).await?;
-        Ok(match setting_of(&object, self.container) {
+        Ok(self.accepted(&object))
+    }
+
+    fn accepted(&self, object: &DynamicObject) -> RuntimeEvent {
+        match self.seen(object) {
             Ok(target) => Event::Accepted(target),
             Err(error) => {
                 self.refuse(error.to_string());
                 Event::Lost
             }
-        })
+        }
+    }
+
+    fn seen(&self, object: &DynamicObject) -> Result<RuntimeTarget, SettingError> {
+        as_found(object, self.container, self.variables.as_deref())
+    }
+
+    /// The workload as the API server has it: of what is kept in memory no patch can be made.
+    async fn whole(&self) -> Option<DynamicObject> {
+        let read = within(Instant::now() + WRITE_LIMIT, self.api.get(self.name)).await;
+        read.ok().filter(|object| object.uid().as_deref() == Some(self.uid))
+    }
+
+    /// Writes variables of the pod template. The patch tests the version that is read here, which is the one that was
+    /// decided on, or one with the same stamp and the same variables.
+    async fn write_template(&self, env: &Env, at: &str, seen: &RuntimeTarget) -> RuntimeEvent {
+        for attempt in 1..=WRITES {
+            let Some(object) = self.whole().await else {
+                return Event::Lost;
+            };
+            let Ok(now) = self.seen(&object) else {
+                return Event::Conflict;
+            };
+            let same = seen.stamp.is_some() && now.stamp == seen.stamp && now.value == seen.value;
+            if now.version != at && !same {
+                return Event::Conflict;
+            }
+            let Ok(patch) = env_patch(&object, self.container, env) else {
+                return Event::Conflict;
+            };
+            let (parameters, patch) = (parameters(), Patch::<()>::Json(patch));
+            let request = self.api.patch(self.name, &parameters, &patch);
+            match self.authority.within(Verb::Patch, request).await {
+                Ok(written) => return self.accepted(&written),
+                // A test that fails is answered as an invalid object is.
+                Err(error)
+                    if attempt < WRITES
+                        && matches!(error.kind(), CallKind::Conflict | CallKind::Invalid)
+                        && self.moved_on(&now.version).await =>
+                {
+                    debug!(target = self.name, %error, "looking whether only the version moved on");
+                }
+                Err(error) => return self.failed("write", &error),
+            }
+        }
+        Event::Conflict
+    }
+
+    async fn moved_on(&self, from: &str) -> bool {
+        let now = self.whole().await.and_then(|object| object.resource_version());
+        now.is_some_and(|now| now != from)
     }
 
     /// The present version, if the workload is the one that was seen but for that.
@@ -137,7 +262,7 @@ impl<'a> RuntimeHands<'a> {
         let object = within(Instant::now() + WRITE_LIMIT, self.api.get(self.name))
             .await
             .ok()?;
-        let now = setting_of(&object, self.container).ok()?;
+        let now = self.seen(&object).ok()?;
         let same = object.uid().as_deref() == Some(self.uid) && now.stamp == seen.stamp && now.value == seen.value;
         (same && seen.stamp.is_some()).then_some(now.version)
     }
@@ -186,6 +311,9 @@ impl Handle<Setting, String> for RuntimeHands<'_> {
 
     /// A workload's own controller writes its status all the time, so a conflict is looked into, as with replicas.
     async fn write(&self, value: Setting, at: &String, seen: &RuntimeTarget) -> RuntimeEvent {
+        if let Some(env) = &value.env {
+            return self.write_template(env, at, seen).await;
+        }
         let mut version = at.to_owned();
         for attempt in 1..=WRITES {
             match self.send(&version, &json!({self.key(): written(&value)})).await {
@@ -205,7 +333,7 @@ impl Handle<Setting, String> for RuntimeHands<'_> {
 
     async fn is_frozen(&self) -> bool {
         match self.freeze {
-            Some(freeze) => freeze.frozen_now(&self.client).await.is_some(),
+            Some((freeze, namespace)) => freeze.holds_now(&self.client, namespace).await,
             None => false,
         }
     }

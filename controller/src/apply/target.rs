@@ -33,7 +33,7 @@ pub struct Hands<'a> {
     uid: &'a str,
     authority: &'a Authority,
     /// The red button, which stops forward writes.
-    freeze: Option<&'a Freeze>,
+    freeze: Option<(&'a Freeze, &'a str)>,
     /// The last refusal, for the record.
     refusal: Mutex<Option<String>>,
 }
@@ -61,10 +61,10 @@ impl<'a> Hands<'a> {
         }
     }
 
-    /// The same hands, which write nothing forward while the installation is frozen.
+    /// The same hands, which write nothing forward while the installation is frozen or this namespace paused.
     #[must_use]
-    pub fn unless(mut self, freeze: &'a Freeze) -> Self {
-        self.freeze = Some(freeze);
+    pub fn unless(mut self, freeze: &'a Freeze, namespace: &'a str) -> Self {
+        self.freeze = Some((freeze, namespace));
         self
     }
 
@@ -158,7 +158,7 @@ impl Handle<Replicas, String> for Hands<'_> {
     /// Whether nothing may be written but roll-backs.
     async fn is_frozen(&self) -> bool {
         match self.freeze {
-            Some(freeze) => freeze.frozen_now(&self.client).await.is_some(),
+            Some((freeze, namespace)) => freeze.holds_now(&self.client, namespace).await,
             None => false,
         }
     }

@@ -1,4 +1,4 @@
-//! `flyball freeze` and `flyball unfreeze`: the red button.
+//! `flyball freeze` and `flyball unfreeze`: the red button, and the one of a namespace.
 
 use super::{
     args::ControllerArgs,
@@ -6,10 +6,16 @@ use super::{
     screen::{Style, Tone, plain, quoted, show},
     write::{self, ActError, Place},
 };
-use crate::observe::freeze::{AT, BY, Frozen, REASON};
-use flyball_crds::FREEZE_NAME;
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::DynamicObject;
+use crate::observe::{
+    freeze::{AT, BY, Frozen, REASON},
+    namespaces,
+};
+use flyball_crds::{FREEZE_NAME, PAUSE_ANNOTATION};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::{
+    ResourceExt,
+    api::{DynamicObject, ListParams},
+};
 use serde_json::json;
 use std::{path::Path, process::ExitCode};
 
@@ -22,9 +28,22 @@ pub struct FreezeArgs {
     /// Why, for whoever finds it.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = reason)]
     reason: String,
-    /// Freeze nothing; say whether the installation is frozen, with exit code 1 if it is.
+    /// One namespace only: nothing is written in it, and knobs of running processes go back to boot values.
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// Freeze nothing; say whether the installation, or the namespace, is frozen, with exit code 1 if it is.
     #[arg(long, conflicts_with = "reason")]
     status: bool,
+    #[command(flatten)]
+    controller: ControllerArgs,
+}
+
+/// What goes on.
+#[derive(Clone, Debug, clap::Args)]
+pub struct UnfreezeArgs {
+    /// The namespace that was frozen for itself.
+    #[arg(short, long)]
+    namespace: Option<String>,
     #[command(flatten)]
     controller: ControllerArgs,
 }
@@ -64,6 +83,15 @@ pub async fn freeze(
     context: Option<String>,
 ) -> Result<ExitCode, ActError> {
     let connection = fetch::connect(kubeconfig, context).await?;
+    if let Some(namespace) = &args.namespace {
+        if args.status {
+            let why = namespace_of(&connection, namespace).await?.as_ref().and_then(why);
+            show(&format!("{}\n", why.as_deref().unwrap_or("not frozen")))?;
+            return Ok(ExitCode::from(u8::from(why.is_some())));
+        }
+        show(&pause(&connection, namespace, &args.reason).await?)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let namespace = args.controller.namespace_of_controller.as_str();
     if args.status {
         return status(&connection, namespace).await;
@@ -119,12 +147,16 @@ pub async fn press(connection: &Connection, namespace: &str, reason: &str) -> Re
 
 /// Runs `flyball unfreeze`.
 pub async fn unfreeze(
-    args: ControllerArgs,
+    args: UnfreezeArgs,
     kubeconfig: Option<&Path>,
     context: Option<String>,
 ) -> Result<ExitCode, ActError> {
     let connection = fetch::connect(kubeconfig, context).await?;
-    show(&lift(&connection, &args.namespace_of_controller).await?)?;
+    let text = match &args.namespace {
+        Some(namespace) => go_on(&connection, namespace).await?,
+        None => lift(&connection, &args.controller.namespace_of_controller).await?,
+    };
+    show(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -141,6 +173,87 @@ pub async fn lift(connection: &Connection, namespace: &str) -> Result<String, Ac
         "Not frozen any more; it was, {}. To see what happens: flyball get -A --watch\n",
         plain(&frozen.to_string())
     ))
+}
+
+fn place_of_namespaces() -> Place<'static> {
+    Place::of::<Namespace>("")
+}
+
+async fn namespace_of(connection: &Connection, name: &str) -> Result<Option<DynamicObject>, ReadError> {
+    let kind = fetch::resource::<Namespace>();
+    fetch::get(&connection.clients.read, Scope::Cluster, &kind, name).await
+}
+
+fn missing(name: &str) -> ActError {
+    ActError::Refused(format!(
+        "there is no namespace {}; see: kubectl get namespaces",
+        plain(name)
+    ))
+}
+
+/// Why nothing is written in a namespace, if it is frozen for itself.
+fn why(namespace: &DynamicObject) -> Option<String> {
+    let value = namespace.annotations().get(PAUSE_ANNOTATION).map(String::as_str);
+    namespaces::why(&namespace.name_any(), value).map(|why| plain(&why))
+}
+
+/// Annotates a namespace. Whoever paused it first stays the one whose reason is shown.
+pub async fn pause(connection: &Connection, name: &str, reason: &str) -> Result<String, ActError> {
+    let namespace = namespace_of(connection, name).await?.ok_or_else(|| missing(name))?;
+    let back = format!("flyball unfreeze -n {}", quoted(name));
+    if let Some(why) = why(&namespace) {
+        return Ok(format!(
+            "It is frozen already: {why}; that stays as it is.\nTo go on: {back}\n"
+        ));
+    }
+    // `false` as a reason would pause nothing.
+    let value = Some(reason)
+        .filter(|reason| !["", "false"].contains(reason))
+        .unwrap_or("true");
+    let changes = json!({"metadata": {"annotations": {PAUSE_ANNOTATION: value}}});
+    write::patch(connection, &place_of_namespaces(), &namespace, &changes).await?;
+    Ok(format!(
+        "Frozen: no change begins in namespace {0} from now on, and processes there go back to the knobs they were started \
+         with. A change under way is still judged, and taken back if it does harm.\nTo see that a controller has noticed: \
+         flyball get -n {0}\nTo go on: {back}\n",
+        quoted(name)
+    ))
+}
+
+/// Takes the annotation of a namespace out.
+pub async fn go_on(connection: &Connection, name: &str) -> Result<String, ActError> {
+    let namespace = namespace_of(connection, name).await?.ok_or_else(|| missing(name))?;
+    if !namespace.annotations().contains_key(PAUSE_ANNOTATION) {
+        return Ok(format!("Namespace {} was not frozen.\n", quoted(name)));
+    }
+    let changes = json!({"metadata": {"annotations": {PAUSE_ANNOTATION: null}}});
+    write::patch(connection, &place_of_namespaces(), &namespace, &changes).await?;
+    Ok(format!(
+        "Namespace {0} is not frozen any more. To see what happens: flyball get -n {0} --watch\n",
+        quoted(name)
+    ))
+}
+
+/// Why nothing is written in the namespaces of a scope, one line for each that is frozen for itself; where that may be
+/// read: it is an addition to what is shown.
+pub(super) async fn held(connection: &Connection, scope: Option<&str>, style: Style) -> String {
+    let seen: Vec<DynamicObject> = if let Some(name) = scope {
+        let found = namespace_of(connection, name).await.ok().flatten();
+        found.into_iter().collect()
+    } else {
+        let kind = fetch::resource::<Namespace>();
+        let listed = fetch::list(&connection.clients.read, Scope::Cluster, &kind, ListParams::default()).await;
+        listed.unwrap_or_default()
+    };
+    let title = style.paint(Tone::Bad, "FROZEN");
+    let each = seen.iter().filter_map(|namespace| {
+        let (name, why) = (namespace.name_any(), why(namespace)?);
+        let back = format!("flyball unfreeze -n {}", quoted(&name));
+        Some(format!(
+            "{title} {why}. Nothing is written there but roll-backs: {back}\n\n"
+        ))
+    });
+    each.collect::<Vec<_>>().concat()
 }
 
 /// The server says of a namespace that is not there only that something was not found.

@@ -105,7 +105,8 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         Output::Table => {
             let frozen = freeze::seen(&connection, asked.controllers).await;
             let banner = frozen.map(|frozen| freeze::banner(&frozen, asked.controllers, style));
-            banner.unwrap_or_default() + &drawn(&policies, &changes, &asked, style, connection.now())
+            let held = freeze::held(&connection, asked.namespace(), style).await;
+            banner.unwrap_or_default() + &held + &drawn(&policies, &changes, &asked, style, connection.now())
         }
         output => listed([policies, changes].concat(), output),
     };

@@ -124,16 +124,18 @@ enum Command {
     /// You answer for the data and the demand. Whether the field is still ours and the number within min and max
     /// is checked all the same; while it can't be taken back, it goes on being verified. Needs the right to get and patch changes (role flyball-operator).
     Rollback(request::Args),
-    /// Stop every change in the cluster at once, roll-backs excepted.
+    /// Stop every change in the cluster, or in one namespace, at once, roll-backs excepted.
     ///
     /// Makes the ConfigMap flyball-freeze in the controller's namespace, with your name, the time and
-    /// the reason. Changes under way are still judged, and taken back where they do harm. Needs the
-    /// right to create configmaps there (Role flyball-freeze).
+    /// the reason, which needs the right to create configmaps there (Role flyball-freeze). With -n it
+    /// annotates that namespace instead, which needs the right to get and patch it, and knobs of its
+    /// processes go back. Changes under way are still judged, and taken back where they do harm.
     Freeze(freeze::FreezeArgs),
     /// Let changes be made again.
     ///
-    /// Deletes the ConfigMap flyball-freeze. Needs the right to get and delete it (Role flyball-freeze).
-    Unfreeze(args::ControllerArgs),
+    /// Deletes the ConfigMap flyball-freeze, which needs the right to get and delete it (Role
+    /// flyball-freeze). With -n it takes the annotation of that namespace out.
+    Unfreeze(freeze::UnfreezeArgs),
 }
 
 impl Cli {

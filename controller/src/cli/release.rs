@@ -7,6 +7,7 @@
 
 mod fence;
 mod knobs;
+mod lines;
 pub mod one;
 pub mod standing;
 

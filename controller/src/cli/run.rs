@@ -3,6 +3,7 @@
 use crate::{
     client::{self, CallError, CallKind, ClientError, Clients},
     clock,
+    evidence::{self, Evidence, StoreError},
     lease::{self, ApiStore, Election, Store, Timing, TimingError},
     logging::{self, LogFormat, LoggingError},
     metrics::Metrics,
@@ -66,6 +67,14 @@ pub struct Args {
     /// alert wakes the policies with a rule of its name. The file is read again with each request.
     #[arg(long, value_name = "FILE")]
     webhook_token_file: Option<PathBuf>,
+    /// Keep evidence (profiles and recordings that policies take from pods) in this folder, which is made if it is not there. Without this and
+    /// --evidence-url none is taken.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "evidence_url")]
+    evidence_dir: Option<PathBuf>,
+    /// Keep evidence in this bucket of an S3-compatible store. Endpoint and credentials are read from the environment:
+    /// `AWS_ENDPOINT`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and the others of that kind.
+    #[arg(long, value_name = "s3://BUCKET/PREFIX", value_parser = NonEmptyStringValueParser::new())]
+    evidence_url: Option<String>,
     /// The kinds that may be moved, GROUP/VERSION/KIND; may be given several times.
     #[arg(long = "scale-kind", value_name = "GROUP/VERSION/KIND", default_values = DEFAULT_KINDS)]
     scale_kinds: Vec<ScaleKind>,
@@ -99,6 +108,9 @@ pub enum RunError {
     /// Alerts can't be taken.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    /// Evidence can't be kept.
+    #[error(transparent)]
+    Evidence(#[from] StoreError),
     /// The logs can't be written.
     #[error(transparent)]
     Logging(#[from] LoggingError),
@@ -124,6 +136,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     install_crypto_provider();
     let logging = logging::init(args.log_format)?;
     let token = args.webhook_token_file.map(TokenFile::new).transpose()?;
+    let evidence = evidence(args.evidence_dir.as_deref(), args.evidence_url.as_deref())?;
     let clients = Clients::from_config(client::config(kubeconfig, context).await?).await?;
     clients.check().await?;
     let scope = args.watch_namespace.as_deref();
@@ -149,6 +162,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         // Sent once, like a write: the next pass asks again, and this one would only wait.
         asks: Asks::new(clients.write.clone(), args.fixed_nodes),
         recorder: recorder.clone(),
+        evidence,
         budget: Budget::new(args.max_removed_per_minute),
         now: clock::now,
     });
@@ -194,6 +208,15 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     serving.await.unwrap_or(Ok(()))?;
     info!("ended");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where evidence is kept, if anywhere.
+fn evidence(folder: Option<&Path>, url: Option<&str>) -> Result<Evidence, StoreError> {
+    match (folder, url) {
+        (Some(folder), _) => evidence::Store::folder(folder).and_then(Evidence::new),
+        (None, Some(url)) => evidence::Store::s3(url).and_then(Evidence::new),
+        (None, None) => Ok(Evidence::none()),
+    }
 }
 
 /// One list of one object each: an old or missing definition is told at once, not by a silent watch.

@@ -62,10 +62,13 @@ pub async fn set(connection: &Connection, namespace: &str, name: &str, suspended
             .map_or_else(String::new, |change| {
                 format!(" The Change {change}, if it is still open, is cut short; a roll-back is finished.")
             });
+        let starts = object.spec.actions.iter().filter_map(|action| action.runtime.as_ref());
+        let starts = starts.clone().any(|lever| lever.env.is_some());
         let lease = object.spec.actions.iter().find_map(|action| action.runtime.as_ref());
         let lease = lease.map(|lever| lever.lease.as_ref().map_or("1h", |lease| &lease.0));
         let stay = match (Moved::by(&object.spec), lease) {
             (Moved::Weights, _) => "the weights stay as they are".to_owned(),
+            (Moved::Knobs, _) if starts => "the pod template stays as it is".to_owned(),
             (Moved::Knobs, lease) => format!(
                 "no lease is renewed, so within {} each process has its boot values again (flyball release takes the knobs out for good)",
                 lease.unwrap_or("1h")

@@ -85,7 +85,7 @@ pub fn confirmed(question: &str) -> Result<bool, ActError> {
 pub struct Place<'a> {
     /// Its kind.
     pub resource: ApiResource,
-    /// Its namespace.
+    /// Its namespace; empty for a kind that has none.
     pub namespace: &'a str,
 }
 
@@ -99,11 +99,26 @@ impl<'a> Place<'a> {
     }
 
     fn api(&self, connection: &Connection) -> Api<DynamicObject> {
-        Api::namespaced_with(connection.clients.write.clone(), self.namespace, &self.resource)
+        let client = connection.clients.write.clone();
+        if self.namespace.is_empty() {
+            return Api::all_with(client, &self.resource);
+        }
+        Api::namespaced_with(client, self.namespace, &self.resource)
     }
 
     fn named(&self, name: &str) -> String {
+        if self.namespace.is_empty() {
+            return format!("{} {}", self.resource.kind, plain(name));
+        }
         format!("{} {}/{}", self.resource.kind, self.namespace, plain(name))
+    }
+
+    fn scope(&self) -> Scope<'a> {
+        if self.namespace.is_empty() {
+            Scope::Cluster
+        } else {
+            Scope::Namespace(self.namespace)
+        }
     }
 
     fn failed(&self, verb: &'static str, name: &str, error: &CallError) -> ActError {
@@ -113,7 +128,7 @@ impl<'a> Place<'a> {
             CallKind::Conflict => ActError::Conflict(self.named(name)),
             // RBAC and admission both answer 403; only the former speaks of what a user can't do.
             CallKind::Forbidden if reason.contains(" cannot ") => {
-                fetch::refused(error, verb, &self.resource, Scope::Namespace(self.namespace)).into()
+                fetch::refused(error, verb, &self.resource, self.scope()).into()
             }
             CallKind::ServerError | CallKind::Lost => ActError::Unknown { what, reason },
             _ => ActError::Rejected { what, reason },

@@ -179,9 +179,19 @@ pub const METRICS: &[Doc] = &[
         "Writes of lines to pods: changed, renewed (a lease) or failed",
     ),
     counter(
-        "flyball_notifications_total",
+        "flyball_alerts_posted_total",
         &["namespace", "policy", "result"],
-        "Alerts posted to Alertmanager, repeats and ends included: sent or failed",
+        "Alerts posted to Alertmanager, by result: ok or error",
+    ),
+    gauge(
+        "flyball_watermark_level",
+        &["namespace", "policy", "watermark"],
+        "The level of the fullest container or node of a memory watermark: 0 normal, 1 warning, 2 high, 3 emergency",
+    ),
+    gauge(
+        "flyball_watermark_ratio",
+        &["namespace", "policy", "watermark"],
+        "How full that is, from 0 to 1",
     ),
     counter(
         "flyball_api_requests_total",

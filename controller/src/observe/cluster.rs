@@ -8,6 +8,7 @@ pub use super::kinds::{DEFAULT_KINDS, KindError, Late, ScaleKind, Targets};
 use super::{
     freeze::{Freeze, State},
     kinds,
+    namespaces::Namespaces,
     nodes::Nodes,
     pods::Pods,
     prometheus_rules::PrometheusRules,
@@ -65,7 +66,7 @@ pub struct Cluster {
     pub nodes: Nodes,
     /// The PrometheusRules, while a policy refers to one.
     pub prometheus_rules: PrometheusRules,
-    /// The red button.
+    /// The red button, and the pauses of single namespaces.
     pub freeze: Freeze,
     /// The routes, by kind, each watched once a policy refers to it.
     pub routes: RouteKinds,
@@ -99,6 +100,10 @@ impl Cluster {
             let (policies, wake) = (policies.clone(), wake.clone());
             move |changed| wake_those_of(&policies, changed, &wake)
         });
+        let namespaces = Namespaces::watch(client, scope, {
+            let (policies, wake) = (policies.clone(), wake.clone());
+            move |moved| wake_those_in(&policies, moved, &wake)
+        });
         let cluster = Self {
             policies,
             sources: watch_ours(Api::all(client.clone()), AllUnreadable::default()),
@@ -112,7 +117,7 @@ impl Cluster {
             pods: Pods::watch(client, scope),
             // Nodes have no namespace, and say nothing where the pods of others are not known.
             nodes: scope.map_or_else(|| Nodes::watch(client), |_| Nodes::none()),
-            freeze: Freeze::watch(client, own_namespace),
+            freeze: Freeze::watch(client, own_namespace).with(namespaces),
             routes: RouteKinds::new(client, scope),
             targets: Arc::new(targets),
         };
@@ -271,6 +276,17 @@ fn wake_those_of(policies: &Store<FeedbackPolicy>, changed: Option<(&str, &str)>
             // As with an edit of the policy: a full queue loses nothing.
             drop(wake.try_send(ObjectRef::from_obj(policy.as_ref())));
         }
+    }
+}
+
+/// Wakes the policies of a namespace that was paused, or is not any more.
+fn wake_those_in(policies: &Store<FeedbackPolicy>, namespace: &str, wake: &mpsc::Sender<Wake>) {
+    let policies = policies.state();
+    for policy in policies
+        .iter()
+        .filter(|policy| policy.namespace().as_deref() == Some(namespace))
+    {
+        drop(wake.try_send(ObjectRef::from_obj(policy.as_ref())));
     }
 }
 

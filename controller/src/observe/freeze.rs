@@ -1,5 +1,6 @@
 //! The red button: a ConfigMap that stops every forward write of the installation while it is there.
 
+use super::namespaces::Namespaces;
 use crate::{client::within, text::clean};
 use flyball_crds::FREEZE_NAME;
 use futures::StreamExt;
@@ -91,6 +92,8 @@ pub struct Freeze {
     state: watch::Receiver<State>,
     /// Where the button is; `None` for one that stays as it is.
     namespace: Option<String>,
+    /// The namespaces that are paused for themselves.
+    namespaces: Namespaces,
 }
 
 impl Freeze {
@@ -108,6 +111,7 @@ impl Freeze {
         Self {
             state,
             namespace: Some(own_namespace.to_owned()),
+            namespaces: Namespaces::none(),
         }
     }
 
@@ -116,13 +120,21 @@ impl Freeze {
         Self {
             state: watch::channel(state).1,
             namespace: None,
+            namespaces: Namespaces::none(),
         }
+    }
+
+    /// The same, with the namespaces that may be paused for themselves.
+    #[must_use]
+    pub fn with(self, namespaces: Namespaces) -> Self {
+        Self { namespaces, ..self }
     }
 
     /// Waits until the button was read for the first time.
     pub async fn ready(&self) {
         // The other end lives as long as this one does.
         let _ = self.state.clone().wait_for(|state| *state != State::Unknown).await;
+        self.namespaces.settled().await;
     }
 
     /// What is known now.
@@ -143,9 +155,25 @@ impl Freeze {
         self.state.borrow().why()
     }
 
-    /// The same, asked now: a watch may have ended without a word minutes ago, and whoever presses the button
+    /// Why nothing may be written in a namespace but roll-backs, if it is paused for itself.
+    pub fn paused(&self, namespace: &str) -> Option<String> {
+        self.namespaces.paused(namespace)
+    }
+
+    /// Whether either holds a namespace.
+    pub fn holds(&self, namespace: &str) -> bool {
+        self.frozen().is_some() || self.paused(namespace).is_some()
+    }
+
+    /// Whether either holds a namespace, asked now.
+    pub async fn holds_now(&self, client: &Client, namespace: &str) -> bool {
+        let (frozen, paused) = tokio::join!(self.frozen_now(client), self.namespaces.paused_now(client, namespace));
+        frozen.is_some() || paused.is_some()
+    }
+
+    /// Why nothing may be written but roll-backs, asked now: a watch may have ended without a word minutes ago, and whoever presses the button
     /// relies on it from then on.
-    pub async fn frozen_now(&self, client: &Client) -> Option<String> {
+    async fn frozen_now(&self, client: &Client) -> Option<String> {
         let known = self.frozen();
         let Some(namespace) = self.namespace.as_ref().filter(|_| known.is_none()) else {
             return known;

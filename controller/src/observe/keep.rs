@@ -58,7 +58,7 @@ where
                 info!(kind, "may be read now");
                 told = false;
             }
-            until_refused(api.clone(), &kind, &progress, &on_event).await;
+            until_refused(api.clone(), watcher::Config::default(), &progress, &on_event).await;
             progress.send_replace(Progress::Out);
             sleep(AGAIN).await;
         }
@@ -67,15 +67,16 @@ where
 }
 
 /// Watches until the server says that it is not allowed.
-async fn until_refused<K>(
+pub(super) async fn until_refused<K>(
     api: Api<K>,
-    kind: &str,
+    which: watcher::Config,
     progress: &watch::Sender<Progress>,
     on_event: &(impl Fn(&watcher::Event<K>) + Send + Sync),
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let events = watcher(api, watcher::Config::default().page_size(PAGE)).default_backoff();
+    let kind = K::plural(&()).into_owned();
+    let events = watcher(api, which.page_size(PAGE)).default_backoff();
     pin!(events);
     while let Some(event) = events.next().await {
         match event {
@@ -95,7 +96,7 @@ async fn until_refused<K>(
     }
 }
 
-fn forbidden(error: &kube::Error) -> bool {
+pub(super) fn forbidden(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 403)
 }
 

@@ -8,6 +8,7 @@ pub mod freeze;
 pub mod headroom;
 mod keep;
 pub mod kinds;
+pub mod namespaces;
 pub mod nodes;
 pub mod owners;
 pub mod pods;
@@ -28,6 +29,7 @@ use coverage::Distances;
 use flyball_core::{
     check,
     decide::{Direction, Pods, Usage},
+    evaluate::watermark::Level,
     policy::{Policy, Query, ReplicasAction, ResourceOf},
     signal::{Quality, Reading},
     time::{Span, Timestamp},
@@ -110,6 +112,17 @@ pub struct TrafficReadings {
     pub unserved: Option<Reading>,
 }
 
+/// What is read of a watermark.
+#[derive(Clone, Debug)]
+pub struct MarkReadings {
+    /// How full each is.
+    pub ratio: Reading,
+    /// When that was sampled.
+    pub sampled: Option<Reading>,
+    /// The working set of each pod, where a node's pod has to be found.
+    pub used: Option<Reading>,
+}
+
 /// Everything that one pass rests on, read once.
 pub struct Observation {
     /// When.
@@ -122,6 +135,8 @@ pub struct Observation {
     pub owners: Vec<check::Owner>,
     /// The readings of the rules' expressions, by alert.
     pub rules: BTreeMap<String, Reading>,
+    /// The readings of the watermarks, in the policy's order.
+    pub watermarks: Vec<MarkReadings>,
     /// The readings of the signals, by name.
     pub signals: BTreeMap<String, Reading>,
     /// The readings of the verifications' left sides, by action.
@@ -150,10 +165,11 @@ impl Observation {
         let namespace = object.namespace().unwrap_or_default();
         let source = sources.get(cluster, &object.spec.source_ref.name, &namespace);
         let found = find(cluster, &namespace, &object.spec.target_ref);
-        let rules = policy
+        let own = policy
             .rules
             .iter()
-            .map(|(name, rule)| (name, rule.condition.query(), policy.max_age));
+            .filter(|(name, _)| policy.watermark_of(name).is_none());
+        let rules = own.map(|(name, rule)| (name, rule.condition.query(), policy.max_age));
         let signals = policy
             .signals
             .iter()
@@ -179,6 +195,33 @@ impl Observation {
                 unserved: read.remove(&unserved),
             })
         };
+        let marks = async {
+            let mut all = Vec::new();
+            for mark in &policy.watermarks {
+                let named = |query: &Query| query.within(&namespace);
+                let (ratio, sampled, used) = (
+                    named(&mark.ratio),
+                    mark.sampled.as_ref().map(named),
+                    mark.used.as_ref().map(named),
+                );
+                let [name, of_sampled, of_used] = ["ratio", "sampled", "used"].map(ToOwned::to_owned);
+                let more = [(&of_sampled, &sampled), (&of_used, &used)];
+                let more = more
+                    .into_iter()
+                    .filter_map(|(name, query)| Some((name, query.as_ref()?)));
+                let queries = std::iter::once((&name, &ratio)).chain(more);
+                let queries = queries.map(|(name, query)| (name, query, policy.max_age)).collect();
+                let mut read = readings(&source, metrics, queries, now).await;
+                all.push(MarkReadings {
+                    ratio: read
+                        .remove(&name)
+                        .unwrap_or_else(|| Reading::failed(now, "it was not read")),
+                    sampled: read.remove(&of_sampled),
+                    used: read.remove(&of_used),
+                });
+            }
+            all
+        };
         let vetoes = async {
             let mut read = BTreeMap::new();
             for action in &policy.actions {
@@ -195,14 +238,18 @@ impl Observation {
             .as_ref()
             .and_then(|snapshot| snapshot.selector.as_deref());
         let used = usage::asked(policy);
-        let (rules, signals, verifications, vetoes, traffic, usage) = tokio::join!(
+        let (mut rules, signals, verifications, vetoes, traffic, usage, watermarks) = tokio::join!(
             readings(&source, metrics, rules.collect(), now),
             readings(&source, metrics, signals.collect(), now),
             readings(&source, metrics, verifications.collect(), now),
             vetoes,
             traffic,
             usage::of(&asks.client, &namespace, selector, found.pods.as_ref(), used),
+            marks,
         );
+        for (mark, read) in policy.watermarks.iter().zip(&watermarks) {
+            rules.extend(Level::RAISED.map(|level| (mark.alert(level), read.ratio.clone())));
+        }
         let owners = owners::of(cluster, object, found.snapshot.as_ref());
         let open = open_changes(&cluster.changes, object, found.snapshot.as_ref());
         Self {
@@ -211,6 +258,7 @@ impl Observation {
             found,
             owners,
             rules,
+            watermarks,
             signals,
             verifications,
             traffic,

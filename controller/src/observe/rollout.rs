@@ -100,6 +100,44 @@ fn argo(data: &Value) -> Option<String> {
     ))
 }
 
+/// How far a rollout has come that was begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rolled {
+    /// All pods have the newest template, and are available.
+    Done,
+    /// Not yet, and why.
+    Under(String),
+    /// The workload's own controller has given up.
+    Stuck(String),
+}
+
+/// How far the rollout of the newest template has come.
+pub fn rolled(resource: &ApiResource, object: &DynamicObject) -> Rolled {
+    if lags(object) {
+        return Rolled::Under("the workload's controller has not taken the template up".to_owned());
+    }
+    let status = |field: &str| number(&object.data, &format!("/status/{field}")).unwrap_or(0);
+    let wanted = number(&object.data, "/spec/replicas").unwrap_or(1);
+    if resource.kind == "StatefulSet" {
+        let ready = status("readyReplicas");
+        return match stateful_set(&object.data) {
+            Some(why) => Rolled::Under(why),
+            None if ready < wanted => Rolled::Under(format!("{ready} of {wanted} pods are ready")),
+            None => Rolled::Done,
+        };
+    }
+    let (replicas, updated) = (status("replicas"), status("updatedReplicas"));
+    let available = status("availableReplicas");
+    let said = format!("{updated} of {wanted} pods have the new template, {available} of {replicas} are available");
+    if updated >= wanted && replicas <= updated && available >= updated {
+        return Rolled::Done;
+    }
+    match progressing(&object.data) {
+        Some(("False", reason)) => Rolled::Stuck(format!("{reason}: {said}")),
+        _ => Rolled::Under(said),
+    }
+}
+
 /// Whether the controller of the object has not seen its newest spec.
 fn lags(object: &DynamicObject) -> bool {
     let seen = number(&object.data, "/status/observedGeneration");

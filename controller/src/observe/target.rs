@@ -1,6 +1,7 @@
 //! A target as the API server holds it, read from any kind with a scale subresource.
 
 use super::rollout;
+use crate::apply::KEPT;
 use flyball_core::{
     policy::Replicas,
     transaction::{Stamp, Target},
@@ -143,12 +144,14 @@ pub fn strip(object: &mut DynamicObject) {
         }
     }
     let condensed = rollout::condensed(object);
+    let containers = crate::apply::condensed(object);
     let mut data = Value::Object(Map::new());
     for path in FIELDS.iter().chain(&rollout::FIELDS) {
         if let Some(value) = object.data.pointer(path).filter(|value| !value.is_null()) {
             insert(&mut data, path, value.clone());
         }
     }
+    let condensed = condensed.into_iter().chain([(KEPT, containers)]);
     for (path, value) in condensed {
         if let Some(value) = value {
             insert(&mut data, path, value);

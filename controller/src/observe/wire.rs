@@ -1,4 +1,4 @@
-//! Pods, ReplicaSets and Nodes as far as the watches read them. What is not named here is skipped while the
+//! Pods, ReplicaSets, Nodes and Namespaces as far as the watches read them. What is not named here is skipped while the
 //! answer is parsed, so a large first list needs little memory.
 
 use crate::observe::quantity::milli;
@@ -11,14 +11,14 @@ use flyball_crds::{APP_PREFIX, PAUSE_ANNOTATION, RUNTIME_PREFIX};
 use k8s_openapi::{
     api::{
         apps::v1::ReplicaSet,
-        core::v1::{Node, Pod},
+        core::v1::{Namespace, Node, Pod},
     },
     apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time},
 };
 use kube::Resource as KubeResource;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr};
 
 /// The metadata that are read.
 #[derive(Deserialize)]
@@ -89,6 +89,15 @@ macro_rules! read_as {
 read_as!(PodWire, Pod);
 read_as!(SetWire, ReplicaSet);
 read_as!(NodeWire, Node);
+read_as!(NamespaceWire, Namespace);
+
+/// A namespace, of which only its metadata are read.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct NamespaceWire {
+    /// Its metadata.
+    #[serde(deserialize_with = "metadata")]
+    pub metadata: ObjectMeta,
+}
 
 /// Quantities by resource.
 pub type Quantities = BTreeMap<String, String>;
@@ -108,6 +117,16 @@ pub struct ContainerWire {
     name: String,
     resources: ResourcesWire,
     restart_policy: Option<String>,
+    ports: Vec<PortWire>,
+}
+
+/// A port of a container.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PortWire {
+    name: Option<String>,
+    container_port: u16,
+    protocol: Option<String>,
 }
 
 impl ContainerWire {
@@ -140,6 +159,8 @@ pub struct PodWire {
 pub struct PodSpecWire {
     /// Where it was placed.
     pub node_name: Option<String>,
+    /// Whether its address is its node's.
+    pub host_network: bool,
     containers: Vec<ContainerWire>,
     init_containers: Vec<ContainerWire>,
     resources: Option<ResourcesWire>,
@@ -152,6 +173,8 @@ pub struct PodSpecWire {
 pub struct PodStatusWire {
     phase: Option<String>,
     start_time: Option<Time>,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
     conditions: Vec<ConditionWire>,
 }
 
@@ -196,6 +219,26 @@ impl PodWire {
     /// When the kubelet took it up.
     pub fn started_at(&self) -> Option<Timestamp> {
         self.status.start_time.as_ref().map(instant)
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.status.pod_ip.as_deref()?.parse().ok()
+    }
+
+    /// The ports of its containers that have a name and speak TCP: container, name, number.
+    pub fn ports(&self) -> Vec<(Box<str>, Box<str>, u16)> {
+        let all = self
+            .spec
+            .containers
+            .iter()
+            .flat_map(|container| container.ports.iter().map(move |port| (container, port)));
+        all.filter(|(_, port)| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"))
+            .filter_map(|(container, port)| {
+                let name = port.name.as_deref()?;
+                Some((container.name.as_str().into(), name.into(), port.container_port))
+            })
+            .collect()
     }
 
     /// What its containers request, with those init containers that go on running: what HPA counts.

@@ -124,7 +124,7 @@ pub(super) async fn begin(
         &snapshot.uid,
         pass.authority,
     )
-    .unless(&ctx.cluster.freeze);
+    .unless(&ctx.cluster.freeze, &pass.namespace);
     let tx = drive(
         Tx::begin(before.clone()),
         Some(target),

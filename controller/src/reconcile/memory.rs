@@ -6,7 +6,7 @@ use stored::{alerts_in_short, restored, rule_state, stored_action, stored_rule};
 pub use stored::{direction, stored_alert, stored_direction, stored_replicas};
 
 use super::{
-    answers::notify::NotifyMemory,
+    answers::{capture::memory::CaptureMemory, notify::NotifyMemory},
     evidence::joined,
     runtime::memory::RuntimeMemory,
     weights::memory::{WeightsMemory, restored as restored_weights},
@@ -17,12 +17,13 @@ use crate::text::clean;
 use crate::validate::{self, FieldError, Resolved};
 use flyball_core::{
     decide::{History, ScaleEvent},
-    evaluate::{RuleError, RuleState},
-    policy::{Condition, Policy, Replicas},
+    evaluate::{RuleError, RuleState, watermark::WatermarkState},
+    policy::{Answer, AnswerKind, Condition, Policy, Replicas},
     signal::Finite,
     time::{Span, Timestamp},
 };
 use flyball_crds::{self as crds, Change, DecisionStatus, FeedbackPolicy, Reason, YieldStatus};
+use kube::ResourceExt;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
@@ -63,6 +64,8 @@ pub struct Memory {
     pub origins: BTreeMap<String, String>,
     /// The rules' states.
     pub rules: BTreeMap<String, RuleState>,
+    /// The watermarks' states, by name. What of them must survive a restart stands in the states of their rules.
+    pub watermarks: BTreeMap<String, WatermarkState>,
     /// The UID of the target that the actions' memories are about.
     pub target: Option<String>,
     /// The memories of the actions that move replicas.
@@ -71,6 +74,8 @@ pub struct Memory {
     pub weights: BTreeMap<String, WeightsMemory>,
     /// That of a policy that moves a runtime's knobs.
     pub runtime: Option<RuntimeMemory>,
+    /// Those of the actions that take evidence.
+    pub captures: BTreeMap<String, CaptureMemory>,
     /// The status as it was last written or read.
     pub written: crds::FeedbackPolicyStatus,
     /// The sequence of the open Change, and the demand as first read with its range filled since that was
@@ -127,13 +132,19 @@ impl Memory {
                 .filter_map(|rule| Some((rule.alert.clone(), rule.from.clone()?)))
                 .collect(),
             rules,
+            watermarks: BTreeMap::new(),
             target: status.target_uid.clone(),
             weights: restored_weights(&status.actions, now),
             runtime: RuntimeMemory::restored(&status.actions),
+            captures: status
+                .actions
+                .iter()
+                .filter_map(|action| Some((action.name.clone(), CaptureMemory::restored(action)?)))
+                .collect(),
             actions: status
                 .actions
                 .iter()
-                .filter(|action| action.weights.is_none() && action.runtime.is_none())
+                .filter(|action| action.weights.is_none() && action.runtime.is_none() && action.capture.is_none())
                 .map(|action| (action.name.clone(), restored(action, now)))
                 .collect(),
             written: status,
@@ -157,11 +168,16 @@ impl Memory {
         self.generation = object.metadata.generation;
         self.referred = referred.clone();
         self.held = None;
-        let before = std::mem::replace(&mut self.policy, validate::policy(&object.spec).map(Arc::new));
+        let namespace = object.namespace().unwrap_or_default();
+        let own = validate::policy(&object.spec).map(|policy| Arc::new(policy.within(&namespace)));
+        let before = std::mem::replace(&mut self.policy, own);
         if let Ok(own) = self.policy.clone() {
             match taken(object, referred) {
                 Ok(None) => self.whole(Arc::clone(&own), BTreeMap::new()),
-                Ok(Some(resolved)) => self.whole(Arc::new(resolved.policy), resolved.origins),
+                Ok(Some(resolved)) => {
+                    let policy = resolved.policy.within(&namespace);
+                    self.whole(Arc::new(policy), resolved.origins);
+                }
                 Err(held) => self.hold_rules(object, &own, held),
             }
             if let (Ok(before), Ok(now)) = (&before, &self.policy) {
@@ -174,6 +190,10 @@ impl Memory {
             self.actions.retain(|name, _| names.contains(name));
             self.weights
                 .retain(|name, _| own.weights.iter().any(|action| action.name == *name));
+            self.captures.retain(|name, _| {
+                let takes = |answer: &Answer| matches!(answer.kind, AnswerKind::Capture(_));
+                own.answers.iter().any(|answer| answer.name == *name && takes(answer))
+            });
             self.runtime = self.runtime.take().filter(|_| !own.runtime.is_empty());
             for name in names {
                 if let Entry::Vacant(vacant) = self.actions.entry(name) {
@@ -212,6 +232,8 @@ impl Memory {
     /// Everything that the policy needs is there.
     fn whole(&mut self, policy: Arc<Policy>, origins: BTreeMap<String, String>) {
         self.rules.retain(|name, _| policy.rules.contains_key(name));
+        self.watermarks
+            .retain(|name, _| policy.watermarks.iter().any(|mark| mark.name == *name));
         self.origins = origins;
         self.policy = Ok(policy);
     }
@@ -347,6 +369,9 @@ impl Memory {
         status
             .actions
             .extend(runtime.map(|(memory, action)| memory.stored(&action.name)));
+        status
+            .actions
+            .extend(self.captures.iter().map(|(name, action)| action.stored(name)));
         status.alerts = alerts_in_short(&self.rules);
     }
 }

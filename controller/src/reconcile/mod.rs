@@ -1,6 +1,6 @@
 //! One policy, one pass: observe, evaluate, carry on what is open, decide, check, apply, record.
 
-mod answers;
+pub(crate) mod answers;
 mod approval;
 mod begin;
 pub mod budget;
@@ -16,12 +16,16 @@ pub mod schedule;
 pub mod sources;
 mod summary;
 mod surge;
+mod watermarks;
 mod weights;
+
+pub use runtime::profiles;
 
 use crate::{
     apply::{Authority, Hands},
     client::Clients,
     clock::{from_micro_time, micro_time},
+    evidence::Evidence,
     metrics::Evaluation,
     observe::{Asks, Observation, cluster::Cluster, prometheus_rules::Referred, sources::Sources},
     record::{self, Recorder},
@@ -57,6 +61,8 @@ pub struct Context {
     pub asks: Asks,
     /// Events and metrics of what happens.
     pub recorder: Recorder,
+    /// Where evidence is taken to.
+    pub evidence: Evidence,
     /// What all policies together may take away within a minute.
     pub budget: budget::Budget,
     /// The clock.
@@ -116,6 +122,10 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         Box::pin(pass.run(memory)).await
     } else {
         (Box::pin(pass.run_runtime(memory)).await, None)
+    };
+    let summary = match ctx.cluster.freeze.paused(&pass.namespace) {
+        Some(why) => summary.held_by(why),
+        None => summary,
     };
     Box::pin(answers::run(&pass, memory)).await;
     summary::count(&pass, memory, proposed.as_ref(), began.elapsed());
@@ -211,7 +221,9 @@ impl Pass<'_> {
     }
 
     fn evaluate(&self, memory: &mut Memory) {
-        for (name, rule) in &self.policy.rules {
+        watermarks::evaluate_all(self, memory);
+        let own = self.policy.rules.iter();
+        for (name, rule) in own.filter(|(name, _)| self.policy.watermark_of(name).is_none()) {
             let Some(reading) = self.seen.rules.get(name) else {
                 continue;
             };
@@ -390,6 +402,7 @@ impl Pass<'_> {
         };
         Paused {
             frozen: self.ctx.cluster.freeze.frozen(),
+            namespace: self.ctx.cluster.freeze.paused(&self.namespace),
             up: why(
                 self.policy.pause_up,
                 written.and_then(|pause| pause.up.as_ref()),

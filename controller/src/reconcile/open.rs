@@ -156,7 +156,7 @@ pub(crate) async fn run(
         &target.uid,
         authority,
     )
-    .unless(&ctx.cluster.freeze);
+    .unless(&ctx.cluster.freeze, &namespace);
     let on_record = |change: &Change| ctx.recorder.change(change);
     let mut journals = Journals::open(&ctx.clients.write, change.clone(), authority, &on_record);
     journals.note.verdict = verdict;
@@ -192,7 +192,7 @@ fn why_abort(
         return Some(Abort::Requested);
     }
     // What was written already goes on being judged, so that it can be taken back.
-    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.frozen().is_some() {
+    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.holds(&pass.namespace) {
         return Some(Abort::Frozen);
     }
     if pass.policy.mode != flyball_core::policy::Mode::Enforce || pass.policy.suspended || action.is_none() {

@@ -36,6 +36,15 @@ impl Summary {
         Self { room, ..self }
     }
 
+    /// The same while its namespace is paused: that is said before whatever else is not ready.
+    #[must_use]
+    pub(super) fn held_by(self, why: String) -> Self {
+        Self {
+            ready: (false, Reason::Suspended, why),
+            ..self
+        }
+    }
+
     /// These words.
     pub(super) fn new(
         ready: (bool, Reason, String),

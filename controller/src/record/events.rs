@@ -285,14 +285,17 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::Ineffective
         | Reason::Inconclusive
         | Reason::NeedsMemory
+        | Reason::NotPosted
         | Reason::NoAlertmanager
-        | Reason::NotNotified
-        | Reason::WriteFailed => true,
+        | Reason::WatermarkRaised
+        | Reason::WriteFailed
+        | Reason::EvidenceFailed => true,
         Reason::Evaluating
         | Reason::Accepted
         | Reason::HasRoom
         | Reason::Notified
         | Reason::PodsTold
+        | Reason::WatermarkEnded
         | Reason::Suspended
         | Reason::Idle
         | Reason::Proposed
@@ -302,7 +305,8 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::Applying
         | Reason::Verifying
         | Reason::Committed
-        | Reason::Superseded => false,
+        | Reason::Superseded
+        | Reason::EvidenceTaken => false,
     }
 }
 
@@ -315,6 +319,7 @@ const fn action(reason: Reason) -> &'static str {
             "Verify"
         }
         Reason::RollingBack | Reason::RolledBack => "RollBack",
+        Reason::EvidenceTaken | Reason::EvidenceFailed => "Capture",
         _ => "Evaluate",
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     server::{Health, Policies, PolicyState},
 };
 use events::{Events, Told, target_reference};
-use flyball_core::check::Check;
+use flyball_core::{check::Check, evaluate::watermark::Transition};
 use flyball_crds::{Change, FeedbackPolicy, Mode, Phase, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
@@ -133,6 +133,36 @@ impl Recorder {
             related: Some(target_reference(&namespace, &policy.spec.target_ref, None)),
             reason: Reason::Refused,
             note: message.to_owned(),
+        });
+    }
+
+    /// Alerts can't be posted to Alertmanager. Said once, until they can be again.
+    pub fn not_posted(&self, policy: &FeedbackPolicy, reason: Reason, why: &str) {
+        warn!(policy = policy.name_any(), %reason, why, "alerts are not posted; they are tried again");
+        self.events.publish(Told {
+            regarding: policy.object_ref(&()),
+            related: None,
+            reason,
+            note: why.to_owned(),
+        });
+    }
+
+    /// A watermark was passed, or left.
+    pub fn watermark(&self, policy: &FeedbackPolicy, name: &str, transition: &Transition) {
+        let (note, level) = (format!("{name}: {transition}"), transition.to);
+        let reason = if transition.is_up() {
+            warn!(policy = policy.name_any(), watermark = name, %level, "{transition}");
+            Reason::WatermarkRaised
+        } else {
+            info!(policy = policy.name_any(), watermark = name, %level, "{transition}");
+            Reason::WatermarkEnded
+        };
+        let namespace = policy.namespace().unwrap_or_default();
+        self.events.publish(Told {
+            regarding: policy.object_ref(&()),
+            related: Some(target_reference(&namespace, &policy.spec.target_ref, None)),
+            reason,
+            note,
         });
     }
 

@@ -16,12 +16,15 @@ mod rules;
 pub(crate) mod runtime;
 mod schedule;
 mod signal;
+mod start_options;
 mod taken;
 mod verification;
 mod veto;
 mod warnings;
+mod watermark;
 mod weights;
 
+pub(crate) use answers::capture_kind;
 pub use change::{FrozenVerification, comparison_of_change, freeze};
 pub use errors::FieldError;
 pub(crate) use names::is_subdomain;
@@ -149,6 +152,41 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         rules.extend(taken.rules.clone());
     }
 
+    errors.at_most("spec.watermarks", spec.watermarks.len(), watermark::MOST);
+    let all = spec.watermarks.iter().map(|mark| mark.name.as_str());
+    unique(
+        |index| format!("spec.watermarks[{index}].name"),
+        "watermarks",
+        all,
+        errors,
+    );
+    let mut watermarks = Vec::new();
+    for (index, written) in spec.watermarks.iter().enumerate() {
+        let path = format!("spec.watermarks[{index}]");
+        let Some(mark) = watermark::read(&path, written, interval, errors) else {
+            continue;
+        };
+        for (name, rule) in watermark::rules(&mark) {
+            if rules.insert(name.clone(), rule).is_some() {
+                errors.add(
+                    format!("{path}.name"),
+                    format!("makes a rule {name}, and there is one; rename one of the two"),
+                );
+            }
+        }
+        watermarks.push(mark);
+    }
+    if rules.len() > taken::MAX_RULES && !watermarks.is_empty() {
+        errors.add(
+            "spec.watermarks",
+            format!(
+                "each is three rules, and with them there are {}, at most {} are allowed; split the policy",
+                rules.len(),
+                taken::MAX_RULES
+            ),
+        );
+    }
+
     errors.at_most("spec.signals", spec.signals.len(), 32);
     let all = spec.signals.iter().map(|signal| signal.name.as_str());
     unique(|index| format!("spec.signals[{index}].name"), "signals", all, errors);
@@ -209,6 +247,7 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         max_age: max_age?,
         yield_for: yield_for?,
         rules,
+        watermarks,
         signals,
         actions,
         weights,
@@ -235,6 +274,7 @@ fn one_container(spec: &FeedbackPolicySpec, errors: &mut Errors) {
         for (field, differs) in [
             ("lease", lever.lease != first.lease),
             ("matchers", lever.matchers != first.matchers),
+            ("env", lever.env.is_some() != first.env.is_some()),
         ] {
             if differs {
                 let path = format!("spec.actions[{index}].runtime.{field}");

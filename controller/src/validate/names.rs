@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a policy's actions may refer to.
 pub(super) struct Names<'a> {
     rules: BTreeSet<&'a str>,
+    /// The rules of watermarks.
+    marks: BTreeSet<String>,
     elsewhere: Elsewhere<'a>,
     signals: BTreeMap<&'a str, Shape>,
 }
@@ -29,6 +31,11 @@ impl<'a> Names<'a> {
     pub(super) fn of(spec: &'a FeedbackPolicySpec, taken: Option<(&'a PrometheusRule, &'a Taken)>) -> Self {
         Self {
             rules: spec.rules.iter().map(|rule| rule.alert.as_str()).collect(),
+            marks: spec
+                .watermarks
+                .iter()
+                .flat_map(|mark| ["Warning", "High", "Emergency"].map(|level| format!("{}{level}", mark.name)))
+                .collect(),
             elsewhere: match (&spec.prometheus_rule_ref, taken) {
                 (None, _) => Elsewhere::Nowhere,
                 (Some(reference), Some((object, taken))) if taken.searched => {
@@ -49,11 +56,14 @@ impl<'a> Names<'a> {
 
     /// A rule.
     pub(super) fn rule(&self, path: &str, name: &str, errors: &mut Errors) {
-        if self.rules.contains(name) {
+        if self.rules.contains(name) || self.marks.contains(name) {
             return;
         }
         match &self.elsewhere {
-            Elsewhere::Nowhere => unknown(path, "rule", name, self.rules.iter().copied(), errors),
+            Elsewhere::Nowhere => {
+                let known = self.rules.iter().copied().chain(self.marks.iter().map(String::as_str));
+                unknown(path, "rule", name, known, errors);
+            }
             Elsewhere::Anywhere => {}
             Elsewhere::Among(_, _, taken) if taken.known.contains(name) => {}
             Elsewhere::Among(reference, object, taken) => {

@@ -21,6 +21,9 @@ const MIN_LEASE: Span = Span::from_secs(60);
 /// What an agent takes at most (agents/CONTRACT.md).
 const MAX_LEASE: Span = Span::from_secs(604_800);
 const DEFAULT_HOLD: Span = Span::from_secs(300);
+/// Each change of a template is a rollout.
+const DEFAULT_HOLD_OF_ENV: Span = Span::from_secs(1800);
+const EXACTLY_ONE: &str = "takes exactly one of set, setPoint, budget, reclaim and env";
 const DEFAULT_WINDOW: Span = Span::from_secs(300);
 /// Over what the limit law looks back.
 const ROOM_WINDOW: Span = Span::from_secs(3600);
@@ -69,7 +72,12 @@ pub(super) fn read(
             format!("{lease} is not between {MIN_LEASE} and {MAX_LEASE}; write for example 1h"),
         );
     }
-    let hold = errors.span(format!("{path}.hold"), lever.hold.as_ref(), DEFAULT_HOLD);
+    let usual = if lever.env.is_some() {
+        DEFAULT_HOLD_OF_ENV
+    } else {
+        DEFAULT_HOLD
+    };
+    let hold = errors.span(format!("{path}.hold"), lever.hold.as_ref(), usual);
     let verification = verification.ok();
     let trial = trial(path, lever, verification.as_ref().and_then(Option::as_ref), errors);
     let agents = agents(path, lever, max_age, errors);
@@ -106,6 +114,19 @@ fn gogc(path: &str, lever: &RuntimeLever, errors: &mut Errors) -> Option<(u64, u
 
 fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut Errors) -> Option<RuntimeAim> {
     let lever_path = path;
+    if let Some(written) = &lever.env {
+        let others = [
+            lever.set.is_some(),
+            lever.set_point.is_some(),
+            lever.budget.is_some(),
+            lever.reclaim.is_some(),
+        ];
+        if others.contains(&true) {
+            errors.add(path, EXACTLY_ONE);
+            return None;
+        }
+        return super::start_options::read(&format!("{path}.env"), written, errors).map(RuntimeAim::Env);
+    }
     match (&lever.set, &lever.set_point, &lever.budget, &lever.reclaim) {
         (Some(set), None, None, None) => {
             let path = format!("{path}.set");
@@ -166,14 +187,14 @@ fn aim(path: &str, lever: &RuntimeLever, gogc: Option<(u64, u64)>, errors: &mut 
             Some(RuntimeAim::Reclaim { every })
         }
         _ => {
-            errors.add(path, "takes exactly one of set, setPoint, budget and reclaim");
+            errors.add(path, EXACTLY_ONE);
             None
         }
     }
 }
 
 /// A quantity of memory in bytes.
-fn bytes(path: &str, written: &str, errors: &mut Errors) -> Option<u64> {
+pub(super) fn bytes(path: &str, written: &str, errors: &mut Errors) -> Option<u64> {
     let milli = quantity::milli(written).and_then(|milli| u64::try_from(milli).ok());
     let bytes = milli.map(|milli| milli.div_ceil(1000)).filter(|bytes| *bytes > 0);
     if bytes.is_none() {
@@ -282,6 +303,16 @@ fn trial(
     errors: &mut Errors,
 ) -> Result<Option<TrialPlan>, ()> {
     let path = format!("{path}.trial");
+    if lever.env.is_some() {
+        if lever.trial.is_some() {
+            errors.add(
+                path,
+                "is for processes that run; env is rolled out as the workload says, remove it",
+            );
+            return Err(());
+        }
+        return Ok(None);
+    }
     let trial: RuntimeTrial = lever.trial.clone().unwrap_or_default();
     if trial.disabled {
         return Ok(None);

@@ -282,6 +282,8 @@ fn read(objects: &Objects, path: &str, query: &BTreeMap<String, String>) -> Resp
         "horizontalpodautoscalers",
         "scaledobjects",
         "configmaps",
+        "pods",
+        "replicasets",
     ];
     if !lists.contains(&plural.as_str()) {
         return failure(404, "NotFound", &format!("{path} not found"), path);

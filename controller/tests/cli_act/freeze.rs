@@ -3,7 +3,7 @@
 use crate::api::Server;
 use flyball_controller::{
     cli::{
-        freeze::{banner, lift, press},
+        freeze::{banner, go_on, lift, pause, press},
         screen::Style,
     },
     observe::freeze::{Freeze, Frozen, State},
@@ -167,4 +167,36 @@ async fn the_controller_sees_it_pressed_and_lifted() {
     assert_eq!(freeze.frozen().as_deref(), Some("by alice at T: no reason is given"));
     freeze.changed().await;
     assert_eq!(freeze.frozen(), None, "another ConfigMap is none of ours");
+}
+
+#[tokio::test]
+async fn a_namespace_is_frozen_by_its_annotation_and_the_first_reason_stays() {
+    let shop = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop", "uid": "n-1", "annotations": {"team": "a"}}});
+    let server = Server::with("freeze-namespace", [shop]).await;
+    let annotations = || server.get("namespaces/shop").unwrap()["metadata"]["annotations"].clone();
+    let said = pause(&server.connection, "shop", "incident 12").await.unwrap();
+    assert!(
+        said.starts_with("Frozen: no change begins in namespace shop") && said.ends_with("flyball unfreeze -n shop\n"),
+        "{said}"
+    );
+    assert_eq!(annotations(), json!({"team": "a", "flyball.dev/paused": "incident 12"}));
+    let again = pause(&server.connection, "shop", "").await.unwrap();
+    assert!(
+        again.contains("frozen already") && again.contains("(incident 12)"),
+        "{again}"
+    );
+    assert_eq!(server.writes(), ["PATCH namespaces/shop"]);
+
+    let said = go_on(&server.connection, "shop").await.unwrap();
+    assert!(said.starts_with("Namespace shop is not frozen any more"), "{said}");
+    assert_eq!(annotations(), json!({"team": "a"}));
+    assert_eq!(
+        go_on(&server.connection, "shop").await.unwrap(),
+        "Namespace shop was not frozen.\n"
+    );
+    // A reason that would read as a no.
+    pause(&server.connection, "shop", "false").await.unwrap();
+    assert_eq!(annotations()["flyball.dev/paused"], "true");
+    let missing = pause(&server.connection, "other", "").await.unwrap_err().to_string();
+    assert_eq!(missing, "there is no namespace other; see: kubectl get namespaces");
 }

@@ -590,23 +590,101 @@ fn with_knobs() -> Value {
     )
 }
 
+const LINE: &str = "v1 gen=7 ttl=1200 exp=1795000000 gogc=200";
+
+/// Two pods of the workload with lines, and one of another.
+fn pods() -> Vec<Value> {
+    let owned = |kind: &str, uid: &str| json!([{"apiVersion": "v1", "kind": kind, "name": "x", "uid": uid, "controller": true}]);
+    let target = with_knobs()["metadata"]["uid"].as_str().unwrap().to_owned();
+    let pod = |name: &str, set: &str| {
+        json!({"apiVersion": "v1", "kind": "Pod", "metadata": {
+            "name": name, "namespace": "shop", "uid": format!("uid-{name}"),
+            "ownerReferences": owned("ReplicaSet", set),
+            "annotations": {"runtime.flyball.dev/app": LINE, "note": "ours"},
+        }})
+    };
+    let set = |uid: &str, of: &str| {
+        json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {
+            "name": uid, "namespace": "shop", "uid": uid, "ownerReferences": owned("Deployment", of),
+        }})
+    };
+    vec![
+        set("set-1", &target),
+        set("set-2", "uid-of-another"),
+        pod("checkout-a", "set-1"),
+        pod("checkout-b", "set-1"),
+        pod("other", "set-2"),
+    ]
+}
+
+#[tokio::test]
+async fn where_pods_may_not_be_written_it_is_said_when_the_knobs_end() {
+    let objects = [policy(of_knobs()), with_knobs(), lease("flyball-1", 1)];
+    let server = Server::with("release-knobs-no-pods", objects.into_iter().chain(pods())).await;
+    server.react(controller);
+    server.deny("patch pods");
+    let (failed, said) = released(&server, &wanted()).await;
+    assert_eq!(failed, 0, "{said}");
+    for part in [
+        "released: Deployment/checkout had gogc=200",
+        "within 20m; at once with:\n    kubectl annotate pods -n shop -l app=checkout runtime.flyball.dev/app-\n",
+    ] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+}
+
+#[tokio::test]
+async fn lines_that_a_cut_short_release_left_are_taken_out_by_the_next() {
+    let mut boot = with_knobs();
+    boot["metadata"]["annotations"] = json!({});
+    let objects = [policy(of_knobs()), boot, lease("flyball-1", 1)];
+    let server = Server::with("release-knobs-again", objects.into_iter().chain(pods())).await;
+    server.react(controller);
+    // Somebody else writes the first pod in between.
+    server.plan(2, Fault::Conflict);
+    let (failed, said) = released(&server, &wanted()).await;
+    assert_eq!(
+        (failed, said.as_str()),
+        (
+            0,
+            "shop/checkout: released: Deployment/checkout has boot values in container app; the lines of 2 pods were taken \
+             out, and their processes go back to boot values\n"
+        )
+    );
+}
+
 #[tokio::test]
 async fn knobs_go_back_to_boot_values() {
     let objects = [policy(of_knobs()), with_knobs(), lease("flyball-1", 1)];
-    let server = Server::with("release-knobs", objects).await;
+    let server = Server::with("release-knobs", objects.into_iter().chain(pods())).await;
     server.react(controller);
     let (failed, said) = released(&server, &wanted()).await;
     assert_eq!(
         (failed, said.as_str()),
         (
             0,
-            "shop/checkout: released: Deployment/checkout had gogc=200. Its processes go back to boot values when their leases \
-             end, within 20m; at once with:\n    kubectl annotate pods -n shop -l app=checkout runtime.flyball.dev/app-\n"
+            "shop/checkout: released: Deployment/checkout had gogc=200; the lines of 2 pods were taken out, and their processes \
+             go back to boot values\n"
         )
     );
+    // Pods are written several at a time.
+    let mut writes = server.writes();
+    writes[2..].sort();
     assert_eq!(
-        server.writes(),
-        ["PATCH feedbackpolicies/checkout", "PATCH deployments/checkout"]
+        writes,
+        [
+            "PATCH feedbackpolicies/checkout",
+            "PATCH deployments/checkout",
+            "PATCH pods/checkout-a",
+            "PATCH pods/checkout-b"
+        ]
+    );
+    let annotations = |pod: &str| server.get(&format!("pods/{pod}")).unwrap()["metadata"]["annotations"].clone();
+    assert_eq!(annotations("checkout-a"), json!({"note": "ours"}));
+    assert_eq!(
+        annotations("other")["runtime.flyball.dev/app"],
+        LINE,
+        "another workload's"
     );
     let target = server.get(DEPLOYMENT).unwrap();
     assert_eq!(

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod build;
+mod capture;
 mod doctor;
 mod explain;
 mod fetch;

@@ -11,6 +11,7 @@ mod policy;
 mod runtime;
 mod taken;
 mod warnings;
+mod watermark;
 mod weights;
 
 use flyball_controller::validate::{self, FieldError};

@@ -43,6 +43,7 @@ fn each_form_becomes_the_words_of_a_line() {
             RuntimeAim::Fit(fit) => format!("{} and a limit that fits", fit.knobs),
             RuntimeAim::Budget(budget) => format!("budget of {} by {:?}", budget.headroom, budget.scope),
             RuntimeAim::Reclaim { every } => format!("reclaim every {every}"),
+            RuntimeAim::Env(options) => format!("{options:?}"),
         };
         assert_eq!(said, expect, "{form} {of}");
     };
@@ -216,4 +217,84 @@ fn a_policy_moves_the_knobs_of_one_container() {
         json!("job=\"x\""),
         "spec.actions[1].runtime.matchers: differs",
     );
+}
+
+#[test]
+fn start_options_are_written_as_each_runtime_reads_them() {
+    let check = |of: Value, expect: &str| {
+        let found = action(does("env", &of));
+        let RuntimeAim::Env(options) = &found.aim else {
+            panic!("{:?}", found.aim)
+        };
+        let env = flyball_core::policy::Env::default().with(options).unwrap();
+        assert_eq!(env.to_string(), format!("env {expect}"), "{of}");
+        assert_eq!((found.hold, found.trial), (Span::from_secs(1800), None));
+    };
+    check(
+        json!({"dotnet": {"gcServer": false, "gcConcurrent": true, "heapHardLimit": "200Mi", "conserveMemory": 7}}),
+        "DOTNET_GCConserveMemory=\"0x7\" DOTNET_GCHeapHardLimit=\"0xC800000\" DOTNET_gcConcurrent=\"1\" DOTNET_gcServer=\"0\"",
+    );
+    check(
+        json!({"dotnet": {"heapHardLimitPercent": 75}}),
+        "DOTNET_GCHeapHardLimitPercent=\"0x4B\"",
+    );
+    check(
+        json!({"go": {"gogc": 200, "memoryLimit": "900Mi"}}),
+        "GOGC=\"200\" GOMEMLIMIT=\"943718400\"",
+    );
+    check(
+        json!({"java": {"maxHeap": "512Mi", "initialHeap": "512Mi"}}),
+        "JAVA_TOOL_OPTIONS=\"-Xms512m -Xmx512m\"",
+    );
+    check(
+        json!({"java": {"maxHeap": "1000000000", "through": "JDK_JAVA_OPTIONS"}}),
+        "JDK_JAVA_OPTIONS=\"-Xmx976563k\"",
+    );
+    check(
+        json!({"node": {"maxOldSpaceSize": "1Gi"}}),
+        "NODE_OPTIONS=\"--max-old-space-size=1024\"",
+    );
+}
+
+#[test]
+fn every_mistake_of_start_options_is_said_at_its_place() {
+    let check = |of: Value, said: &str| {
+        refused(&spec(does("env", &of)), &format!("spec.actions[0].runtime.env{said}"));
+    };
+    check(json!({}), ": takes the options of exactly one");
+    check(json!({"go": {}}), ": names no option");
+    check(json!({"go": {"gogc": 0}}), ".go.gogc: 0");
+    check(
+        json!({"go": {"memoryLimit": "much"}}),
+        ".go.memoryLimit: \"much\" is no amount of memory",
+    );
+    check(
+        json!({"dotnet": {"heapHardLimit": "1Gi", "heapHardLimitPercent": 50}}),
+        ".dotnet: takes heapHardLimit or heapHardLimitPercent",
+    );
+    check(json!({"dotnet": {"conserveMemory": 10}}), ".dotnet.conserveMemory: 10");
+    check(json!({"java": {"maxHeap": "1Mi"}}), ".java.maxHeap: 1Mi is less than");
+    check(
+        json!({"java": {"maxHeap": "64Mi", "initialHeap": "65Mi"}}),
+        ".java.initialHeap: is above maxHeap",
+    );
+    check(
+        json!({"node": {"maxOldSpaceSize": "1k"}}),
+        ".node.maxOldSpaceSize: 1k is less than 1Mi",
+    );
+    let starts = || does("env", &json!({"go": {"gogc": 50}}));
+    let with = |at: &str, value: Value, said: &str| {
+        refused(&replaced(starts(), &format!("{LEVER}{at}"), value), said);
+    };
+    with("/trial", json!({"pods": 1}), "runtime.trial: is for processes that run");
+    with(
+        "/reclaim",
+        json!({}),
+        "runtime: takes exactly one of set, setPoint, budget, reclaim and env",
+    );
+    let mut mixed = starts();
+    let mut second = set()["actions"][0].clone();
+    second["name"] = json!("other");
+    mixed["actions"].as_array_mut().unwrap().push(second);
+    refused(&spec(mixed), "runtime.env: differs from that of the first action");
 }

@@ -31,6 +31,8 @@ pub enum Answer {
     Vector(Vec<(&'static str, f64)>),
     /// The same, of pods whose names are only known then.
     Pods(Vec<(String, f64)>),
+    /// Fresh numbers of the container `main` of pods.
+    Containers(Vec<(String, f64)>),
     /// Fresh numbers, by the label `backend`.
     Backends(Vec<(String, f64)>),
     /// A number whose newest sample is so many seconds old.
@@ -150,6 +152,7 @@ fn age(answer: Answer) -> Answer {
         | Answer::Text(_)
         | Answer::Vector(_)
         | Answer::Pods(_)
+        | Answer::Containers(_)
         | Answer::Backends(_)
         | Answer::Partial(_)
         | Answer::Typed(..) => Answer::Value(AGE),
@@ -180,6 +183,12 @@ async fn written(answer: Answer, time: f64) -> Response<Body> {
             values
                 .into_iter()
                 .map(|(pod, value)| (json!({"pod": pod}), value.to_string()))
+                .collect(),
+        )),
+        Answer::Containers(values) => ok(&vector(
+            values
+                .into_iter()
+                .map(|(pod, value)| (json!({"pod": pod, "container": "main"}), value.to_string()))
                 .collect(),
         )),
         Answer::Backends(values) => ok(&vector(

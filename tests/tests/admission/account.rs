@@ -31,17 +31,83 @@ fn workload(kind: &str) -> Value {
                 // Nowhere, so that nothing is started.
                 "spec": {
                     "nodeSelector": {"flyball.dev/none": ""},
-                    "containers": [{"name": "checkout", "image": "flyball.dev/none:0"}],
+                    "containers": [{
+                        "name": "checkout", "image": "flyball.dev/none:0",
+                        "env": [{"name": "A", "value": "1"}, {"name": "GOGC", "value": "100"}],
+                    }],
                 },
             },
         },
     })
 }
 
-const SPEC: &str = "flyball changes no spec; replicas are written through the scale subresource";
+const SPEC: &str = "flyball changes no spec but start-up options of runtimes in env of the pod template; replicas are written through \
+    the scale subresource";
 const ANNOTATION: &str =
     "flyball writes no annotation but flyball.dev/stamp and those of runtime.flyball.dev, and takes no other away";
 const LABEL: &str = "flyball changes no label, owner or finalizer";
+
+/// Of a pod template the start-up options of runtimes in env of the containers it has, and nothing else.
+async fn start_options<K>(ours: &Api<K>)
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+{
+    let dry = PatchParams {
+        dry_run: true,
+        ..PatchParams::default()
+    };
+    let merge = async |patch: Value| said(ours.patch("checkout", &dry, &Patch::Merge(patch)).await);
+    let container = |more: Value| {
+        let mut container = json!({
+            "name": "checkout", "image": "flyball.dev/none:0",
+            "env": [{"name": "A", "value": "1"}, {"name": "GOGC", "value": "100"}],
+        });
+        for (field, value) in more.as_object().unwrap() {
+            container[field] = value.clone();
+        }
+        json!({"spec": {"template": {"spec": {"containers": [container]}}}})
+    };
+    let env = |entries: Value| container(json!({"env": entries}));
+    let (a, named) = (
+        json!({"name": "A", "value": "1"}),
+        |name: &str| json!({"name": name, "value": "1"}),
+    );
+    for allowed in [
+        env(json!([a, {"name": "GOGC", "value": "50"}])),
+        env(json!([a])),
+        env(json!([
+            named("GOMEMLIMIT"),
+            a,
+            named("JAVA_TOOL_OPTIONS"),
+            named("DOTNET_GCHeapHardLimit")
+        ])),
+    ] {
+        assert_eq!(merge(allowed.clone()).await, Ok(()), "{allowed}");
+    }
+    // The list of the policy and that of the program are one.
+    for name in flyball_core::policy::VARIABLES {
+        assert_eq!(merge(env(json!([a, named(name)]))).await, Ok(()), "{name}");
+    }
+    for refused in [
+        env(json!([{"name": "A", "value": "2"}, named("GOGC")])),
+        env(json!([named("GOGC")])),
+        env(json!([a, named("LD_PRELOAD")])),
+        env(json!([a, named("NODE_OPTIONS2")])),
+        env(json!([a, {"name": "GOGC", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])),
+        container(json!({"env": [a, named("GOGC")], "image": "evil"})),
+        container(json!({"env": [a, named("GOGC")], "command": ["sh"]})),
+        container(json!({"env": [a, named("GOGC")], "envFrom": [{"secretRef": {"name": "s"}}]})),
+        container(json!({"name": "other"})),
+        json!({"spec": {"template": {"spec": {"initContainers": [{"name": "i", "image": "i", "env": [named("GOGC")]}]}}}}),
+        json!({"spec": {"template": {"spec": {"containers": [
+            {"name": "checkout", "image": "flyball.dev/none:0", "env": [a]}, {"name": "second", "image": "i"},
+        ]}}}}),
+        json!({"spec": {"template": {"spec": {"hostNetwork": true}}}}),
+    ] {
+        let said = merge(refused.clone()).await.unwrap_err();
+        assert!(said.contains(SPEC), "{refused}: {said}");
+    }
+}
 
 /// The same for each kind that is moved.
 async fn holds<K>(server: &Server, kind: &str)
@@ -123,6 +189,7 @@ where
     }
     let near = json!({"metadata": {"annotations": {"xruntime.flyball.dev/checkout": "1"}}});
     assert!(merge(near).await.unwrap_err().contains(ANNOTATION));
+    start_options(&ours).await;
     // A stamp hides nothing else.
     let both = json!({"metadata": {"annotations": {STAMP_ANNOTATION: "x"}}, "spec": {"replicas": 5}});
     assert!(merge(both).await.unwrap_err().contains(SPEC));

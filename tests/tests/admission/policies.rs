@@ -66,7 +66,7 @@ pub const POLICIES: &[Case] = &[
     (
         "an action that names rules where there are none",
         &[("/spec/rules", || json!(null))],
-        Some("an action names rules in when, and there are none: write rules or a prometheusRuleRef"),
+        Some("an action names rules in when, and there are none: write rules, watermarks or a prometheusRuleRef"),
     ),
     (
         "a reference without a name",

@@ -85,6 +85,39 @@ pub const RUNTIME: &[Case] = &[
         None,
     ),
     (
+        "start-up options",
+        &[
+            ("/spec/actions/0/runtime/set", || json!(null)),
+            (
+                "/spec/actions/0/runtime/env",
+                || json!({"dotnet": {"gcServer": false, "heapHardLimitPercent": 60}}),
+            ),
+        ],
+        None,
+    ),
+    (
+        "start-up options of two runtimes",
+        &[
+            ("/spec/actions/0/runtime/set", || json!(null)),
+            (
+                "/spec/actions/0/runtime/env",
+                || json!({"go": {"gogc": 50}, "java": {"maxHeap": "64Mi", "through": "JDK_JAVA_OPTIONS"}}),
+            ),
+        ],
+        Some("env takes the options of exactly one of dotnet, go, java and node"),
+    ),
+    (
+        "two limits of .NET",
+        &[
+            ("/spec/actions/0/runtime/set", || json!(null)),
+            (
+                "/spec/actions/0/runtime/env",
+                || json!({"dotnet": {"heapHardLimit": "1Gi", "heapHardLimitPercent": 60}}),
+            ),
+        ],
+        Some("not both"),
+    ),
+    (
         "two aims",
         &[("/spec/actions/0/runtime/reclaim", || json!({}))],
         Some(ONE_AIM),

@@ -272,3 +272,31 @@ func TestOneDearCollectionMovesLittle(t *testing.T) {
 		t.Errorf("GOGC %d, want 136", got)
 	}
 }
+
+// What is allocated is a count, so a load that changes is followed at once: four
+// times as much is twice the headroom, within the dead band after 15 s.
+func TestTheLoadIsFollowed(t *testing.T) {
+	p := &Price{}
+	r := Reading{Live: 100 * mb, Container: None}
+	gogc, rate := int64(100), 100.0*mb
+	look := func(second int) {
+		r.Allocated += rate
+		collections := rate / (100 * mb * float64(gogc) / 100)
+		r.Cycles += uint64(math.Round(collections))
+		r.GCCPU += 0.05 * math.Round(collections)
+		gogc = p.Step(time.Duration(second)*time.Second, 5e-10, Bounds{50, 400}, gogc, r).GOGC
+	}
+	for second := range 60 {
+		look(second)
+	}
+	if gogc < 90 || gogc > 110 {
+		t.Fatalf("at 100 MB/s GOGC is %d, want 100", gogc)
+	}
+	rate = 400 * mb
+	for second := range 15 {
+		look(60 + second)
+	}
+	if gogc < 180 || gogc > 220 {
+		t.Errorf("15 s after the load rose to 400 MB/s GOGC is %d, want 200", gogc)
+	}
+}

@@ -10,8 +10,10 @@ const (
 	deadBand = 0.1 // changes below this share are not made
 	cycles   = 3   // collections between two steps
 	// What a collection costs is told in wall time, so on a machine with other
-	// work one says ten times what the next does. Both inputs are smoothed.
-	memory = 30 * time.Second
+	// work one says ten times what the next does: it is smoothed for long. What is
+	// allocated is a count, and follows the load.
+	costMemory = 30 * time.Second
+	rateMemory = 5 * time.Second
 )
 
 // Price sets GOGC by what memory costs: a collection costs the same CPU
@@ -80,12 +82,13 @@ func (p *Price) ideal(now time.Duration, lambda float64, bounds Bounds, r Readin
 	if !(rate > 0 && cost > 0) || r.Live+r.Roots <= 0 {
 		return float64(p.gogc)
 	}
-	part := 1 - math.Exp(-float64(now-p.began)/float64(memory))
 	if p.rate == 0 {
-		part = 1
+		p.rate, p.cost = rate, cost
+	} else {
+		weight := func(memory time.Duration) float64 { return 1 - math.Exp(-float64(now-p.began)/float64(memory)) }
+		p.rate += weight(rateMemory) * (rate - p.rate)
+		p.cost += weight(costMemory) * (cost - p.cost)
 	}
-	p.rate += part * (rate - p.rate)
-	p.cost += part * (cost - p.cost)
 	best := math.Sqrt(p.rate * p.cost / lambda)
 	gogc := float64(bounds.clamp(100 * best / float64(r.Live+r.Roots)))
 	return min(gogc, float64(p.ceiling(bounds, r)))

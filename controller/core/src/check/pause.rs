@@ -5,11 +5,7 @@ use crate::decide::Direction;
 
 pub(super) fn pause(direction: Direction, paused: &Paused) -> Finding {
     let mut why = Vec::new();
-    if let Some(reason) = &paused.frozen {
-        why.push(format!(
-            "the installation is frozen: {reason}; only undoing goes on until the freeze is lifted"
-        ));
-    }
+    why.extend(paused.stopped());
     let (what, reason) = match direction {
         Direction::Up => ("increases are", &paused.up),
         Direction::Down => ("decreases are", &paused.down),

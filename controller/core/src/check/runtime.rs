@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     decide::{AgentFacts, RuntimeFacts, RuntimeProposal},
-    policy::{Knob, KnobValue, Knobs, RuntimeAction, Setting},
+    policy::{Knob, KnobValue, Knobs, RuntimeAction, RuntimeAim, Setting},
     time::Timestamp,
 };
 
@@ -36,6 +36,8 @@ pub struct RuntimeWorld {
     pub approval: RuntimeApproval,
     /// A setting that did not have its effect, and until when it is not tried again.
     pub latch: Option<(Setting, Timestamp)>,
+    /// Why a rollout of the workload is under way, if one is. It counts for start-up options.
+    pub rollout: Option<String>,
 }
 
 /// The Change that is open for these knobs.
@@ -148,10 +150,23 @@ pub fn shape_runtime(
     sheet.judge(Check::Target, Ok("the workload can be moved".to_owned()));
     sheet.judge(Check::Ownership, owner(world));
     sheet.judge(Check::Pause, paused(&world.paused));
-    sheet.judge(Check::Agents, agents(facts));
+    let starts = matches!(action.aim, RuntimeAim::Env(_));
+    if starts {
+        sheet.judge(Check::Rollout, rolling(world));
+        sheet.skip(&[Check::Agents], "start-up options need no agent");
+    } else {
+        sheet.judge(Check::Agents, agents(facts));
+    }
     sheet.judge(Check::Ineffective, latched(world, &to, now));
     sheet.judge(Check::Cooldown, early(action, facts, world, now));
-    sheet.judge(Check::Headroom, room(&facts.current.knobs, &to.knobs, facts));
+    if starts {
+        sheet.skip(
+            &[Check::Headroom],
+            "what a process will need is known once it runs: the rollout and verify tell",
+        );
+    } else {
+        sheet.judge(Check::Headroom, room(&facts.current.knobs, &to.knobs, facts));
+    }
     sheet.judge(Check::Bounds, within(action, &to.knobs));
     sheet.judge(Check::OpenChange, supersede(world));
     match &world.approval {
@@ -203,9 +218,21 @@ fn owner(world: &RuntimeWorld) -> Result<String, String> {
     }
 }
 
+/// Each change of a template is a rollout, and two at a time could not be told apart.
+fn rolling(world: &RuntimeWorld) -> Result<String, String> {
+    match &world.rollout {
+        Some(why) => Err(format!(
+            "a rollout is under way ({why}); the next waits until it is over"
+        )),
+        None => Ok("no rollout is under way".to_owned()),
+    }
+}
+
 /// Knobs have no direction, so a pause of either holds them.
 fn paused(paused: &Paused) -> Result<String, String> {
-    let why = paused.frozen.as_ref().or(paused.up.as_ref()).or(paused.down.as_ref());
+    let namespace = paused.namespace.as_ref();
+    let why = paused.frozen.as_ref().or(namespace);
+    let why = why.or(paused.up.as_ref()).or(paused.down.as_ref());
     why.map_or_else(|| Ok("nothing is paused".to_owned()), |why| Err(why.clone()))
 }
 

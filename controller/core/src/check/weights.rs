@@ -393,10 +393,7 @@ fn owner(world: &RouteWorld) -> Result<String, String> {
 
 fn paused(paused: &Paused) -> Result<String, String> {
     let why: Vec<String> = [
-        paused
-            .frozen
-            .as_ref()
-            .map(|why| format!("the installation is frozen: {why}; only undoing goes on until the freeze is lifted")),
+        paused.stopped(),
         paused.up.as_ref().map(|why| {
             format!("increases are paused, and weights go both ways: {why}; to go on, take spec.pause.up out")
         }),

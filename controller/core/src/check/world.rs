@@ -99,10 +99,23 @@ pub struct World {
 pub struct Paused {
     /// The installation is frozen, for this reason. Only undoing goes on.
     pub frozen: Option<String>,
+    /// The namespace is paused, in words that end with the way out. Only undoing goes on.
+    pub namespace: Option<String>,
     /// Increases are paused, for this reason.
     pub up: Option<String>,
     /// Decreases are paused, for this reason.
     pub down: Option<String>,
+}
+
+impl Paused {
+    /// Why nothing may be changed in whatever direction, in a whole sentence.
+    pub fn stopped(&self) -> Option<String> {
+        let frozen = self.frozen.as_ref().map(|reason| {
+            format!("the installation is frozen: {reason}; only undoing goes on until the freeze is lifted")
+        });
+        let namespace = || Some(format!("{}; until then only undoing does", self.namespace.as_ref()?));
+        frozen.or_else(namespace)
+    }
 }
 
 /// How far the longest range that a decrease rests on is filled with samples.

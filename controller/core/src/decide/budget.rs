@@ -52,7 +52,7 @@ pub(super) fn price(
             before.get()
         ));
     }
-    let lambda = stepped.unwrap_or(before.get());
+    let lambda = stepped.unwrap_or_else(|| before.get());
     arithmetic.push(format!(
         "from {:e} by at most 1.5 times the headroom: {lambda:e}",
         before.get()

@@ -7,6 +7,7 @@
 //! are 110 here and 111 there, 90 % less than 10 are 1 here and 0 there.
 
 mod budget;
+mod capture;
 mod concerned;
 mod fallback;
 mod fit;
@@ -27,6 +28,10 @@ mod weights;
 mod zero;
 
 pub use budget::node_prices;
+pub use capture::{
+    BeforeOf, CAPTURE_TRIES, CaptureDecision, CaptureFacts, CaptureHistory, CaptureMoment, CaptureOrder, CapturePod,
+    decide_capture,
+};
 pub use concerned::concerned;
 pub use fit::needs_memory;
 pub(crate) use floor::{Limits, Lowest};

@@ -4,7 +4,7 @@
 use super::{EVIDENCE_CAP, Inputs, budget, fit, runtime::Profile};
 use crate::{
     evaluate::{Alert, RuleState},
-    policy::{Condition, Knobs, RuntimeAction, RuntimeAim, Setting},
+    policy::{Condition, EnvOption, Knobs, RuntimeAction, RuntimeAim, Setting},
     signal::{Quality, Reading},
     time::Timestamp,
 };
@@ -118,6 +118,12 @@ pub fn decide_runtime(
         return wanted(action, facts, reason, alerts)
             .unwrap_or_else(|reason| reclaim.map_or(RuntimeDecision::Stay { reason }, RuntimeDecision::Propose));
     }
+    let starts = |action: &RuntimeAction| matches!(action.aim, RuntimeAim::Env(_));
+    if fallback.is_none() && actions.first().is_some_and(starts) {
+        // What somebody wrote into the template is not ours to take out.
+        let reason = "no action applies: the template stays as it is".to_owned();
+        return RuntimeDecision::Stay { reason };
+    }
     let quiet = match (fallback, sets_knobs) {
         (Some(action), _) => wanted(action, facts, "no other action applies".to_owned(), Vec::new()),
         (None, true) => match actions.first() {
@@ -145,12 +151,41 @@ fn wanted(
     alerts: Vec<&Alert>,
 ) -> Result<RuntimeDecision, String> {
     let knobs = match &action.aim {
+        RuntimeAim::Env(options) => return rolled_out(action, options, facts, reason, alerts),
         RuntimeAim::Set(knobs) => (knobs.clone(), vec![format!("action {} sets {knobs}", action.name)]),
         RuntimeAim::Fit(fit) => fit::fitted(fit, &facts.pods, &facts.fleet, &facts.current.knobs)?,
         RuntimeAim::Budget(budget) => budget::price(budget, action.gogc, &facts.fleet, &facts.current.knobs)?,
         RuntimeAim::Reclaim { .. } => return Err(reason),
     };
     moved(action, facts, knobs, reason, alerts)
+}
+
+/// Start-up options: what the action does not name stays as it is found.
+fn rolled_out(
+    action: &RuntimeAction,
+    options: &[EnvOption],
+    facts: &RuntimeFacts,
+    reason: String,
+    alerts: Vec<&Alert>,
+) -> Result<RuntimeDecision, String> {
+    let found = facts.current.env.clone().unwrap_or_default();
+    let to = found.with(options).map_err(|error| error.to_string())?;
+    let differ = |(name, value): (&str, Option<&str>)| {
+        let mut before = found.variables();
+        let before = before.find(|(known, _)| *known == name).and_then(|(_, before)| before);
+        let value = value.unwrap_or_default();
+        match before {
+            Some(before) if before == value => None,
+            Some(before) => Some(format!("{name}: {before:?} becomes {value:?}")),
+            None => Some(format!("{name}: not set, becomes {value:?}")),
+        }
+    };
+    let arithmetic = to
+        .variables()
+        .filter(|(_, value)| value.is_some())
+        .filter_map(differ)
+        .collect();
+    proposed(action, facts, (Setting::of_env(to.clone()), arithmetic), reason, alerts)
 }
 
 fn moved(
@@ -161,6 +196,16 @@ fn moved(
     alerts: Vec<&Alert>,
 ) -> Result<RuntimeDecision, String> {
     let to = Setting::of(knobs, facts.current.reclaim);
+    proposed(action, facts, (to, arithmetic), reason, alerts)
+}
+
+fn proposed(
+    action: &RuntimeAction,
+    facts: &RuntimeFacts,
+    (to, arithmetic): (Setting, Vec<String>),
+    reason: String,
+    alerts: Vec<&Alert>,
+) -> Result<RuntimeDecision, String> {
     if facts.current == to {
         return Err(reason);
     }

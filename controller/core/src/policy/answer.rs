@@ -1,6 +1,6 @@
 //! Answers: what a rule leads to beside a lever. They move no field that a transaction owns.
 
-use super::Annotate;
+use super::{Annotate, Capture};
 use crate::signal::Labels;
 
 /// An action that answers.
@@ -30,13 +30,9 @@ pub enum AnswerKind {
 /// How alerts are posted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notify {
-    /// Labels that each alert is given, in place of its own of the same name. Never `alertname`.
+    /// Labels added to each.
     pub labels: Labels,
 }
-
-/// Which evidence is taken.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Capture {}
 
 /// How a pod is given room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,6 +4,8 @@
 
 mod annotate;
 mod answer;
+mod capture;
+mod env;
 mod formula;
 mod knobs;
 mod replicas;
@@ -11,10 +13,13 @@ mod runtime;
 mod schedule;
 mod setting;
 mod verification;
+mod watermark;
 mod weights;
 
 pub use annotate::*;
 pub use answer::*;
+pub use capture::*;
+pub use env::{Env, EnvError, EnvOption, JavaVariable, VARIABLES};
 pub use formula::{Formula, FormulaError};
 pub use knobs::*;
 pub use replicas::*;
@@ -22,10 +27,11 @@ pub use runtime::*;
 pub use schedule::{Schedule, Window, floor};
 pub use setting::*;
 pub use verification::*;
+pub use watermark::*;
 pub use weights::*;
 
 use crate::{
-    evaluate::Template,
+    evaluate::{Template, watermark::Level},
     signal::Finite,
     time::{Span, Timestamp},
 };
@@ -53,6 +59,22 @@ pub struct Query {
     pub age: Option<String>,
     /// The longest range or subquery window in the expression, offsets included.
     pub longest_range: Span,
+}
+
+impl Query {
+    /// Where the policy's namespace stands in a query of ours.
+    pub const NAMESPACE: &str = Traffic::NAMESPACE;
+
+    /// The query as it is asked in a namespace.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> Self {
+        let named = |text: &String| text.replace(Self::NAMESPACE, namespace);
+        Self {
+            text: named(&self.text),
+            age: self.age.as_ref().map(named),
+            longest_range: self.longest_range,
+        }
+    }
 }
 
 /// A PromQL comparison operator.
@@ -228,6 +250,8 @@ pub struct Policy {
     pub yield_for: Span,
     /// The rules, by name.
     pub rules: BTreeMap<String, Rule>,
+    /// The memory watermarks in the order written; three of the rules are each one's.
+    pub watermarks: Vec<MemoryWatermark>,
     /// The signals, by name.
     pub signals: BTreeMap<String, Signal>,
     /// The actions that move replicas, in the order written.
@@ -238,4 +262,32 @@ pub struct Policy {
     pub runtime: Vec<RuntimeAction>,
     /// The actions that answer, in the order written.
     pub answers: Vec<Answer>,
+}
+
+impl Policy {
+    /// The policy as it stands in a namespace: what its watermarks ask is about that.
+    #[must_use]
+    pub fn within(mut self, namespace: &str) -> Self {
+        for mark in &mut self.watermarks {
+            mark.ratio = mark.ratio.within(namespace);
+            mark.sampled = mark.sampled.as_ref().map(|query| query.within(namespace));
+            mark.used = mark.used.as_ref().map(|query| query.within(namespace));
+            for level in Level::RAISED {
+                if let Some(Rule {
+                    condition: Condition::Threshold(comparison),
+                    ..
+                }) = self.rules.get_mut(&mark.alert(level))
+                {
+                    comparison.left = mark.ratio.clone();
+                }
+            }
+        }
+        self
+    }
+
+    /// The watermark whose rule this is.
+    pub fn watermark_of(&self, alert: &str) -> Option<&MemoryWatermark> {
+        let is_its = |mark: &&MemoryWatermark| Level::RAISED.iter().any(|level| mark.alert(*level) == alert);
+        self.watermarks.iter().find(is_its)
+    }
 }

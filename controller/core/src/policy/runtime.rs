@@ -1,7 +1,8 @@
 //! An action on the garbage collector's knobs of a container, past validation.
 
-use super::{Knobs, Query, Verification};
+use super::{EnvOption, Knobs, Query, Verification};
 use crate::{bytes::Bytes, time::Span};
+use std::collections::BTreeSet;
 
 /// Who shares headroom.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +100,8 @@ pub enum RuntimeAim {
         /// How long after one the next is not asked for.
         every: Span,
     },
+    /// These start-up options in the pod template: a rollout.
+    Env(Vec<EnvOption>),
 }
 
 /// How many pods are tried first.
@@ -206,6 +209,16 @@ pub struct RuntimeAction {
     pub verification: Option<Verification>,
     /// Whether each change waits for approval.
     pub approval: bool,
+}
+
+impl RuntimeAction {
+    /// The variables of the pod template that it writes; `None`: it moves processes that run.
+    pub fn variables(&self) -> Option<BTreeSet<&'static str>> {
+        match &self.aim {
+            RuntimeAim::Env(options) => Some(options.iter().map(|option| option.variable()).collect()),
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

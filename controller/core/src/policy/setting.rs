@@ -1,6 +1,6 @@
 //! What the pods of a workload are to have, and what some have first.
 
-use super::{KnobError, Knobs};
+use super::{Env, EnvError, KnobError, Knobs};
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
 /// What the pods of a workload are to have: the value of a transaction on the runtime lever. It stands in an
@@ -13,6 +13,8 @@ pub struct Setting {
     pub reclaim: u64,
     /// What some pods have first.
     pub trial: Option<Trial>,
+    /// Variables of the pod template instead: then there is nothing else, and no annotation.
+    pub env: Option<Env>,
 }
 
 /// What some pods have before the others.
@@ -33,6 +35,24 @@ impl Setting {
             knobs,
             reclaim,
             trial: None,
+            env: None,
+        }
+    }
+
+    /// These variables of the pod template.
+    pub fn of_env(env: Env) -> Self {
+        Self {
+            env: Some(env),
+            ..Self::default()
+        }
+    }
+
+    /// Whether both are of the same kind: of annotations, or of the same variables.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (&self.env, &other.env) {
+            (None, None) => true,
+            (Some(env), Some(other)) => env.is_like(other),
+            _ => false,
         }
     }
 
@@ -55,6 +75,7 @@ impl Setting {
                 knobs: to.knobs.clone(),
                 reclaim: to.reclaim,
             }),
+            env: None,
         }
     }
 
@@ -67,6 +88,9 @@ impl Setting {
 /// In words: boot values have none of their own.
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(env) = &self.env {
+            return env.fmt(f);
+        }
         let part = |f: &mut fmt::Formatter<'_>, knobs: &Knobs, reclaim: u64| {
             if knobs.is_boot() {
                 f.write_str("boot")?;
@@ -94,6 +118,9 @@ pub enum SettingError {
     /// A knob in it can't be.
     #[error(transparent)]
     Knobs(#[from] KnobError),
+    /// Its variables can't be read.
+    #[error(transparent)]
+    Env(#[from] EnvError),
     /// It is of another form.
     #[error(
         "{0:?} is not of the form `gogc=200`, `boot` or `gogc=100; try web-1: gogc=200`; remove the annotation and all pods go back to their boot values"
@@ -105,6 +132,9 @@ impl FromStr for Setting {
     type Err = SettingError;
 
     fn from_str(text: &str) -> Result<Self, SettingError> {
+        if text == "env" || text.starts_with("env ") {
+            return Ok(Self::of_env(text.parse()?));
+        }
         let form = || SettingError::Form(text.chars().take(64).collect());
         let part = |text: &str| -> Result<(Knobs, u64), SettingError> {
             let mut reclaim = 0;
@@ -137,7 +167,12 @@ impl FromStr for Setting {
                 Some(Trial { pods, knobs, reclaim })
             }
         };
-        Ok(Self { knobs, reclaim, trial })
+        Ok(Self {
+            knobs,
+            reclaim,
+            trial,
+            env: None,
+        })
     }
 }
 
@@ -159,6 +194,7 @@ mod tests {
             "min-heap-free=5 max-heap-free=20",
             "gogc=100; try web-1: gogc=200",
             "boot; try web-1,web-2: boot reclaim=1",
+            "env GOGC=\"200\" -GOMEMLIMIT",
         ] {
             let setting: Setting = text.parse().expect(text);
             assert_eq!(setting.to_string(), text);

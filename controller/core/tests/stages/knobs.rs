@@ -10,8 +10,8 @@ use flyball_core::{
     },
     evaluate::RuleState,
     policy::{
-        AgentQueries, BudgetScope, FleetQueries, HeadroomBudget, LimitFit, RuntimeAction, RuntimeAim, Setting,
-        TrialPlan, TrialSize,
+        AgentQueries, BudgetScope, EnvOption, FleetQueries, HeadroomBudget, LimitFit, RuntimeAction, RuntimeAim,
+        Setting, TrialPlan, TrialSize,
     },
     signal::{Finite, Quality, Reading},
 };
@@ -599,6 +599,73 @@ fn taking_back_waits_for_nothing_but_an_owner() {
     let candidate = undo_runtime("usual", &setting("gogc=200"), &setting("gogc=100"), &frozen).unwrap();
     let refused = candidate.admit(DryRun::Refused("no".into())).unwrap_err();
     assert_eq!(refused.checks.last().map(|last| last.verdict), Some(Verdict::Refused));
+}
+
+/// GOGC 50 in the trough by a rollout; nothing is said of other times.
+fn starts() -> Vec<RuntimeAction> {
+    vec![action(
+        "trough",
+        &["Trough"],
+        RuntimeAim::Env(vec![EnvOption::Gogc(50)]),
+    )]
+}
+
+#[test]
+fn start_options_leave_what_they_do_not_name_and_take_nothing_out() {
+    let check = |trough: (RuleState, Reading), current: &str, expect: Result<&str, &str>| {
+        let found = decided(&starts(), &observed(rests(), trough), &facts(current));
+        assert_eq!(
+            found,
+            expect.map(ToOwned::to_owned).map_err(ToOwned::to_owned),
+            "{current}"
+        );
+    };
+    let (absent, other) = ("env -GOGC", "env GOGC=\"100\" GOMEMLIMIT=\"1GiB\"");
+    check(fires(), absent, Ok("trough: env GOGC=\"50\""));
+    check(fires(), other, Ok("trough: env GOGC=\"50\" GOMEMLIMIT=\"1GiB\""));
+    check(fires(), "env GOGC=\"50\"", Err(" fires"));
+    // A rule that is over takes nothing back, nor does one that is not answered.
+    check(rests(), other, Err("no action applies: the template stays as it is"));
+    let unanswered = (quiet(0), Reading::failed(at(NOW), "no answer"));
+    let why = decided(&starts(), &observed(rests(), unanswered), &facts(other)).unwrap_err();
+    assert!(why.starts_with("Trough has no fresh data"), "{why}");
+}
+
+#[test]
+fn start_options_wait_for_a_rollout_and_need_no_agent() {
+    let actions = starts();
+    let check = |world: RuntimeWorld, expect: Result<&str, (Check, &str)>| {
+        let mut facts = facts("env -GOGC");
+        facts.pods.clear();
+        let observed = observed(rests(), fires());
+        let RuntimeDecision::Propose(proposal) = decide_runtime(&actions, &observed.inputs(), &facts, at(NOW)) else {
+            panic!("a proposal");
+        };
+        assert_eq!(proposal.arithmetic, ["GOGC: not set, becomes \"50\""]);
+        match (shape_runtime(*proposal, &actions[0], &facts, &world, at(NOW)), expect) {
+            (Ok(candidate), Ok(to)) => assert_eq!(candidate.to(), &setting(to)),
+            (Err(refused), Err((check, words))) => {
+                let first = refused.reason().unwrap();
+                assert_eq!(first.check, check, "{}", first.message);
+                assert!(first.message.contains(words), "{}", first.message);
+            }
+            (found, expect) => panic!("{found:?}, not {expect:?}"),
+        }
+    };
+    check(RuntimeWorld::default(), Ok("env GOGC=\"50\""));
+    let rolling = RuntimeWorld {
+        rollout: Some("1 of 3 pods have the new template".to_owned()),
+        ..RuntimeWorld::default()
+    };
+    check(rolling, Err((Check::Rollout, "(1 of 3 pods have the new template)")));
+    let namespace = RuntimeWorld {
+        paused: Paused {
+            namespace: Some("namespace shop carries it".to_owned()),
+            ..Paused::default()
+        },
+        ..RuntimeWorld::default()
+    };
+    check(namespace, Err((Check::Pause, "namespace shop carries it")));
 }
 
 /// On each node a price of its own: the one with four times the work has four times the price of the same headroom. λ = g t

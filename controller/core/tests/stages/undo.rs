@@ -122,6 +122,7 @@ fn what_is_for_going_forward_does_not_keep_an_undoing_back() {
         frozen: Some("by hand".to_owned()),
         up: Some("by hand".to_owned()),
         down: Some("by hand".to_owned()),
+        ..Paused::default()
     };
     case.world.budget = Budget {
         per_minute: Some(0),

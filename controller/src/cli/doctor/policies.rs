@@ -329,6 +329,7 @@ async fn examine_one(
         Some(object) => validate::policy_with(&policy.spec, object).map(|resolved| resolved.policy),
         None => validate::policy(&policy.spec),
     };
+    let valid = valid.map(|valid| valid.within(&namespace));
     // Of a policy that is not valid the target is judged as that of replicas, unless it says otherwise.
     let of_weights = policy.spec.actions.iter().any(|action| action.weights.is_some());
     let action = valid.as_ref().ok().and_then(|valid| valid.weights.first());
@@ -340,9 +341,14 @@ async fn examine_one(
     } else if let Some(action) = valid.as_ref().ok().and_then(|valid| valid.runtime.first()) {
         let judged = target(policy, &found, read.and_then(|read| read.as_ref().err()));
         let object = read.and_then(|read| read.as_ref().ok()?.as_ref());
-        findings.push(runtime::workload(judged, &found, object, &action.container));
-        let counts = observe::owners::counts_memory(&world.cluster, &namespace, reference);
-        findings.extend(runtime::memory(counts.as_deref()));
+        if let Some(variables) = action.variables() {
+            findings.push(judged);
+            findings.push(runtime::template(object, &action.container, variables));
+        } else {
+            findings.push(runtime::workload(judged, &found, object, &action.container));
+            let counts = observe::owners::counts_memory(&world.cluster, &namespace, reference);
+            findings.extend(runtime::memory(counts.as_deref()));
+        }
     } else if !of_weights {
         findings.push(target(policy, &found, read.and_then(|read| read.as_ref().err())));
         if found.snapshot.is_some() {
@@ -365,7 +371,8 @@ async fn examine_one(
             let proxy = levers.next().and_then(|lever| lever.traffic.proxy);
             findings.extend(traffic::examine(source, action, proxy, &namespace, weights.as_ref(), now).await);
         }
-        if let Some(action) = valid.runtime.first() {
+        // Start-up options need no agent.
+        if let Some(action) = valid.runtime.first().filter(|action| action.variables().is_none()) {
             findings.extend(agents(connection, policy, action, &found, source.map(|source| &**source), now).await);
         }
         findings.extend(match source {

@@ -292,6 +292,11 @@ pub fn of_the_controllers_view(scope: Option<&str>, kinds: &[ScaleKind]) -> Vec<
     rights.add(&["list"], ("", "limitranges"), place, quota);
     let budgets = ("policy", "poddisruptionbudgets");
     rights.add(&["list"], budgets, place, "decreases look at no disruption budget");
+    let unpaused = "a namespace can't be paused by its annotation";
+    match scope {
+        None => rights.add(&["get", "list", "watch"], ("", "namespaces"), cluster, unpaused),
+        Some(name) => rights.add_named(&["get"], ("", "namespaces"), name, place, unpaused),
+    }
     if scope.is_none() {
         let nodes = "increases look for no room on nodes";
         rights.add(&["list", "watch"], ("", "nodes"), cluster, nodes);

@@ -3,7 +3,7 @@
 
 use super::finding::{Finding, Mark};
 use crate::{
-    apply::{PodLine, setting_of},
+    apply::{PodLine, env_of, setting_of},
     cli::screen::{number, plain, quoted, short},
     observe::{Found, source::Source},
     promql,
@@ -21,7 +21,7 @@ use flyball_core::{
 use flyball_crds::{FeedbackPolicy, RUNTIME_PREFIX, RuntimeLever};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, api::DynamicObject};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many pods are named in a line.
 const NAMED: usize = 3;
@@ -94,6 +94,18 @@ fn mounts(pod: &Pod, container: &str, key: &str) -> bool {
     mounts.any(|mount| {
         volumes.contains(&mount.name.as_str()) && mount.sub_path.is_none() && mount.sub_path_expr.is_none()
     })
+}
+
+/// What the pod template has of the variables that a policy writes, and whether they are its own to write.
+pub fn template(object: Option<&DynamicObject>, container: &str, variables: BTreeSet<&'static str>) -> Finding {
+    let Some(object) = object else {
+        return Finding::new(Mark::Skip, "env", "not looked at, as there is no workload", "");
+    };
+    let names: Vec<String> = variables.into_iter().map(ToOwned::to_owned).collect();
+    match env_of(object, container, &names) {
+        Ok(env) => Finding::ok("env", plain(&format!("container {container} has {env}"))),
+        Err(problem) => Finding::message(Mark::Fail, "env", &plain(&problem.to_string())),
+    }
 }
 
 /// What the agents of a policy's pods tell.

@@ -5,10 +5,14 @@ mod routes;
 
 use super::finding::{Finding, Mark};
 use crate::{
-    cli::fetch::{self, Connection, ReadError, Scope},
+    cli::{
+        fetch::{self, Connection, ReadError, Scope},
+        screen::plain,
+    },
     observe::{
         cluster::{Cluster, KindError, Late, ScaleKind, Targets},
         freeze::{Freeze, State},
+        namespaces,
         nodes::Nodes,
         pods::Pods,
         prometheus_rules::PrometheusRules,
@@ -17,8 +21,8 @@ use crate::{
     prometheus_rule::{self, PrometheusRule},
     validate::is_subdomain,
 };
-use flyball_crds::{Change, FeedbackPolicy, TargetRef};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use flyball_crds::{Change, FeedbackPolicy, PAUSE_ANNOTATION, TargetRef};
+use k8s_openapi::api::{autoscaling::v2::HorizontalPodAutoscaler, core::v1::Namespace};
 use kube::{
     Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
@@ -125,6 +129,7 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
     for kind in kinds {
         allowed.insert(kind.clone(), addressed(client, kind).await);
     }
+    paused(client, &policies, &mut trouble).await;
     let targets = targets(client, &policies, &allowed).await;
     let rules = rules(client, &policies).await;
     let routes = routes::read(client, &policies).await;
@@ -172,6 +177,24 @@ pub async fn read(connection: &Connection, scope: Scope<'_>, kinds: &[ScaleKind]
         routes: routes.objects,
         rules,
         trouble,
+    }
+}
+
+/// Says which namespaces with policies are paused. Where that can't be read the policies' own conditions still say it.
+async fn paused(client: &Client, policies: &[FeedbackPolicy], trouble: &mut Vec<Finding>) {
+    let names: BTreeSet<String> = policies.iter().filter_map(ResourceExt::namespace).collect();
+    let kind = fetch::resource::<Namespace>();
+    for name in names {
+        let seen = fetch::get(client, Scope::Cluster, &kind, &name).await.ok().flatten();
+        let value = seen.and_then(|seen| seen.annotations().get(PAUSE_ANNOTATION).cloned());
+        if let Some(why) = namespaces::why(&name, value.as_deref()) {
+            trouble.push(Finding::new(
+                Mark::Warn,
+                format!("namespace {name}"),
+                plain(&why),
+                format!("let changes be made again: flyball unfreeze -n {name}"),
+            ));
+        }
     }
 }
 

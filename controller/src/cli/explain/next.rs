@@ -288,6 +288,9 @@ fn paused(facts: &Facts, up: bool) -> Step {
         .and_then(|until| read(until).ok());
     let in_force = own.is_some() && until.is_none_or(|until| until > facts.now);
     if !in_force {
+        if let Some(step) = ready::namespace_paused(facts) {
+            return step;
+        }
         let commands = ["flyball freeze --status".to_owned(), "flyball unfreeze".to_owned()];
         return step("The installation is frozen. To see by whom, and to go on:", commands);
     }

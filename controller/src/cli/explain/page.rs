@@ -1,6 +1,7 @@
 //! The page: facts in, text out.
 
 mod alerts;
+mod capture;
 mod change;
 mod runtime;
 mod weights;
@@ -152,6 +153,8 @@ fn draw_action(pen: &mut Pen, facts: &Facts, action: &ActionStatus) {
     pen.section(&format!("Action {}", plain(&action.name)));
     match &action.last_decision {
         Some(decision) => draw_decision(pen, decision),
+        // It decides nothing.
+        None if action.capture.is_some() => {}
         None => pen.field("Decision", Tone::Dim, "none yet"),
     }
     if let Some(verified) = action.verified {
@@ -162,6 +165,9 @@ fn draw_action(pen: &mut Pen, facts: &Facts, action: &ActionStatus) {
     }
     if let Some(known) = &action.runtime {
         runtime::draw(pen, known);
+    }
+    if let Some(known) = &action.capture {
+        capture::draw(pen, known);
     }
     if let Some(latch) = &action.latch {
         let over = latch

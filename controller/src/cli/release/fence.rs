@@ -5,7 +5,7 @@
 
 use super::{Patience, standing::Leads, standing::Standing};
 use crate::{
-    apply::{Authority, Field, Handle, Hands, Journals, RuntimeHands, drive, journal_of, setting_of},
+    apply::{Authority, Field, Handle, Hands, Journals, RuntimeHands, as_found, drive, journal_of, variables_of},
     cli::{
         doctor::rights::{Place, Right, mine, what},
         fetch::{self, Connection, Scope},
@@ -184,10 +184,13 @@ pub async fn close(connection: &Connection, led: &Led, change: &Change) -> Resul
         }
         let write = &connection.clients.write;
         let (open, change, refusal) = if let Some(moved) = &change.spec.runtime {
-            let seen = object.as_ref().map(|object| setting_of(object, &moved.container));
+            let variables = variables_of(moved);
+            let read = |object| as_found(object, &moved.container, variables.as_deref());
+            let seen = object.as_ref().map(read);
             let seen = seen.transpose().map_err(|error| ActError::Refused(error.to_string()))?;
             let at = (&*target.reference.name, &*target.uid);
             let hands = RuntimeHands::new(write, &resource, &namespace, at, &moved.container, &led.authority);
+            let hands = hands.on(variables);
             Box::pin(hand_over(connection, led, journal, seen, &hands)).await?
         } else {
             let seen = object.as_ref().map(Snapshot::of).transpose();

@@ -4,7 +4,7 @@
 //! controller may have sent carries a version that the stamp, or this write, has moved on.
 
 use super::{
-    Wanted,
+    Wanted, lines,
     one::{self, Released},
 };
 use crate::{
@@ -43,6 +43,17 @@ pub(super) async fn release(
     }
     one::suspend(connection, namespace, name).await?;
     let closed = Box::pin(one::settle(connection, wanted, namespace, name)).await?;
+    if lever.env.is_some() {
+        let target = &spec.target_ref;
+        let released = Released {
+            said: format!(
+                "released: the pod template of {} stays as it is",
+                plain(&format!("{}/{}", target.kind, target.name))
+            ),
+            next: Vec::new(),
+        };
+        return Ok(one::with(released, closed));
+    }
     let released = take_out(connection, facts, lever, namespace).await?;
     Ok(one::with(released, closed))
 }
@@ -70,13 +81,9 @@ async fn take_out(
             });
         };
         if !object.annotations().contains_key(&key) {
-            return Ok(Released {
-                said: format!(
-                    "released: {named} has boot values in container {}",
-                    plain(&lever.container)
-                ),
-                next: Vec::new(),
-            });
+            // One that was cut short may have left lines.
+            let had = format!("{named} has boot values in container {}", plain(&lever.container));
+            return Ok(taken(connection, &had, lever, &object, namespace).await);
         }
         let had = setting_of(&object, &lever.container).map_or_else(
             |_| "a setting that can't be read".to_owned(),
@@ -84,7 +91,10 @@ async fn take_out(
         );
         let changes = json!({"metadata": {"annotations": {&key: null}}});
         match write::patch(connection, &place, &object, &changes).await {
-            Ok(_) => return Ok(taken(&named, &had, lever, &object, namespace)),
+            Ok(_) => {
+                let had = format!("{named} had {}", plain(&had));
+                return Ok(taken(connection, &had, lever, &object, namespace).await);
+            }
             Err(ActError::Conflict(_)) => {}
             Err(error) => return Err(error),
         }
@@ -95,19 +105,39 @@ async fn take_out(
     ))
 }
 
-fn taken(named: &str, had: &str, lever: &RuntimeLever, object: &DynamicObject, namespace: &str) -> Released {
+/// Takes the lines of its pods out, too. Where that may not be done, they end with their leases.
+async fn taken(
+    connection: &Connection,
+    had: &str,
+    lever: &RuntimeLever,
+    object: &DynamicObject,
+    namespace: &str,
+) -> Released {
+    let key = format!("{RUNTIME_PREFIX}{}", lever.container);
+    let out = lines::take_out(connection, namespace, object, &key).await;
+    let taken = match out.taken {
+        0 => String::new(),
+        1 => "; the line of one pod was taken out, and its process goes back to boot values".to_owned(),
+        some => format!("; the lines of {some} pods were taken out, and their processes go back to boot values"),
+    };
+    let Some(error) = out.left else {
+        return Released {
+            said: format!("released: {had}{taken}"),
+            next: Vec::new(),
+        };
+    };
     let lease = lever.lease.as_ref().map_or("1h", |lease| &lease.0);
     Released {
         said: format!(
-            "released: {named} had {}. Its processes go back to boot values when their leases end, within {}; at once with:",
-            plain(had),
+            "released: {had}{taken}. Pods still have lines ({}), and processes go back to boot values when their leases end, within {}; \
+             at once with:",
+            plain(&error.to_string()),
             plain(lease)
         ),
         next: vec![format!(
-            "kubectl annotate pods -n {}{} {RUNTIME_PREFIX}{}-",
+            "kubectl annotate pods -n {}{} {key}-",
             quoted(namespace),
             pods_of(object),
-            lever.container
         )],
     }
 }

@@ -3,7 +3,7 @@
 use crate::observe::wire::{PodWire, SetWire, instant};
 use flyball_core::{
     decide::{Pod, PodPhase, PodReady, Requests},
-    policy::Resource,
+    policy::{CapturePort, Resource},
     time::Timestamp,
 };
 use flyball_crds::PAUSE_ANNOTATION;
@@ -12,6 +12,7 @@ use serde_json::Value;
 use std::{
     collections::{BTreeMap, HashMap, HashSet, hash_map::Entry},
     hash::{DefaultHasher, Hash, Hasher},
+    net::{IpAddr, SocketAddr},
     num::NonZeroU128,
     sync::Arc,
 };
@@ -56,6 +57,10 @@ struct Size {
     requests: Requests,
     /// What a pod takes of its node: thousandths of a core, thousandths of a byte.
     held: [i64; 2],
+    /// The ports that have a name: container, name, number.
+    ports: Vec<(Box<str>, Box<str>, u16)>,
+    /// Whether its address is its node's.
+    host_network: bool,
 }
 
 /// A pod as it is kept.
@@ -71,10 +76,41 @@ struct Kept {
     size: Arc<Size>,
     phase: PodPhase,
     terminating: bool,
+    address: Option<IpAddr>,
     /// The resourceVersion, the precondition of a line that is written.
     version: Box<str>,
     /// The lines that it has for its agents, and whether it is paused, by annotation. Most pods have none.
     lines: BTreeMap<String, String>,
+}
+
+impl Kept {
+    /// Where a port of it is. Only an address that can be a pod's is one: a status that was written by somebody else than
+    /// the kubelet must not lead to the controller itself, or to a cloud's metadata.
+    fn served(&self, port: &CapturePort) -> Result<SocketAddr, NotServed> {
+        if self.size.host_network {
+            return Err(NotServed::HostNetwork);
+        }
+        let number = match port {
+            CapturePort::Number(number) => *number,
+            CapturePort::Named { name, container } => {
+                let fits = |(holder, named, _): &&(Box<str>, Box<str>, u16)| {
+                    **named == *name && container.as_ref().is_none_or(|container| **holder == **container)
+                };
+                let found = self.size.ports.iter().find(fits);
+                found.ok_or_else(|| NotServed::NoPort(name.clone()))?.2
+            }
+        };
+        let address = self.address.map(|address| address.to_canonical());
+        let own = address.filter(|address| {
+            let local = match address {
+                IpAddr::V4(v4) => v4.is_link_local() || v4.is_broadcast(),
+                IpAddr::V6(v6) => v6.is_unicast_link_local(),
+            };
+            !(local || address.is_loopback() || address.is_unspecified() || address.is_multicast())
+        });
+        own.map(|address| SocketAddr::new(address, number))
+            .ok_or(NotServed::NoAddress)
+    }
 }
 
 /// A pod that may have a line for an agent.
@@ -92,6 +128,31 @@ pub struct Lined {
     pub since: Timestamp,
     /// Its line.
     pub line: Option<String>,
+}
+
+/// A running pod that may be asked for evidence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// Its name.
+    pub name: String,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Where it is served.
+    pub at: Result<SocketAddr, NotServed>,
+}
+
+/// Why a pod can't be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotServed {
+    /// Its address is its node's, and so are the ports there.
+    #[error("it has hostNetwork, so its address is its node's, which is not asked")]
+    HostNetwork,
+    /// It has no port of this name.
+    #[error("no container of it has a TCP port named {0}; name one under ports, or write from.port")]
+    NoPort(String),
+    /// It has no address, or one that is no pod's.
+    #[error("it has no address of its own")]
+    NoAddress,
 }
 
 /// A ReplicaSet that has pods, or shall have some.
@@ -171,6 +232,7 @@ impl Index {
             started_at: seen.started_at(),
             size,
             phase,
+            address: seen.address(),
             terminating: seen.metadata.deletion_timestamp.is_some(),
             version: seen.metadata.resource_version.as_deref().unwrap_or_default().into(),
             lines: seen.metadata.annotations.clone().unwrap_or_default(),
@@ -300,6 +362,27 @@ impl Index {
         pods
     }
 
+    /// The running pods that an owner has, and where a port of theirs is, by name. One that a person paused is left alone.
+    pub(super) fn served(&self, owner: Uid, port: &CapturePort) -> Vec<Served> {
+        let sets = self.sets_by_owner.get(&owner).into_iter().flatten();
+        let owners = sets.chain(std::iter::once(&owner));
+        let pods = owners
+            .filter_map(|owner| self.by_owner.get(owner))
+            .flatten()
+            .filter_map(|uid| self.pods.get(uid));
+        let paused = |kept: &Kept| kept.lines.get(PAUSE_ANNOTATION).is_some_and(|value| value != "false");
+        let mut pods: Vec<Served> = pods
+            .filter(|kept| !kept.terminating && kept.phase == PodPhase::Running && !paused(kept))
+            .map(|kept| Served {
+                name: kept.name.to_string(),
+                ready: kept.ready.is_some_and(|ready| ready.ready),
+                at: kept.served(port),
+            })
+            .collect();
+        pods.sort_by(|a, b| a.name.cmp(&b.name));
+        pods
+    }
+
     /// The hashes of the templates of an owner's ReplicaSets that have pods.
     pub(super) fn templates(&self, owner: Uid) -> Vec<u64> {
         let sets = self.sets_by_owner.get(&owner).into_iter().flatten();
@@ -323,6 +406,8 @@ impl Index {
         let size = Size {
             requests: seen.requests(),
             held: [Resource::Cpu, Resource::Memory].map(|resource| seen.held(resource)),
+            ports: seen.ports(),
+            host_network: seen.spec.host_network,
         };
         let siblings = owner.and_then(|owner| self.by_owner.get(&owner)).into_iter().flatten();
         // The youngest few are enough: they are of the template that the next one is made from.

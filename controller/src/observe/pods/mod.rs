@@ -6,14 +6,14 @@
 
 mod index;
 
-pub use index::{Held, Lined, Placed};
+pub use index::{Held, Lined, NotServed, Placed, Served};
 
 use super::{
     cluster::within,
     keep::{Progress, keep},
     wire::{PodWire, SetWire},
 };
-use flyball_core::decide;
+use flyball_core::{decide, policy::CapturePort};
 use index::{Index, Uid};
 use kube::{Client, runtime::watcher};
 use serde_json::Value;
@@ -116,6 +116,12 @@ impl Pods {
     pub fn lined(&self, owner: &str, annotation: &str) -> Option<Vec<Lined>> {
         let owner = Uid::of(owner).filter(|_| self.known())?;
         Some(read(&self.index).lined(owner, annotation))
+    }
+
+    /// The running pods of an owner with the place of a port of theirs; `None`: not known.
+    pub fn served(&self, owner: &str, port: &CapturePort) -> Option<Vec<Served>> {
+        let owner = Uid::of(owner).filter(|_| self.known())?;
+        Some(read(&self.index).served(owner, port))
     }
 
     /// On which node each pod of a namespace is, by name; `None`: not known.

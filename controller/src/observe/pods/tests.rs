@@ -380,3 +380,95 @@ fn ten_thousand_pods_are_kept() {
     println!("{bytes} bytes a pod, 10,000 pods in {took}, parsing included");
     assert_eq!(read(&index).len(), 10_000);
 }
+
+#[test]
+fn a_pod_is_asked_for_evidence_at_its_own_address_only() {
+    use flyball_core::policy::CapturePort;
+    let named = |name: &str, container: Option<&str>| CapturePort::Named {
+        name: name.to_owned(),
+        container: container.map(ToOwned::to_owned),
+    };
+    let number = CapturePort::Number(6060);
+    let check = |more: &Value, port: &CapturePort, expect: Result<&str, &str>| {
+        let pods = Pods::fixed(&[pod(100, 10, more)], &[]);
+        let found = pods.served(&uid(10), port).expect("known");
+        let found = found
+            .into_iter()
+            .next()
+            .map(|pod| pod.at.map_err(|why| why.to_string()));
+        let found = found.map(|at| at.map(|at| at.to_string()));
+        match (found, expect) {
+            (Some(Ok(found)), Ok(expect)) => assert_eq!(found, expect, "{more}"),
+            (Some(Err(found)), Err(expect)) => assert!(found.contains(expect), "{more}: {found}"),
+            (found, expect) => panic!("{more}: {found:?}, {expect:?}"),
+        }
+    };
+    check(&json!({}), &number, Ok("10.0.0.1:6060"));
+    let two = json!({"spec": {"containers": [
+        {"name": "side", "ports": [{"name": "debug", "containerPort": 7000}]},
+        {"name": "web", "ports": [
+            {"containerPort": 80},
+            {"name": "dns", "containerPort": 53, "protocol": "UDP"},
+            {"name": "debug", "containerPort": 6061, "protocol": "TCP"},
+        ]},
+    ]}});
+    check(&two, &named("debug", None), Ok("10.0.0.1:7000"));
+    check(&two, &named("debug", Some("web")), Ok("10.0.0.1:6061"));
+    check(
+        &two,
+        &named("dns", None),
+        Err("no container of it has a TCP port named dns"),
+    );
+    check(&two, &named("debug", Some("other")), Err("named debug"));
+    check(&json!({"status": {"podIP": "fd00::7"}}), &number, Ok("[fd00::7]:6060"));
+    check(&json!({"spec": {"hostNetwork": true}}), &number, Err("hostNetwork"));
+    for none in [
+        "",
+        "web",
+        "127.0.0.1",
+        "0.0.0.0",
+        "169.254.169.254",
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+    ] {
+        check(&json!({"status": {"podIP": none}}), &number, Err("no address"));
+    }
+}
+
+#[test]
+fn pods_that_are_left_alone_are_not_asked_for_evidence() {
+    let port = flyball_core::policy::CapturePort::Number(6060);
+    let all = [
+        plain(100, 10),
+        pod(101, 10, &json!({"status": {"phase": "Pending"}})),
+        pod(
+            102,
+            10,
+            &json!({"metadata": {"deletionTimestamp": "2026-01-01T00:01:00Z"}}),
+        ),
+        pod(
+            103,
+            10,
+            &json!({"metadata": {"annotations": {"flyball.dev/paused": "true"}}}),
+        ),
+        pod(
+            104,
+            10,
+            &json!({"metadata": {"annotations": {"flyball.dev/paused": "false"}}, "status": {"conditions": [
+                {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:00:09Z"},
+            ]}}),
+        ),
+        plain(105, 11),
+    ];
+    let pods = Pods::fixed(&all, &[]);
+    let served = pods.served(&uid(10), &port).expect("known");
+    let found: Vec<_> = served.iter().map(|pod| (pod.name.as_str(), pod.ready)).collect();
+    assert_eq!(found, [("web-100", true), ("web-104", false)]);
+    assert_eq!(Pods::none().served(&uid(10), &port), None);
+}

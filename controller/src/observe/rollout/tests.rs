@@ -233,3 +233,46 @@ fn argo_rollouts_tell_by_hash() {
     first["status"]["stableRS"] = json!("");
     check("the first of all", &first, None);
 }
+
+#[test]
+fn how_far_a_rollout_has_come_that_was_begun() {
+    let done = ("True", "NewReplicaSetAvailable");
+    let rolls = ("True", "ReplicaSetUpdated");
+    let check = |case: &str, mut object: Value, expect: Rolled| {
+        object["spec"]["replicas"] = json!(3);
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("apps", "v1", "Deployment"));
+        let mut object: DynamicObject = serde_json::from_value(object).expect("an object");
+        assert_eq!(rolled(&resource, &object), expect, "{case}");
+        strip(&mut object);
+        assert_eq!(rolled(&resource, &object), expect, "{case}: stripped");
+    };
+    let said = |updated: i64, available: i64, replicas: i64| {
+        format!("{updated} of 3 pods have the new template, {available} of {replicas} are available")
+    };
+    check("all of it", deployment((2, 2), (3, 3, 3, 3), done), Rolled::Done);
+    check(
+        "not seen yet",
+        deployment((3, 2), (3, 3, 3, 3), done),
+        Rolled::Under("the workload's controller has not taken the template up".to_owned()),
+    );
+    check(
+        "some new",
+        deployment((2, 2), (4, 1, 3, 3), rolls),
+        Rolled::Under(said(1, 3, 4)),
+    );
+    check(
+        "old ones left",
+        deployment((2, 2), (4, 3, 4, 4), rolls),
+        Rolled::Under(said(3, 4, 4)),
+    );
+    check(
+        "not available",
+        deployment((2, 2), (3, 3, 3, 2), rolls),
+        Rolled::Under(said(3, 2, 3)),
+    );
+    let stuck = ("False", "ProgressDeadlineExceeded");
+    let why = format!("ProgressDeadlineExceeded: {}", said(1, 3, 4));
+    check("given up", deployment((2, 2), (4, 1, 3, 3), stuck), Rolled::Stuck(why));
+    // A deadline that was missed and is met after all.
+    check("late", deployment((2, 2), (3, 3, 3, 3), stuck), Rolled::Done);
+}

@@ -1,7 +1,7 @@
 //! What rules lead to beside a lever: after the lever's pass, and whatever came of that.
 
 pub(super) mod annotate;
-mod capture;
+pub mod capture;
 pub(super) mod notify;
 mod relieve;
 

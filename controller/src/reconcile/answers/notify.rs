@@ -14,7 +14,7 @@ use flyball_core::{
 use flyball_crds::Reason;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::{Instant, timeout_at};
-use tracing::{info, warn};
+use tracing::info;
 
 /// How many alerts one request holds.
 const BATCH: usize = 256;
@@ -63,14 +63,16 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) {
             }
             let sent = taken.iter().map(|batch| batch.len()).sum();
             let named = record::name(&pass.namespace, &pass.name);
-            pass.ctx.recorder.metrics.notified(named, sent, due.len() - sent);
+            for (count, failed) in [(sent, false), (due.len() - sent, true)] {
+                pass.ctx.recorder.metrics.posted(named, count, failed);
+            }
             came
         }
     };
     let before = outcome.as_ref().and_then(|outcome| outcome.as_ref().err());
     match &came {
         Err((reason, why)) if before.is_none_or(|(before, _)| before != reason) => {
-            warn!(policy = pass.name, %reason, why, "alerts are not posted");
+            pass.ctx.recorder.not_posted(pass.object, *reason, why);
         }
         Ok(()) if before.is_some() => info!(policy = pass.name, "alerts are posted again"),
         _ => {}
@@ -95,7 +97,7 @@ async fn post<'t>(source: &Source, due: &'t [Telling], end: Instant) -> (Vec<&'t
             Ok(Err(error)) => error,
             Err(_) => NotifyError::Late(PATIENCE.as_secs()),
         };
-        outcome = Err((Reason::NotNotified, failed.to_string()));
+        outcome = Err((Reason::NotPosted, failed.to_string()));
         if !matches!(failed, NotifyError::Refused { .. }) {
             break;
         }

@@ -213,6 +213,7 @@ pub(super) fn stored_action(
         written: action.written.map(stored_replicas),
         weights: None,
         runtime: None,
+        capture: None,
         recorded: action.recorded,
         recommendations: match before {
             Some(before) if !moved => before.recommendations.clone(),

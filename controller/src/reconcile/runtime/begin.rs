@@ -92,10 +92,14 @@ pub(super) async fn propose(
     carried: Option<&CarriedRuntime>,
     current: Setting,
 ) -> ProposedRuntime {
-    let read = it.ask_agents().await;
+    // Start-up options need no agent.
+    let pods = match &it.variables {
+        Some(_) => BTreeMap::new(),
+        None => it.pods(&it.ask_agents().await),
+    };
     let facts = RuntimeFacts {
         current,
-        pods: it.pods(&read),
+        pods,
         fleet: it.fleet().await.clone(),
         history: memory.history.clone(),
     };
@@ -309,7 +313,7 @@ async fn begin(
     let mut decision = decision(it, DecisionOutcome::Begun, proposal, approved.checks());
     decision.change = Some(journals.change.name_any());
     memory.decision = Some(decision);
-    let hands = it.hands(workload).unless(&ctx.cluster.freeze);
+    let hands = it.hands(workload).unless(&ctx.cluster.freeze, &it.pass.namespace);
     let tx = Tx::begin(before);
     let before = tx.journal.clone();
     let tx = drive(tx, Some(target), None, &hands, &mut journals, ctx.now).await;
@@ -356,7 +360,9 @@ fn spec(
     sequence: u64,
 ) -> ChangeSpec {
     let pass = it.pass;
-    let verified = memory.history.verified.as_ref().unwrap_or(&proposal.from);
+    let verified = memory.history.verified.as_ref();
+    let verified = verified.filter(|verified| verified.is_like(&proposal.from));
+    let verified = verified.unwrap_or(&proposal.from);
     let source = &pass.object.spec.source_ref.name;
     let verification = action.verification.as_ref().map(|verification| {
         let demand = verification

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{
     apply::{
-        Authority, Field as _, Handle as _, JournalError, Journals, RuntimeHands, RuntimeTx, drive, journal_of,
-        setting_of,
+        Authority, Field as _, Handle as _, JournalError, Journals, RuntimeHands, RuntimeTx, as_found, drive,
+        journal_of, variables_of,
     },
     reconcile::{Context, open::REFUSED_PAUSE},
 };
@@ -104,7 +104,9 @@ async fn run(
         return (tx, change.clone());
     };
     let same = object.filter(|object| object.uid().as_deref() == Some(&*target.uid));
-    let seen = match same.as_deref().map(|object| setting_of(object, &moved.container)) {
+    let variables = variables_of(moved);
+    let read = |object| as_found(object, &moved.container, variables.as_deref());
+    let seen = match same.as_deref().map(read) {
         Some(Err(error)) => {
             error!(change = change.name_any(), %error, "the workload's annotation can't be read");
             return (tx, change.clone());
@@ -120,7 +122,8 @@ async fn run(
         &moved.container,
         authority,
     )
-    .unless(&ctx.cluster.freeze);
+    .on(variables)
+    .unless(&ctx.cluster.freeze, &namespace);
     let on_record = |change: &Change| ctx.recorder.change(change);
     let mut journals = Journals::open(&ctx.clients.write, change.clone(), authority, &on_record);
     journals.note.verdict = judged.verdict;
@@ -137,7 +140,7 @@ fn why_abort(it: &RuntimePass<'_, '_>, change: &Change, journal: &Journal<Settin
         return Some(Abort::Requested);
     }
     // What was written already goes on being judged, so that it can be taken back.
-    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.frozen().is_some() {
+    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.holds(&pass.namespace) {
         return Some(Abort::Frozen);
     }
     let known = it.actions.iter().any(|action| action.name == change.spec.action);
@@ -151,6 +154,9 @@ fn why_abort(it: &RuntimePass<'_, '_>, change: &Change, journal: &Journal<Settin
             .as_ref()
             .is_none_or(|moved| moved.container != it.container);
     let paused = it.workload.as_ref().is_ok_and(|workload| workload.paused.is_some());
+    // Its lines are taken out, so there is nothing to judge it by.
+    let lines = it.variables.is_none();
+    let paused = paused || lines && pass.ctx.cluster.freeze.paused(&pass.namespace).is_some();
     (other || paused).then_some(Abort::TargetWithdrawn)
 }
 

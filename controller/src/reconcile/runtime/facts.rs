@@ -61,7 +61,7 @@ impl RuntimePass<'_, '_> {
         let asked = self.actions.iter().map(|action| match &action.aim {
             RuntimeAim::Budget(budget) => (Some(&budget.queries), None),
             RuntimeAim::Fit(fit) => (None, Some(&fit.queries)),
-            RuntimeAim::Set(_) | RuntimeAim::Reclaim { .. } => (None, None),
+            RuntimeAim::Set(_) | RuntimeAim::Reclaim { .. } | RuntimeAim::Env(_) => (None, None),
         });
         let (budgets, fits): (Vec<_>, Vec<_>) = asked.unzip();
         // The limit law looks at the most of an hour, which is careful enough for a budget beside it, too.
@@ -70,32 +70,9 @@ impl RuntimePass<'_, '_> {
         };
         let queries = queries.within(&self.pass.namespace);
         let read = join_all(queries.all().map(|query| self.ask(query, self.agents.max_age))).await;
-        let values: Vec<BTreeMap<String, f64>> = read.iter().map(by_pod).collect();
-        let [allocation, gc_cpu, cycles, live, roots, limit, unmanaged] = values.as_slice() else {
-            return BTreeMap::new();
-        };
-        let pods = live.keys();
-        pods.map(|pod| {
-            let of = |values: &BTreeMap<String, f64>| values.get(pod).copied().ok_or(FactError::NotRead);
-            let bytes = |value: f64| Bytes::nearest(value).ok_or(FactError::NotRead);
-            let cycle = of(gc_cpu).and_then(|cpu| match of(cycles)? {
-                0.0 => Err(FactError::NoCycle),
-                cycles => CycleCost::new(cpu / cycles).ok_or(FactError::NotRead),
-            });
-            let profile = Profile {
-                allocation: of(allocation).and_then(|g| AllocationRate::new(g).ok_or(FactError::NotRead)),
-                cycle,
-                live: of(live).and_then(bytes),
-                roots: of(roots).and_then(bytes),
-                // Counted with what is unmanaged: for a division only the live heap and the garbage differ.
-                other: Ok(Bytes::ZERO),
-                unmanaged: of(unmanaged).and_then(bytes),
-                limit: of(limit).map(|limit| Bytes::nearest(limit).filter(|_| limit.is_finite())),
-                ..Profile::default()
-            };
-            (pod.clone(), profile)
-        })
-        .collect()
+        <[Reading; 7]>::try_from(read)
+            .map(|read| profiles(&read.each_ref().map(by_pod)))
+            .unwrap_or_default()
     }
 
     /// The price of each pod's node, where the setting shares headroom by node. The present one is that of the lines
@@ -177,6 +154,35 @@ impl RuntimePass<'_, '_> {
             })
             .collect()
     }
+}
+
+/// What is known of each process, from values by pod in the order of [`FleetQueries::all`].
+///
+/// [`FleetQueries::all`]: flyball_core::policy::FleetQueries::all
+pub fn profiles(values: &[BTreeMap<String, f64>; 7]) -> BTreeMap<String, Profile> {
+    let [allocation, gc_cpu, cycles, live, roots, limit, unmanaged] = values;
+    let pods = live.keys();
+    pods.map(|pod| {
+        let of = |values: &BTreeMap<String, f64>| values.get(pod).copied().ok_or(FactError::NotRead);
+        let bytes = |value: f64| Bytes::nearest(value).ok_or(FactError::NotRead);
+        let cycle = of(gc_cpu).and_then(|cpu| match of(cycles)? {
+            0.0 => Err(FactError::NoCycle),
+            cycles => CycleCost::new(cpu / cycles).ok_or(FactError::NotRead),
+        });
+        let profile = Profile {
+            allocation: of(allocation).and_then(|g| AllocationRate::new(g).ok_or(FactError::NotRead)),
+            cycle,
+            live: of(live).and_then(bytes),
+            roots: of(roots).and_then(bytes),
+            // Counted with what is unmanaged: for a division only the live heap and the garbage differ.
+            other: Ok(Bytes::ZERO),
+            unmanaged: of(unmanaged).and_then(bytes),
+            limit: of(limit).map(|limit| Bytes::nearest(limit).filter(|_| limit.is_finite())),
+            ..Profile::default()
+        };
+        (pod.clone(), profile)
+    })
+    .collect()
 }
 
 /// The values by pod, where they are to be trusted. No limit is `+Inf`, which is no reason not to trust the others.

@@ -5,19 +5,22 @@ use super::{
     carry::span,
     facts::{by_pod, whole},
     memory::RuntimeMemory,
-    spread, world,
+    object, spread, world,
 };
 use crate::{
-    apply::{PodLine, RuntimeEvent},
+    apply::{PodLine, RuntimeEvent, env_as_found},
     clock::micro_time,
-    observe::pods::Lined,
+    observe::{
+        pods::Lined,
+        rollout::{self, Rolled},
+    },
     promql,
     validate::comparison_of_change,
 };
 use flyball_core::{
     check::{OpenRuntime, RuntimeApproved, RuntimeRefused, undo_runtime},
     decide::Direction,
-    policy::{OnInconclusive, OnIneffective, Setting, Verification},
+    policy::{Env, OnInconclusive, OnIneffective, Setting, Verification},
     signal::Reading,
     time::{Span, Timestamp},
     transaction::{Event, Journal, Verdict},
@@ -86,7 +89,11 @@ impl Judge<'_, '_, '_> {
 
     async fn on_time(&self) -> Judged {
         let now = self.it.pass.seen.now;
-        let applied_at = self.given_at(self.journal.applied_at.unwrap_or(now));
+        let applied_at = self.journal.applied_at.unwrap_or(now);
+        if let Some(env) = &self.journal.goal().env {
+            return self.start_options(env, applied_at).await;
+        }
+        let applied_at = self.given_at(applied_at);
         let acknowledged = match self.agents(applied_at).await {
             Ok(Answer::Acknowledged(said)) => said,
             Ok(Answer::Waiting(why)) => return wait(format!("the agents: {why}")),
@@ -244,6 +251,55 @@ impl Judge<'_, '_, '_> {
         }
     }
 
+    /// Start-up options: the rollout completes within the verification's time, then the effect is judged by samples of
+    /// the new pods.
+    async fn start_options(&self, env: &Env, applied_at: Timestamp) -> Judged {
+        let (it, now) = (self.it, self.it.pass.seen.now);
+        let within = match self.change.spec.verification.as_ref().map(comparison_of_change) {
+            Some(Ok(frozen)) => frozen.verification.within,
+            Some(Err(errors)) => return self.keep(Verdict::Inconclusive, crate::reconcile::evidence::joined(&errors)),
+            None => return self.keep(Verdict::Inconclusive, "the Change has no verification".to_owned()),
+        };
+        let target = &self.change.spec.target.reference;
+        let found = object(&it.pass.ctx.cluster, &it.pass.namespace, target);
+        let Some((resource, Some(object))) = found else {
+            return wait("the workload is not known".to_owned());
+        };
+        // Right after the write, what the watch shows is from before.
+        let has = env_as_found(&object, &it.container, &names(env));
+        let rolled = if has == *env {
+            rollout::rolled(&resource, &object)
+        } else {
+            Rolled::Under("the watch has not shown the template yet".to_owned())
+        };
+        let late = now >= applied_at + within;
+        let why = match rolled {
+            Rolled::Done => {
+                let newest = it
+                    .lined
+                    .iter()
+                    .flatten()
+                    .filter(|pod| pod.ready)
+                    .map(|pod| pod.since)
+                    .max();
+                let complete = newest.unwrap_or(applied_at).max(applied_at);
+                // Pods that go on becoming ready must not put the end off for ever.
+                let complete = complete.min(applied_at + within);
+                let took = complete.since(applied_at);
+                return self.effect(complete, &format!("rolled out in {took}")).await;
+            }
+            Rolled::Stuck(why) => {
+                return self.take_back(Verdict::Unrealised, None, format!("the rollout is stuck: {why}"), true);
+            }
+            Rolled::Under(why) => why,
+        };
+        if late {
+            let said = format!("the rollout was not complete within {within}: {why}");
+            return self.take_back(Verdict::Unrealised, None, said, true);
+        }
+        wait(format!("the rollout: {why}"))
+    }
+
     /// The effect, once all have it.
     async fn effect(&self, applied_at: Timestamp, acknowledged: &str) -> Judged {
         let (it, now) = (self.it, self.it.pass.seen.now);
@@ -338,6 +394,10 @@ impl Judge<'_, '_, '_> {
         // Undoing waits for no dry run: an annotation that could be written can be written again.
         candidate.admit(flyball_core::check::DryRun::Skipped("it was written before".to_owned()))
     }
+}
+
+fn names(env: &Env) -> Vec<String> {
+    env.variables().map(|(name, _)| name.to_owned()).collect()
 }
 
 fn wait(why: String) -> Judged {

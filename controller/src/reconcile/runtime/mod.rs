@@ -14,7 +14,7 @@ use super::{
     summary::Summary,
 };
 use crate::{
-    apply::{RuntimeHands, RuntimeTarget, setting_of},
+    apply::{EnvProblem, RuntimeHands, RuntimeTarget, TargetProblem, target_of},
     clock::{from_micro_time, micro_time},
     observe::{
         self,
@@ -25,6 +25,7 @@ use crate::{
 };
 use begin::ProposedRuntime;
 use carry::CarriedRuntime;
+pub use facts::profiles;
 pub(crate) use facts::{by_pod, whole};
 use flyball_core::{
     check::{OpenRuntime, RuntimeWorld},
@@ -40,8 +41,12 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 use memory::{Around, RuntimeMemory, is_tried};
-use spread::Spread;
-use std::{collections::BTreeMap, sync::Arc};
+use serde_json::Value;
+use spread::{May, Spread};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::sync::OnceCell;
 
 /// Between who wrote and what, in the message of a Change that somebody else ended.
@@ -73,6 +78,14 @@ pub(super) enum WorkloadProblem {
     NotServed(String),
     #[error("targetRef: the annotation {RUNTIME_PREFIX}{container}: {error}")]
     Setting { container: String, error: SettingError },
+    #[error("targetRef: {0}")]
+    Env(EnvProblem),
+    #[error(
+        "targetRef: env writes the pod template of Deployments and StatefulSets, and {0} has another; leave env out"
+    )]
+    NoTemplate(String),
+    #[error("targetRef: its updateStrategy is OnDelete, so nothing would roll env out; use RollingUpdate")]
+    OnDelete,
 }
 
 impl WorkloadProblem {
@@ -81,7 +94,7 @@ impl WorkloadProblem {
             Self::Missing { .. } => Reason::TargetNotFound,
             Self::NotAllowed(_) => Reason::KindNotAllowed,
             Self::NotServed(_) => Reason::KindNotServed,
-            Self::Setting { .. } => Reason::Invalid,
+            Self::Setting { .. } | Self::Env(_) | Self::NoTemplate(_) | Self::OnDelete => Reason::Invalid,
         }
     }
 }
@@ -91,6 +104,8 @@ pub(super) struct RuntimePass<'p, 'a> {
     pub pass: &'p Pass<'a>,
     pub actions: Vec<RuntimeAction>,
     pub container: String,
+    /// The variables of the pod template that the actions write; `None`: they move processes that run.
+    pub variables: Option<Vec<String>>,
     pub lease: Span,
     /// What the agents are asked, in the policy's namespace.
     pub agents: AgentQueries,
@@ -125,6 +140,7 @@ fn workload(
     namespace: &str,
     target: &TargetRef,
     container: &str,
+    variables: Option<&[String]>,
 ) -> Result<Workload, WorkloadProblem> {
     let kind = format!("{} {}", target.api_version, target.kind);
     match cluster.kind(&target.api_version, &target.kind) {
@@ -140,10 +156,27 @@ fn workload(
             namespace: namespace.to_owned(),
         });
     };
-    let seen = setting_of(&object, container).map_err(|error| WorkloadProblem::Setting {
-        container: container.to_owned(),
-        error,
+    if variables.is_some() {
+        if !matches!(
+            (&*resource.group, &*resource.kind),
+            ("apps", "Deployment" | "StatefulSet")
+        ) {
+            return Err(WorkloadProblem::NoTemplate(resource.kind));
+        }
+        let strategy = object.data.pointer("/spec/updateStrategy/type").and_then(Value::as_str);
+        if strategy == Some("OnDelete") {
+            return Err(WorkloadProblem::OnDelete);
+        }
+    }
+    let seen = target_of(&object, container, variables).map_err(|problem| match problem {
+        TargetProblem::Env(problem) => WorkloadProblem::Env(problem),
+        TargetProblem::Setting(error) => WorkloadProblem::Setting {
+            container: container.to_owned(),
+            error,
+        },
     })?;
+    let stopped = object.data.pointer("/spec/paused").and_then(Value::as_bool) == Some(true);
+    let stopped = variables.is_some() && stopped;
     let paused = object
         .annotations()
         .get(PAUSE_ANNOTATION)
@@ -153,7 +186,9 @@ fn workload(
         uid: object.uid().unwrap_or_default(),
         resource,
         target: seen,
-        paused: paused.map(|_| format!("it carries the annotation {PAUSE_ANNOTATION}; remove it to go on")),
+        paused: paused
+            .map(|_| format!("it carries the annotation {PAUSE_ANNOTATION}; remove it to go on"))
+            .or_else(|| stopped.then(|| "its spec.paused is true; resume its rollout to go on".to_owned())),
     })
 }
 
@@ -165,7 +200,12 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Summary {
     };
     let (cluster, target) = (&pass.ctx.cluster, &pass.object.spec.target_ref);
     let container = first.container.clone();
-    let workload = workload(cluster, &pass.namespace, target, &container);
+    let variables: Option<BTreeSet<&str>> = actions
+        .iter()
+        .filter_map(RuntimeAction::variables)
+        .reduce(|a, b| &a | &b);
+    let variables: Option<Vec<String>> = variables.map(|names| names.into_iter().map(ToOwned::to_owned).collect());
+    let workload = workload(cluster, &pass.namespace, target, &container, variables.as_deref());
     let key = format!("{RUNTIME_PREFIX}{container}");
     let lined = workload
         .as_ref()
@@ -176,6 +216,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) -> Summary {
         lease: first.lease,
         agents: first.agents.within(&pass.namespace),
         container,
+        variables,
         actions,
         workload,
         lined,
@@ -235,7 +276,8 @@ impl RuntimePass<'_, '_> {
             if done.carried.is_none() {
                 self.settle_ownership(memory, &found);
             }
-            let proposed = begin::propose(self, &policy.rules, memory, done.carried.as_ref(), found).await;
+            let proposed = begin::propose(self, &policy.rules, memory, done.carried.as_ref(), found);
+            let proposed = Box::pin(proposed).await;
             if let ProposedRuntime::Begun(begun) = &proposed {
                 let written = begun.tx.target.as_ref().map(|target| target.value.clone());
                 current = written.or(current);
@@ -243,20 +285,31 @@ impl RuntimePass<'_, '_> {
             done.proposed = Some(proposed);
         }
         if let Some(setting) = current
+            && self.variables.is_none()
             && self.may_spread()
         {
-            let frozen = pass.ctx.cluster.freeze.frozen().is_some();
-            done.spread = Some(spread::spread(self, &setting, frozen).await);
+            let freeze = &pass.ctx.cluster.freeze;
+            let may = if freeze.paused(&pass.namespace).is_some() {
+                May::TakeOut
+            } else if freeze.frozen().is_some() {
+                May::Keep
+            } else {
+                May::Write
+            };
+            done.spread = Some(spread::spread(self, &setting, may).await);
             memory.spread = Some(setting);
         }
         done
     }
 
-    /// Whoever may not move the knobs renews no lease either: they run out.
+    /// Whoever may not move the knobs renews no lease either: they run out. In a paused namespace they are taken out,
+    /// whatever else holds the policy.
     fn may_spread(&self) -> bool {
         let policy = self.pass.policy;
         let paused = self.workload.as_ref().is_ok_and(|workload| workload.paused.is_some());
-        policy.mode == Mode::Enforce && !policy.suspended && !paused && self.rival().is_none() && self.lined.is_some()
+        let namespace = self.pass.ctx.cluster.freeze.paused(&self.pass.namespace).is_some();
+        let moves = namespace || (!policy.suspended && !paused);
+        policy.mode == Mode::Enforce && moves && self.rival().is_none() && self.lined.is_some()
     }
 
     /// Whether a Change is on these knobs of a workload.
@@ -334,6 +387,7 @@ impl RuntimePass<'_, '_> {
             &self.container,
             self.pass.authority,
         )
+        .on(self.variables.clone())
     }
 
     /// Whose the knobs are, while nothing of ours is under way: what we find for the first time is adopted, and what
@@ -345,8 +399,11 @@ impl RuntimePass<'_, '_> {
             let lasts = yielded.until.as_ref().is_some_and(|until| from_micro_time(until) > now);
             lasts && yielded.generation == generation
         });
+        // The policy was edited, and moves other variables than it did.
+        let others = memory.written.as_ref().is_some_and(|written| !written.is_like(found));
         match standing {
             Some(true) => {}
+            None if others => memory.adopt(found),
             None if memory.written.as_ref() == Some(found) => {}
             None if memory.written.is_some() => {
                 memory.yielded = Some(YieldStatus {
@@ -394,7 +451,7 @@ impl RuntimePass<'_, '_> {
         if let Some(rival) = self.rival() {
             return Some((Reason::Conflict, rival));
         }
-        if let Some(autoscaler) = self.counts_memory() {
+        if let Some(autoscaler) = self.counts_memory().filter(|_| self.variables.is_none()) {
             return Some((Reason::OwnershipConflict, autoscaler));
         }
         let yielded = memory.yielded.as_ref()?;
@@ -429,7 +486,9 @@ fn world(it: &RuntimePass<'_, '_>, memory: &RuntimeMemory, open: OpenRuntime) ->
     let unknown = it
         .lined
         .is_none()
-        .then(|| "the pods are not known: grant list and watch on pods".to_owned());
+        .then_some(())
+        .filter(|()| it.variables.is_none())
+        .map(|()| "the pods are not known: grant list and watch on pods".to_owned());
     RuntimeWorld {
         trouble: it
             .workload
@@ -442,6 +501,7 @@ fn world(it: &RuntimePass<'_, '_>, memory: &RuntimeMemory, open: OpenRuntime) ->
         paused: it.pass.paused(),
         open,
         latch: memory.latch.clone(),
+        rollout: it.pass.seen.found.rollout.clone(),
         ..RuntimeWorld::default()
     }
 }

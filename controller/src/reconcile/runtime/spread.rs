@@ -43,6 +43,17 @@ pub(super) struct Spread {
     pub failed: usize,
 }
 
+/// What may be written to pods now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum May {
+    /// Whatever they need.
+    Write,
+    /// The installation is frozen: no pod gets a line that has none.
+    Keep,
+    /// The namespace is paused: all lines are taken out.
+    TakeOut,
+}
+
 /// What a pod needs.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Need {
@@ -145,10 +156,11 @@ fn jittered(name: &str, lease: Span) -> Span {
     Span::from_secs((lease.as_millis() / 1000 * percent / 100).max(1))
 }
 
-/// Does it. `frozen`: no pod gets a line that has none.
-pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: bool) -> Spread {
+/// Does it.
+pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, may: May) -> Spread {
     let now = it.pass.seen.now;
     let pods = it.lined.as_deref().unwrap_or_default();
+    let out = |pod: &Lined| pod.paused || may == May::TakeOut;
     let ready: Vec<&Lined> = pods.iter().filter(|pod| pod.ready).collect();
     let mut reclaims = (ready.len() / RECLAIM_PART).max(1);
     let prices = it.prices(setting).await;
@@ -157,9 +169,9 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: 
         ready: ready.len(),
         ..Spread::default()
     };
-    let paused = pods.iter().filter(|pod| pod.paused && pod.line.is_some());
-    let mut writes: Vec<(&Lined, Need)> = paused.map(|pod| (pod, Need::Removal)).collect();
-    for pod in ready {
+    let paused = pods.iter().filter(|pod| out(pod) && pod.line.is_some());
+    let mut writes: Vec<(&Lined, Need)> = paused.map(|pod| (pod, Need::Removal)).take(PER_PASS).collect();
+    for pod in ready.into_iter().filter(|_| may != May::TakeOut) {
         let around = Around {
             lease: it.lease,
             price: prices.get(&pod.name).copied(),
@@ -170,7 +182,7 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: 
         let need = match need(pod, setting, &around) {
             // While it is frozen the workload's setting moves by a roll-back only, and that has to reach whoever has
             // something to give back.
-            Need::Line(_) if frozen && pod.line.is_none() => Need::Nothing,
+            Need::Line(_) if may == May::Keep && pod.line.is_none() => Need::Nothing,
             need => need,
         };
         if let Need::Line(line) = &need {
@@ -200,11 +212,7 @@ pub(super) async fn spread(it: &RuntimePass<'_, '_>, setting: &Setting, frozen: 
             (name, need, written)
         }
     };
-    let paused_ones: BTreeSet<String> = pods
-        .iter()
-        .filter(|pod| pod.paused)
-        .map(|pod| pod.name.clone())
-        .collect();
+    let paused_ones: BTreeSet<String> = pods.iter().filter(|pod| out(pod)).map(|pod| pod.name.clone()).collect();
     let mut done = stream::iter(writes).map(write).buffer_unordered(AT_A_TIME);
     while let Some((name, need, written)) = done.next().await {
         match (written, need) {

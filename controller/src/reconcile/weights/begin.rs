@@ -111,7 +111,9 @@ pub(super) async fn begin(
         .filter_map(|route| crate::observe::routes::find::seen(&route.object, &route.list, &it.action.backends).2);
     let stamped = stamps.map(|stamp| stamp.sequence).max().unwrap_or(0);
     let sequence = next_sequence(it, stamped);
-    let hands = it.hands(&routes, sequence).unless(&ctx.cluster.freeze);
+    let hands = it
+        .hands(&routes, sequence)
+        .unless(&ctx.cluster.freeze, &it.pass.namespace);
     let target = hands.target();
     if target.value.0.iter().any(|found| *found != proposal.from) {
         return failed("a route changed since it was decided on; the next pass decides again".to_owned());

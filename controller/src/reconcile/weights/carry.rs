@@ -208,7 +208,7 @@ async fn run(
         places,
         authority,
     )
-    .unless(&ctx.cluster.freeze);
+    .unless(&ctx.cluster.freeze, &namespace);
     let on_record = |change: &Change| ctx.recorder.change(change);
     let mut journals = Journals::open(&ctx.clients.write, change.clone(), authority, &on_record);
     journals.note.verdict = judged.verdict;
@@ -229,7 +229,7 @@ fn why_abort(it: &WeightsPass<'_, '_>, change: &Change, journal: &Journal<Places
         return Some(Abort::Requested);
     }
     // What was written already goes on being judged, so that it can be taken back.
-    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.frozen().is_some() {
+    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.holds(&pass.namespace) {
         return Some(Abort::Frozen);
     }
     let other = change.spec.action != it.action.name;

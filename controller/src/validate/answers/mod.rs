@@ -5,6 +5,8 @@ mod capture;
 mod notify;
 mod relieve;
 
+pub(crate) use capture::kind as capture_kind;
+
 use super::Errors;
 use flyball_core::policy::{Answer, AnswerKind};
 use flyball_crds::Action;

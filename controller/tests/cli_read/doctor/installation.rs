@@ -292,8 +292,13 @@ fn what_the_controller_looks_at_is_asked_for_where_it_looks() {
         "list /limitranges",
         "list policy/poddisruptionbudgets",
     ];
-    assert_eq!(listed(Some("shop")), within, "nodes are not of a namespace");
-    assert_eq!(listed(None), [&within[..], &["list /nodes", "watch /nodes"]].concat());
+    let of_one = [&within[..], &["get /namespaces"]].concat();
+    assert_eq!(listed(Some("shop")), of_one, "nodes are not of a namespace");
+    let namespaces = ["get /namespaces", "list /namespaces", "watch /namespaces"];
+    assert_eq!(
+        listed(None),
+        [&within[..], &namespaces, &["list /nodes", "watch /nodes"]].concat()
+    );
 }
 
 #[test]

@@ -17,11 +17,13 @@
 //! **Absent** data moves nothing: the level stays, and the state says since when and why nothing is known. What was
 //! counted towards a level is dropped after a gap.
 
+mod alerts;
 pub mod leak;
 mod observe;
 mod rank;
 mod settings;
 
+pub use alerts::{alerts, restored};
 pub use observe::{By, Observed, Ratio, Subject, observe};
 pub use rank::{Over, PodMemory, furthest_over};
 pub use settings::{Adapt, Band, Foresee, Hold, Options, WatermarkError, Watermarks};

@@ -41,6 +41,7 @@ fn frozen_and_paused_nothing_goes_forward(
         frozen: why(frozen, "incident 7, says ann"),
         up: why(up, "no budget"),
         down: why(down, "sale"),
+        namespace: None,
     };
     for (to, passes, field, reason) in [
         (8, increase, "spec.pause.up", "no budget"),

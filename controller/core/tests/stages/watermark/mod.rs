@@ -1,5 +1,6 @@
 //! Memory watermarks: levels over time.
 
+mod alerts;
 mod growth;
 mod laws;
 mod levels;

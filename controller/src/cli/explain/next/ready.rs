@@ -120,7 +120,26 @@ fn rules(facts: &Facts) -> Step {
     )
 }
 
+/// Whether the namespace is what is paused: the condition Ready says so before anything else.
+pub(super) fn namespace_paused(facts: &Facts) -> Option<Step> {
+    let namespace = facts.policy.namespace().unwrap_or_default();
+    let carries = format!("namespace {namespace} carries the annotation {PAUSE_ANNOTATION}");
+    let conditions = &facts.policy.status.as_ref()?.conditions;
+    let mut ready = conditions
+        .iter()
+        .filter(|condition| condition.type_ == ConditionType::Ready.as_str());
+    ready.any(|ready| ready.message.starts_with(&carries)).then(|| {
+        step(
+            "The namespace is frozen, so nothing is written in it but roll-backs. To go on:",
+            [format!("flyball unfreeze -n {}", quoted(&namespace))],
+        )
+    })
+}
+
 fn paused(facts: &Facts) -> Step {
+    if let Some(step) = namespace_paused(facts) {
+        return step;
+    }
     let target = target(facts);
     if Moved::by(&facts.policy.spec) == Moved::Knobs {
         return step(

@@ -49,6 +49,10 @@ pub(super) fn refused(facts: &Facts, which: Check, path: &str, decision: &Decisi
                 format!("flyball inject --help; kubectl get pods -n {}", quoted(&namespace)),
             ],
         ),
+        Check::Rollout => step(
+            "A rollout is under way, and start-up options wait until it is over. To follow it:",
+            [format!("kubectl rollout status {}", target(facts))],
+        ),
         Check::Headroom => step(
             "It would not fit below the container's memory limit; the check Headroom has the numbers. Give the container more memory, or ask for less:",
             [format!("kubectl edit {}", target(facts)), edit(facts)],

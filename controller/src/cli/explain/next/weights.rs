@@ -3,7 +3,7 @@
 use super::{
     Facts, Step, awaited,
     commands::{doctor, edit, target},
-    step,
+    ready, step,
 };
 use crate::cli::{
     moves,
@@ -69,6 +69,9 @@ pub(super) fn paused(facts: &Facts) -> Step {
             "The policy is paused, and what it moves has no up and down. To go on:",
             [unpause],
         );
+    }
+    if let Some(step) = ready::namespace_paused(facts) {
+        return step;
     }
     let commands = ["flyball freeze --status".to_owned(), "flyball unfreeze".to_owned()];
     step("The installation is frozen. To see by whom, and to go on:", commands)

@@ -1,6 +1,6 @@
 //! A Change on the page.
 
-use super::{Pen, one_line, runtime, weights};
+use super::{Pen, capture, one_line, runtime, weights};
 use crate::{
     cli::{
         get::tree::{phase_of, tone_of_phase},
@@ -87,6 +87,7 @@ pub(super) fn draw(pen: &mut Pen, change: &Change) {
     if let Some(closed) = &status.closed_at {
         pen.field("Closed", Tone::Plain, &when(from_micro_time(closed), pen.now));
     }
+    capture::draw_of_change(pen, &status.captures);
 }
 
 /// When the effect is judged, computed as the controller does.

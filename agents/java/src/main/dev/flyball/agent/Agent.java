@@ -82,7 +82,8 @@ public final class Agent {
 
     private void run() {
         if (settings.metricsAddress != null) {
-            MetricsServer.start(settings.metricsAddress, new Metrics(this));
+            Evidence evidence = settings.evidence ? new Evidence(settings.stateDir) : null;
+            MetricsServer.start(settings.metricsAddress, new Metrics(this), evidence);
         }
         while (true) {
             long pause = TICK;

@@ -20,14 +20,19 @@ final class MetricsServer implements Runnable {
 
     private final ServerSocket socket;
     private final Metrics metrics;
+    private final Evidence evidence;
 
-    private MetricsServer(ServerSocket socket, Metrics metrics) {
+    private MetricsServer(ServerSocket socket, Metrics metrics, Evidence evidence) {
         this.socket = socket;
         this.metrics = metrics;
+        this.evidence = evidence;
     }
 
-    /** @param address host and port; without a host on all addresses */
-    static void start(String address, Metrics metrics) {
+    /**
+     * @param address host and port; without a host on all addresses
+     * @param evidence null where none is made
+     */
+    static void start(String address, Metrics metrics, Evidence evidence) {
         try {
             int colon = address.lastIndexOf(':');
             String host = address.substring(0, Math.max(0, colon));
@@ -37,7 +42,7 @@ final class MetricsServer implements Runnable {
             }
             ServerSocket socket = new ServerSocket();
             socket.bind(host.isEmpty() ? new InetSocketAddress(port) : new InetSocketAddress(InetAddress.getByName(host), port));
-            Thread thread = new Thread(null, new MetricsServer(socket, metrics), "flyball-metrics", STACK);
+            Thread thread = new Thread(null, new MetricsServer(socket, metrics, evidence), "flyball-metrics", STACK);
             thread.setDaemon(true);
             thread.start();
             Log.say("metrics at port " + socket.getLocalPort());
@@ -49,8 +54,16 @@ final class MetricsServer implements Runnable {
     @Override
     public void run() {
         while (true) {
-            try (Socket client = socket.accept()) {
-                answer(client);
+            try {
+                Socket client = socket.accept();
+                boolean taken = false;
+                try {
+                    taken = answer(client);
+                } finally {
+                    if (!taken) {
+                        client.close();
+                    }
+                }
             } catch (IOException gone) {
                 // The client's affair. Out of file descriptors, accept fails at once: don't spin.
                 pause();
@@ -61,10 +74,14 @@ final class MetricsServer implements Runnable {
         }
     }
 
-    private void answer(Socket client) throws IOException {
+    /** @return whether somebody else goes on with the client */
+    private boolean answer(Socket client) throws IOException {
         String request = firstLine(client);
         if (request == null) {
-            return;
+            return false;
+        }
+        if (evidence != null && request.startsWith("GET /debug/") && evidence.takes(request, client)) {
+            return true;
         }
         String status = "404 Not Found";
         String body = "metrics are at /metrics\n";
@@ -79,6 +96,7 @@ final class MetricsServer implements Runnable {
                 + "\r\nConnection: close\r\n\r\n";
         client.getOutputStream().write(head.getBytes(StandardCharsets.US_ASCII));
         client.getOutputStream().write(bytes);
+        return false;
     }
 
     /** Reads the whole head; what is unread when a socket is closed would reset it under the answer. */

@@ -14,6 +14,8 @@ final class Settings {
     final String stateDir;
     /** Host and port, such as {@code :9465}, or null. */
     final String metricsAddress;
+    /** Whether thread dumps and recordings are made for whoever asks there. */
+    final boolean evidence;
     /** Percent of the container's limit for warning, high and emergency, or null for none. */
     final int[] watermarks;
     /** What could not be read, for the log. */
@@ -29,6 +31,7 @@ final class Settings {
         runtimeDir = dir == null || dir.isEmpty() ? "/etc/flyball" : dir;
         stateDir = unlessEmpty(env.get("FLYBALL_STATE_DIR"));
         metricsAddress = unlessEmpty(env.get("FLYBALL_METRICS_ADDRESS"));
+        evidence = "on".equals(env.get("FLYBALL_EVIDENCE"));
         watermarks = watermarks(env.get("FLYBALL_WATERMARKS"));
         min[Knob.G1_PERIODIC_INTERVAL] = bound(env, "FLYBALL_G1_PERIODIC_INTERVAL_MIN", Knob.G1_PERIODIC_INTERVAL, 1000);
         min[Knob.MIN_HEAP_FREE] = bound(env, "FLYBALL_MIN_HEAP_FREE_MIN", Knob.MIN_HEAP_FREE, 0);

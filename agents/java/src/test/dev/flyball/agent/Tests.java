@@ -36,6 +36,7 @@ final class Tests {
         StateFileTest.addTo(tests);
         AdoptionTest.addTo(tests);
         ProcessTest.addTo(tests);
+        EvidenceTest.addTo(tests);
         System.out.println("JDK " + System.getProperty("java.version") + ": " + tests.passed + " passed, " + tests.failed.size() + " failed, "
                 + tests.skipped.size() + " not for this JDK");
         for (String name : tests.skipped) {

@@ -1,0 +1,269 @@
+//! Memory watermarks: what they ask, and the three rules that each of them is.
+
+use super::{Errors, names::is_label};
+use crate::promql::{self, shorten};
+use flyball_core::{
+    evaluate::{
+        Template,
+        watermark::{Adapt, Band, By, Foresee, Hold, Level, Options, Watermarks},
+    },
+    policy::{Comparator, Comparison, Condition, MemoryWatermark as Read, Query, Rule},
+    signal::Finite,
+    time::Span,
+};
+use flyball_crds::{MemoryWatermark, WatermarkOf, WatermarkSource};
+use std::collections::BTreeMap;
+
+/// The most of them.
+pub(super) const MOST: usize = 4;
+/// How far adapting lifts warning and high at most, as ratios.
+const LIFT: (f64, f64) = (0.08, 0.04);
+/// What lies between the highest that one level becomes and the next.
+const APART: f64 = 0.01;
+/// A leak is foreseen over so many passes at least.
+const PASSES: u64 = 16;
+
+/// Reads one.
+pub(super) fn read(path: &str, written: &MemoryWatermark, interval: Option<Span>, errors: &mut Errors) -> Option<Read> {
+    let name = &written.name;
+    let capital = name.starts_with(|c: char| c.is_ascii_uppercase());
+    if !capital || name.len() > 48 || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
+        let message = format!(
+            "{} is not of letters and digits that begin with a capital, at most 48; write for example Memory",
+            shorten(name)
+        );
+        errors.add(format!("{path}.name"), message);
+    }
+    let of = written.of.unwrap_or_default();
+    if let Some(container) = &written.container {
+        if of == WatermarkOf::Nodes {
+            errors.add(format!("{path}.container"), "goes with of: Containers; remove it");
+        } else if !is_label(container) {
+            let message = format!(
+                "{} is not the name of a container; write for example app",
+                shorten(container)
+            );
+            errors.add(format!("{path}.container"), message);
+        }
+    }
+    let asked = asked(path, written, of, errors);
+    let marks = marks(path, written, interval?, errors);
+    let asked = asked?;
+    Some(Read {
+        name: name.clone(),
+        by: match of {
+            WatermarkOf::Containers => By::Container,
+            WatermarkOf::Nodes => By::Node,
+        },
+        container: written.container.clone(),
+        ratio: asked.ratio,
+        sampled: asked.sampled,
+        used: asked.used,
+        marks: marks?,
+    })
+}
+
+/// What is asked of the server.
+struct Asked {
+    ratio: Query,
+    sampled: Option<Query>,
+    used: Option<Query>,
+}
+
+fn asked(path: &str, written: &MemoryWatermark, of: WatermarkOf, errors: &mut Errors) -> Option<Asked> {
+    let more = written
+        .matchers
+        .as_ref()
+        .map_or_else(String::new, |more| format!(",{more}"));
+    let field = if written.expr.is_some() { "expr" } else { "matchers" };
+    let at = format!("{path}.{field}");
+    let mut ask = |text: &str| -> Option<Query> { errors.expression(at.clone(), promql::query(text)) };
+    let own = format!("namespace=\"{}\"{more}", Query::NAMESPACE);
+    let used = || format!("sum by (pod) (container_memory_working_set_bytes{{{own},container!=\"\"}})");
+    let container = match &written.container {
+        Some(container) => format!("{own},container=\"{container}\""),
+        None => format!("{own},container!=\"\""),
+    };
+    let (ratio, sampled) = match (of, &written.expr, written.source) {
+        (_, Some(_), Some(_)) => {
+            errors.add(path, "has source and expr; keep one of the two");
+            return None;
+        }
+        (_, Some(expr), None) => (expr.clone(), None),
+        (WatermarkOf::Containers, None, None | Some(WatermarkSource::Kubelet)) => {
+            let of = |metric: &str| format!("max by (pod, container) ({metric}{{{container}}})");
+            let limit = format!("max by (pod, container) (container_spec_memory_limit_bytes{{{container}}} > 0)");
+            (
+                format!("{} / {limit}", of("container_memory_working_set_bytes")),
+                Some(format!(
+                    "max by (pod, container) (timestamp(container_memory_working_set_bytes{{{container}}}))"
+                )),
+            )
+        }
+        (WatermarkOf::Containers, None, Some(WatermarkSource::Agent)) => {
+            let Some(name) = &written.container else {
+                errors.add(
+                    format!("{path}.container"),
+                    "is missing; an agent tells of the container of its process, so name that",
+                );
+                return None;
+            };
+            let of = |metric: &str| {
+                format!("label_replace(max by (pod) ({metric}{{{own}}}), \"container\", \"{name}\", \"\", \"\")")
+            };
+            let time = format!("timestamp(flyball_agent_working_set_bytes{{{own}}})");
+            (
+                format!(
+                    "{} / ({} < Inf)",
+                    of("flyball_agent_working_set_bytes"),
+                    of("flyball_agent_container_limit_bytes")
+                ),
+                Some(format!(
+                    "label_replace(max by (pod) ({time}), \"container\", \"{name}\", \"\", \"\")"
+                )),
+            )
+        }
+        (WatermarkOf::Nodes, None, Some(WatermarkSource::Kubelet)) => {
+            let root = format!("container_memory_working_set_bytes{{id=\"/\"{more}}}");
+            (
+                format!("max by (node) ({root}) / max by (node) (machine_memory_bytes)"),
+                Some(format!("max by (node) (timestamp({root}))")),
+            )
+        }
+        (WatermarkOf::Nodes, None, None | Some(WatermarkSource::NodeExporter)) => {
+            let of = |metric: &str| format!("{metric}{{{}}}", more.trim_start_matches(','));
+            let named = |value: &str| {
+                format!(
+                    "max by (node) (label_replace({value} * on (instance) group_left (nodename) {}, \"node\", \"$1\", \"nodename\", \"(.+)\"))",
+                    of("node_uname_info")
+                )
+            };
+            let (free, all) = (of("node_memory_MemAvailable_bytes"), of("node_memory_MemTotal_bytes"));
+            (
+                named(&format!("(1 - {free} / {all})")),
+                Some(named(&format!("timestamp({free})"))),
+            )
+        }
+        (WatermarkOf::Nodes, None, Some(WatermarkSource::WindowsExporter)) => {
+            let of = |metric: &str| format!("{metric}{{{}}}", more.trim_start_matches(','));
+            let either = |now: &str, before: &str| format!("({} or {})", of(now), of(before));
+            let free = either(
+                "windows_memory_physical_free_bytes",
+                "windows_os_physical_memory_free_bytes",
+            );
+            let all = either(
+                "windows_memory_physical_total_bytes",
+                "windows_cs_physical_memory_bytes",
+            );
+            let host = either("windows_os_hostname", "windows_cs_hostname");
+            (
+                format!(
+                    "max by (node) (label_replace((1 - {free} / {all}) * on (instance) group_left (hostname) {host}, \"node\", \"$1\", \"hostname\", \"(.+)\"))"
+                ),
+                None,
+            )
+        }
+        (of, None, Some(source)) => {
+            let (of, instead) = match of {
+                WatermarkOf::Containers => ("containers", "Kubelet or Agent"),
+                WatermarkOf::Nodes => ("nodes", "NodeExporter, Kubelet or WindowsExporter"),
+            };
+            errors.add(
+                format!("{path}.source"),
+                format!("{source:?} tells nothing of {of}; write {instead}"),
+            );
+            return None;
+        }
+    };
+    Some(Asked {
+        ratio: ask(&ratio)?,
+        sampled: match sampled {
+            Some(text) => Some(ask(&text)?),
+            None => None,
+        },
+        used: match of {
+            WatermarkOf::Containers => None,
+            WatermarkOf::Nodes => Some(ask(&used())?),
+        },
+    })
+}
+
+fn marks(path: &str, written: &MemoryWatermark, interval: Span, errors: &mut Errors) -> Option<Watermarks> {
+    let mut percent = |field: &str, written: Option<i32>, usual: i32, least: i32, most: i32| {
+        let read = errors.within(format!("{path}.{field}"), written.unwrap_or(usual), least, most)?;
+        Some(f64::from(read) / 100.0)
+    };
+    let warning = percent("warning", written.warning, 80, 1, 100);
+    let high = percent("high", written.high, 90, 1, 100);
+    let emergency = percent("emergency", written.emergency, 95, 1, 100);
+    let margin = percent("margin", written.margin, 3, 1, 50);
+    let usual = Options::default();
+    let hold = errors.positive(&format!("{path}.hold"), written.hold.as_ref(), usual.hold.time);
+    let end = errors.positive(&format!("{path}.end"), written.end.as_ref(), usual.end);
+    let (warning, high, emergency, margin, hold) = (warning?, high?, emergency?, margin?, hold?);
+    let adapts = written.adaptive != Some(false);
+    let band = |level: f64, lift: f64, next: f64| {
+        if adapts {
+            Band {
+                level,
+                floor: level,
+                ceiling: (level + lift).min(next - APART).max(level),
+            }
+        } else {
+            Band::fixed(level)
+        }
+    };
+    let third = Span::from_millis((hold.as_millis() / 3).max(3000));
+    let options = Options {
+        warning: band(warning, LIFT.0, high),
+        high: band(high, LIFT.1, emergency),
+        emergency,
+        hold: Hold {
+            time: hold,
+            ..usual.hold
+        },
+        hold_emergency: Hold {
+            time: third.min(hold),
+            ..usual.hold_emergency
+        },
+        margin,
+        end: end?,
+        gap: usual.gap.max(Span::from_millis(interval.as_millis() * 4)),
+        adapt: usual.adapt.filter(|_| adapts).map(|adapt| Adapt {
+            above: adapt.above.max(margin + APART),
+            ..adapt
+        }),
+        foresee: (written.foresee != Some(false)).then(|| Foresee {
+            window: Span::from_secs(300).max(Span::from_millis(interval.as_millis() * PASSES)),
+            pass: interval.max(Span::from_secs(1)),
+        }),
+    };
+    errors.take(path.to_owned(), Watermarks::new(options))
+}
+
+/// The rules of a watermark: what actions name, and what is shown of it. Their states are those of the levels.
+pub(super) fn rules(mark: &Read) -> BTreeMap<String, Rule> {
+    let labels: BTreeMap<String, Template> = BTreeMap::new();
+    let of = |level: Level| {
+        let right = Finite::new(mark.marks.threshold(level, None))?;
+        let alert = mark.alert(level);
+        let rule = Rule {
+            alert: alert.clone(),
+            condition: Condition::Threshold(Comparison {
+                left: mark.ratio.clone(),
+                comparator: Comparator::GreaterOrEqual,
+                right,
+            }),
+            hold: if level == Level::Emergency {
+                mark.marks.options().hold_emergency.time
+            } else {
+                mark.marks.options().hold.time
+            },
+            keep_firing_for: Span::ZERO,
+            labels: labels.clone(),
+            annotations: labels.clone(),
+        };
+        Some((alert, rule))
+    };
+    Level::RAISED.into_iter().filter_map(of).collect()
+}

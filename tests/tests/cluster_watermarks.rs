@@ -1,0 +1,314 @@
+//! Memory watermarks and what is told of them: played ratios for what would take hours, and a real process that leaks in a
+//! real container, whose agent drops its cache and sheds its load.
+
+#![allow(clippy::unwrap_used)]
+
+use flyball_crds::AlertState;
+use flyball_tests::{
+    bed::{Bed, bed, eventually, eventually_within},
+    scraper::Scraper,
+    world::{
+        Answer, World,
+        agents::{self, Agents, LINE},
+    },
+};
+use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
+use kube::{Api, ResourceExt, api::ListParams};
+use serde_json::{Value, json};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A policy with this watermark that tells pressure, in short times.
+fn policy(source: &str, watermark: &Value) -> Value {
+    let tells = |level: &str| {
+        json!({
+            "name": format!("tell-{}", level.to_lowercase()), "when": [format!("Memory{level}")],
+            "annotate": {"pressure": {"container": "main", "level": level}},
+        })
+    };
+    json!({
+        "apiVersion": "flyball.dev/v1alpha1", "kind": "FeedbackPolicy", "metadata": {"name": "memory"},
+        "spec": {
+            "mode": "Enforce",
+            "sourceRef": {"name": source},
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+            "interval": "1s",
+            "maxAge": "15s",
+            "watermarks": [watermark],
+            "actions": [tells("High"), tells("Emergency")],
+        },
+    })
+}
+
+/// What Events say of a policy's watermarks, oldest first.
+async fn told(world: &World, reason: &str) -> Vec<String> {
+    let api: Api<Event> = Api::namespaced(world.bed.client.clone(), &world.namespace);
+    let mut events = api.list(&ListParams::default()).await.unwrap().items;
+    events.retain(|event| event.reason.as_deref() == Some(reason));
+    events.sort_by_key(|event| event.event_time.clone().map(|time| time.0));
+    events.into_iter().filter_map(|event| event.note).collect()
+}
+
+async fn state_of(world: &World, rule: &str) -> AlertState {
+    let policy = world.policies().get("memory").await.unwrap();
+    let rules = policy.status.map(|status| status.rules).unwrap_or_default();
+    rules
+        .into_iter()
+        .find(|known| known.alert == rule)
+        .map_or(AlertState::Inactive, |rule| rule.state)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peak_raises_nothing_and_what_stays_is_told_to_its_pod_alone() {
+    let Some(bed) = bed().await else { return };
+    let world = World::new(&bed, "marks").await;
+    let agents = Agents::start(&world, 2).await;
+    let pods: Vec<String> = agents.applied().into_keys().collect();
+    let full = Arc::new(Mutex::new(0.5));
+    world.prometheus.compute("full", {
+        let (full, pods) = (Arc::clone(&full), pods.clone());
+        move || {
+            let of_first = *full.lock().unwrap();
+            // A pod of somebody else is nobody's business here.
+            let others = [(pods[1].clone(), 0.5), ("stranger".to_owned(), 0.99)];
+            Answer::Containers(std::iter::once((pods[0].clone(), of_first)).chain(others).collect())
+        }
+    });
+    let watermark =
+        json!({"name": "Memory", "expr": "full", "hold": "4s", "end": "3s", "adaptive": false, "foresee": false});
+    world.apply(&policy(&world.namespace, &watermark)).await;
+    let controller = world.controller("one");
+    let passes = async |count: usize| {
+        let asked = world.prometheus.asked();
+        eventually("further passes", async || {
+            (world.prometheus.asked() > asked + count).then_some(())
+        })
+        .await;
+    };
+    passes(4).await;
+    *full.lock().unwrap() = 0.99;
+    passes(2).await;
+    *full.lock().unwrap() = 0.5;
+    passes(8).await;
+    assert!(told(&world, "WatermarkRaised").await.is_empty());
+    assert!(agents.applied().values().all(String::is_empty), "nobody was told");
+
+    *full.lock().unwrap() = 0.92;
+    eventually("the pod is told", async || {
+        (agents.applied()[&pods[0]] == "pressure=high").then_some(())
+    })
+    .await;
+    assert_eq!(agents.applied()[&pods[1]], "", "the other is not");
+    assert_eq!(state_of(&world, "MemoryEmergency").await, AlertState::Inactive);
+    let raised = told(&world, "WatermarkRaised").await;
+    assert!(
+        raised.len() == 1 && raised[0].starts_with(&format!("Memory: {}/main: high after normal, at 92.0 %", pods[0])),
+        "{raised:?}"
+    );
+
+    // A restart neither forgets the level nor tells it again, and missing data takes nothing back.
+    controller.kill();
+    drop(controller);
+    world.prometheus.set("full", Answer::Empty);
+    let _controller = world.controller("one");
+    passes(8).await;
+    assert_eq!(agents.applied()[&pods[0]], "pressure=high");
+    assert_eq!(told(&world, "WatermarkRaised").await.len(), 1);
+    let back: Vec<_> = pods.iter().map(|pod| (pod.clone(), 0.5)).collect();
+    world.prometheus.set("full", Answer::Containers(back));
+    agents.all_have("").await;
+    eventually("that it is over", async || {
+        let ended = told(&world, "WatermarkEnded").await;
+        (ended.len() == 1 && ended[0].contains("normal after high")).then_some(())
+    })
+    .await;
+}
+
+/// Knobs and pressure stand in one line, and two policies write it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pressure_rides_on_a_line_of_knobs_and_survives_its_changes() {
+    let Some(bed) = bed().await else { return };
+    let world = World::new(&bed, "rides").await;
+    let agents = Agents::start(&world, 3).await;
+    let pods: Vec<String> = agents.applied().into_keys().collect();
+    let all = |ratio: f64| Answer::Containers(pods.iter().map(|pod| (pod.clone(), ratio)).collect());
+    world.prometheus.set("full", all(0.5));
+    world.apply(&agents::policy("knobs", &world.namespace)).await;
+    let watermark =
+        json!({"name": "Memory", "expr": "full", "hold": "3s", "end": "3s", "adaptive": false, "foresee": false});
+    world.apply(&policy(&world.namespace, &watermark)).await;
+    let _controller = world.controller("one");
+    agents.all_have("gogc=100").await;
+    world.prometheus.set("full", all(0.92));
+    agents.all_have("gogc=100 pressure=high").await;
+    world.prometheus.value("load", 0.9);
+    agents.all_have("gogc=200 pressure=high").await;
+    world.prometheus.set("full", all(0.5));
+    agents.all_have("gogc=200").await;
+    // Without a policy that tells it, nothing of it stays in a line that is looked after.
+    world.prometheus.set("full", all(0.92));
+    agents.all_have("gogc=200 pressure=high").await;
+    world
+        .policies()
+        .delete("memory", &kube::api::DeleteParams::default())
+        .await
+        .unwrap();
+    agents.all_have("gogc=200").await;
+}
+
+/// The service of the test bed that leaks, in one pod.
+fn leaking(limit: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {
+            "replicas": 1,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {
+                    "labels": {"app": "web"},
+                    "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"},
+                },
+                "spec": {
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [{
+                        "name": "main", "image": "flyball.dev/heap:dev", "imagePullPolicy": "Never",
+                        "args": ["-listen", ":8080"],
+                        "env": [
+                            {"name": "HEAP_LIVE", "value": "8Mi"}, {"name": "HEAP_CACHE", "value": "60Mi"},
+                            {"name": "HEAP_ENTRY", "value": "1Mi"}, {"name": "HEAP_HIGH_RPS", "value": "1"},
+                            {"name": "GOGC", "value": "10"},
+                            // What is told here is told by the controller alone.
+                            {"name": "FLYBALL_WATERMARKS", "value": "off"},
+                        ],
+                        "resources": {"limits": {"memory": limit}},
+                        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
+                        "volumeMounts": [{"name": "flyball-runtime", "mountPath": "/etc/flyball", "readOnly": true}],
+                    }],
+                    "volumes": [{"name": "flyball-runtime", "downwardAPI": {"items": [{
+                        "path": "runtime", "fieldRef": {"fieldPath": format!("metadata.annotations['{LINE}']")},
+                    }]}}],
+                },
+            },
+        },
+    })
+}
+
+struct Leak {
+    world: World,
+    scraper: Scraper,
+    client: reqwest::Client,
+}
+
+impl Leak {
+    async fn start(bed: &Bed, name: &str, limit: &str) -> Self {
+        let world = World::new(bed, name).await;
+        world.create(&leaking(limit)).await;
+        let scraper = Scraper::start(bed, &world.namespace, "1s", &[]).await;
+        let source = json!({"url": scraper.url, "timeout": "2s"});
+        world.source(&world.namespace, source).await;
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(5))
+            .build()
+            .unwrap();
+        let leak = Self { world, scraper, client };
+        leak.until("the agent is heard", async || {
+            let heard = leak.scraper.ask("flyball_agent_working_set_bytes", "pod").await;
+            (heard.len() == 1).then_some(())
+        })
+        .await;
+        leak
+    }
+
+    async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
+        eventually_within(PATIENCE, what, ask).await
+    }
+
+    async fn pod(&self) -> Pod {
+        let api: Api<Pod> = Api::namespaced(self.world.bed.client.clone(), &self.world.namespace);
+        api.list(&ListParams::default()).await.unwrap().items.remove(0)
+    }
+
+    async fn url(&self, path: &str) -> String {
+        let ip = self.pod().await.status.unwrap().pod_ip.unwrap();
+        format!("http://{ip}:8080{path}")
+    }
+
+    async fn turn(&self, setting: &str) {
+        let url = self.url(&format!("/admin/heap?{setting}")).await;
+        assert!(self.client.post(url).send().await.unwrap().status().is_success());
+    }
+
+    /// How many of so many requests were answered with a 429.
+    async fn shed(&self, count: usize) -> usize {
+        let url = self.url("/").await;
+        let mut shed = 0;
+        for _ in 0..count {
+            shed += usize::from(self.client.get(&url).send().await.unwrap().status() == 429);
+        }
+        shed
+    }
+
+    async fn metric(&self, name: &str) -> f64 {
+        let found = self.scraper.ask(name, "job").await;
+        found.into_values().next().unwrap_or(f64::NAN)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pod_that_leaks_passes_each_watermark_and_its_cache_is_dropped_and_its_load_shed() {
+    let Some(bed) = bed().await else { return };
+    let leak = Leak::start(&bed, "leak", "256Mi").await;
+    let watermark = json!({
+        "name": "Memory", "source": "Agent", "container": "main",
+        "hold": "4s", "end": "4s", "adaptive": false, "foresee": false,
+    });
+    leak.world.apply(&policy(&leak.world.namespace, &watermark)).await;
+    let _controller = leak.world.controller("one");
+    assert_eq!(leak.shed(60).await, 0, "the cache is filled");
+    // What the process holds beside its heap is not known beforehand, so it grows until it is there.
+    leak.turn("leak=2Mi").await;
+    leak.until("warning", async || {
+        (state_of(&leak.world, "MemoryWarning").await == AlertState::Firing).then_some(())
+    })
+    .await;
+    leak.until("the cache is dropped", async || {
+        (leak.metric("heap_cache_drops_total").await >= 1.0).then_some(())
+    })
+    .await;
+    let raised = told(&leak.world, "WatermarkRaised").await;
+    assert!(
+        raised[0].contains("warning after normal") && raised[1].contains("high after warning"),
+        "{raised:?}"
+    );
+    assert!(leak.shed(30).await > 20, "one request a second is served");
+
+    // Without a cache it leaks on, through all of them.
+    leak.turn("cache=0").await;
+    leak.until("emergency", async || {
+        let raised = told(&leak.world, "WatermarkRaised").await;
+        raised.iter().any(|note| note.contains("emergency after")).then_some(())
+    })
+    .await;
+    leak.until("the application is told", async || {
+        (leak.metric("heap_pressure").await > 2.5).then_some(())
+    })
+    .await;
+    leak.turn("leak=0").await;
+    // What was let go is given back with a collection.
+    leak.until("it is over", async || {
+        let pod = leak.pod().await;
+        leak.shed(5).await;
+        let line = pod.annotations().get(LINE).cloned().unwrap_or_default();
+        (leak.metric("heap_pressure").await < 0.5 && !line.contains("pressure")).then_some(())
+    })
+    .await;
+    let pod = leak.pod().await;
+    let restarts = pod.status.unwrap().container_statuses.unwrap()[0].restart_count;
+    assert_eq!(restarts, 0, "nobody was killed");
+    assert_eq!(leak.shed(20).await, 0, "all are served again");
+}
