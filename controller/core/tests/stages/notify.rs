@@ -62,6 +62,7 @@ fn policy(answers: Vec<Answer>) -> Policy {
         max_age: secs(60),
         yield_for: secs(60),
         rules: [rule("Slow", 30), rule("Full", 0)].into_iter().collect(),
+        watermarks: Vec::new(),
         signals: BTreeMap::new(),
         actions: Vec::new(),
         weights: Vec::new(),
