@@ -22,6 +22,7 @@ CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
 
 # Real servers for the tests of the protocol; VictoriaMetrics takes about a minute to build.
 VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
+ALERTMANAGER := $(TESTBED_DIR)/bin/alertmanager
 
 # Go modules of which all packages are ours and quick to build.
 GO_MODULES := tests/demo tests/heap agents/go agents/go/prom
@@ -45,14 +46,20 @@ test-go: ## Run the Go tests: the agent, the demo services, the test bed
 	cd tests/testbed && go test ./internal/...
 	@for module in $(GO_MODULES); do echo "cd $$module && go test ./..."; (cd $$module && go test ./...); done
 
-test-backends: $(VICTORIA_METRICS) ## Run the tests against a real Prometheus and VictoriaMetrics
+test-backends: $(VICTORIA_METRICS) $(ALERTMANAGER) ## Run the tests against a real Prometheus, VictoriaMetrics and Alertmanager
 	@prometheus="$$(cd tests/testbed && go run ./fetch --dir $(TESTBED_DIR))"; \
 	FLYBALL_PROMETHEUS="$$prometheus" FLYBALL_VICTORIA_METRICS=$(VICTORIA_METRICS) \
+	FLYBALL_ALERTMANAGER=$(ALERTMANAGER) \
 		$(CARGO) test --locked -p flyball-tests --test backends
 
 $(VICTORIA_METRICS): tests/backends/go.mod tests/backends/go.sum
 	@mkdir -p $(@D)
 	cd tests/backends && go build -buildvcs=false -ldflags "-s -w" -o $@ github.com/VictoriaMetrics/VictoriaMetrics/app/victoria-metrics
+
+# 0.31: the module of 0.35 lacks the files of the user interface that it embeds, and does not build.
+$(ALERTMANAGER): tests/backends/alertmanager/go.mod tests/backends/alertmanager/go.sum
+	@mkdir -p $(@D)
+	cd tests/backends/alertmanager && go build -buildvcs=false -ldflags "-s -w" -o $@ github.com/prometheus/alertmanager/cmd/alertmanager
 
 # A bed that is up already is used and left up. `up` exits with 77 where this machine can't hold one; the
 # tests then say so, and fail if CI=true.

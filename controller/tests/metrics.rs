@@ -54,6 +54,7 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.api_request(Verb::Update, CallKind::Conflict);
     metrics.lines(policy, (3, 2), (1, 1, 1));
     metrics.watermark(policy, "Memory", Level::High, Some(0.92));
+    metrics.posted(policy, 2, false);
     metrics.ownership_conflict(policy);
     metrics.event_dropped();
     metrics.log_lines_dropped(3);

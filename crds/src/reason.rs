@@ -11,6 +11,8 @@ pub enum ConditionType {
     Complete,
     /// A container is too small for a memory limit that would hold.
     NeedsMemory,
+    /// The alerts of a policy that notifies are posted to Alertmanager.
+    Notified,
 }
 
 impl ConditionType {
@@ -21,6 +23,7 @@ impl ConditionType {
             Self::Progressing => "Progressing",
             Self::Complete => "Complete",
             Self::NeedsMemory => "NeedsMemory",
+            Self::Notified => "Notified",
         }
     }
 }
@@ -65,6 +68,10 @@ reasons! {
     PodsTold,
     /// Every container has room for a memory limit that would hold.
     HasRoom,
+    /// Alertmanager knows of every alert that the policy notifies of.
+    Notified,
+    /// The MetricSource has no Alertmanager to notify.
+    NoAlertmanager,
     /// A field of the object is wrong; the message names it and the way out.
     Invalid,
     /// The MetricSource does not exist.

@@ -1,5 +1,6 @@
 //! The protocol against real servers: Prometheus, and VictoriaMetrics, which answers the same API in its own way. Needs no
-//! cluster, but `FLYBALL_PROMETHEUS` and `FLYBALL_VICTORIA_METRICS`, the paths of the two programs.
+//! cluster, but `FLYBALL_PROMETHEUS` and `FLYBALL_VICTORIA_METRICS`, the paths of the two programs. Alerts are posted to a real
+//! Alertmanager, `FLYBALL_ALERTMANAGER`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -11,6 +12,8 @@ mod ages;
 mod answers;
 #[path = "backends/coverage.rs"]
 mod coverage;
+#[path = "backends/notify.rs"]
+mod notify;
 #[path = "backends/samples.rs"]
 mod samples;
 #[path = "backends/server.rs"]

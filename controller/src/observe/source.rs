@@ -4,6 +4,7 @@
 //! asks again with its next pass; a retry would only answer for a time that has passed. The one exception is a
 //! token that was revoked, see `token.rs`.
 
+mod alerts;
 mod error;
 mod gate;
 mod http;
@@ -12,13 +13,14 @@ mod silences;
 mod token;
 mod version;
 
+pub use alerts::NotifyError;
 pub use error::SourceError;
 pub use gate::Clock;
 pub use http::install_crypto_provider;
 pub use settings::{
     CONCURRENCY, DEFAULT_CONCURRENCY, DEFAULT_MEBIBYTES, DEFAULT_TIMEOUT, MAX_PARAMETERS, MAX_TIMEOUT, SCRAPE_INTERVAL,
 };
-pub use silences::{PostError, Posted, Silence, SilenceError};
+pub use silences::{Silence, SilenceError};
 pub use token::{DEFAULT_LIFETIME, LONGEST_LIFETIME, MARGIN, TOO_YOUNG, TokenError};
 
 use super::{
@@ -29,6 +31,7 @@ use crate::clock;
 use error::NO_TYPE;
 use flyball_core::{
     breaker::Stage,
+    decide::notify::Telling,
     policy::Query,
     signal::Reading,
     time::{Span, Timestamp},
@@ -227,11 +230,16 @@ impl Source {
         }
     }
 
-    /// Posts alerts to the source's Alertmanager.
-    pub async fn post(&self, alerts: &[Posted]) -> Result<(), PostError> {
+    /// Whether there is an Alertmanager to post alerts to.
+    pub const fn has_alertmanager(&self) -> bool {
+        self.alertmanager.is_some()
+    }
+
+    /// Posts one batch of alerts to the source's Alertmanager: all of them, or an error.
+    pub async fn notify(&self, tellings: &[Telling]) -> Result<(), NotifyError> {
         match &self.alertmanager {
-            Some(alertmanager) => alertmanager.post(alerts).await,
-            None => Err(PostError::None),
+            Some(alertmanager) => alertmanager.post(tellings).await,
+            None => Err(NotifyError::None(self.name.clone())),
         }
     }
 

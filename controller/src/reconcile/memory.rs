@@ -6,7 +6,7 @@ use stored::{alerts_in_short, restored, rule_state, stored_action, stored_rule};
 pub use stored::{direction, stored_alert, stored_direction, stored_replicas};
 
 use super::{
-    answers::{capture::memory::CaptureMemory, notify::Sent},
+    answers::{capture::memory::CaptureMemory, notify::NotifyMemory},
     evidence::joined,
     runtime::memory::RuntimeMemory,
     weights::memory::{WeightsMemory, restored as restored_weights},
@@ -66,8 +66,6 @@ pub struct Memory {
     pub rules: BTreeMap<String, RuleState>,
     /// The watermarks' states, by name. What of them must survive a restart stands in the states of their rules.
     pub watermarks: BTreeMap<String, WatermarkState>,
-    /// What was posted to Alertmanager, by answer. A restart posts again what fires.
-    pub sent: BTreeMap<String, Sent>,
     /// The UID of the target that the actions' memories are about.
     pub target: Option<String>,
     /// The memories of the actions that move replicas.
@@ -87,6 +85,8 @@ pub struct Memory {
     pub recalled: Option<u64>,
     /// The sequence of the Change whose end was learned from last.
     pub learned: Option<u64>,
+    /// What was told to Alertmanager. Forgotten by a restart, after which what fires is told again.
+    pub(super) notify: NotifyMemory,
 }
 
 impl ActionMemory {
@@ -133,7 +133,6 @@ impl Memory {
                 .collect(),
             rules,
             watermarks: BTreeMap::new(),
-            sent: BTreeMap::new(),
             target: status.target_uid.clone(),
             weights: restored_weights(&status.actions, now),
             runtime: RuntimeMemory::restored(&status.actions),
@@ -152,6 +151,7 @@ impl Memory {
             filled: None,
             recalled: None,
             learned: None,
+            notify: NotifyMemory::default(),
         };
         // The first pass looks for what the policy refers to; until then its rules are held as they were.
         memory.parse(object, &unread(object), now);

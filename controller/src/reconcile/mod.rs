@@ -97,6 +97,7 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         Err(errors) => {
             let summary = Summary::invalid(errors);
             memory.unobserved(now);
+            memory.notify.outcome = None;
             open::abort_all(ctx, object, authority).await;
             ctx.recorder
                 .passed(object, Evaluation::Invalid, Reason::Invalid, None, began.elapsed());

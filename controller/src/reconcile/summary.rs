@@ -218,6 +218,25 @@ pub(super) fn status(
         );
         status.conditions.push(condition);
     }
+    if let Some(outcome) = &memory.notify.outcome {
+        let said = match outcome {
+            Err((reason, why)) => (false, *reason, why.clone()),
+            Ok(()) => (
+                true,
+                Reason::Notified,
+                "Alertmanager knows of every alert that fires".to_owned(),
+            ),
+        };
+        let condition = condition(
+            &before.conditions,
+            ConditionType::Notified,
+            said,
+            same_words,
+            generation,
+            now,
+        );
+        status.conditions.push(condition);
+    }
     status
 }
 

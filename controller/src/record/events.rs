@@ -286,12 +286,14 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::Inconclusive
         | Reason::NeedsMemory
         | Reason::NotPosted
+        | Reason::NoAlertmanager
         | Reason::WatermarkRaised
         | Reason::WriteFailed
         | Reason::EvidenceFailed => true,
         Reason::Evaluating
         | Reason::Accepted
         | Reason::HasRoom
+        | Reason::Notified
         | Reason::PodsTold
         | Reason::WatermarkEnded
         | Reason::Suspended

@@ -14,7 +14,7 @@ use flyball_crds::{Change, FeedbackPolicy, Mode, Phase, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use std::{sync::Arc, time::Duration};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 /// Tells of what happens, without ever holding a pass up.
 #[derive(Clone)]
@@ -136,24 +136,14 @@ impl Recorder {
         });
     }
 
-    /// Alerts were posted to Alertmanager, or were not taken.
-    pub fn posted(&self, policy: &FeedbackPolicy, alerts: usize, failed: Option<&String>) {
-        let (namespace, name_of) = (policy.namespace().unwrap_or_default(), policy.name_any());
-        self.metrics
-            .posted(name(&namespace, &name_of), alerts, failed.is_some());
-        let Some(error) = failed else {
-            debug!(policy = name_of, alerts, "alerts were posted");
-            return;
-        };
-        warn!(
-            policy = name_of,
-            alerts, error, "alerts were not posted; they are tried again"
-        );
+    /// Alerts can't be posted to Alertmanager. Said once, until they can be again.
+    pub fn not_posted(&self, policy: &FeedbackPolicy, reason: Reason, why: &str) {
+        warn!(policy = policy.name_any(), %reason, why, "alerts are not posted; they are tried again");
         self.events.publish(Told {
             regarding: policy.object_ref(&()),
             related: None,
-            reason: Reason::NotPosted,
-            note: error.clone(),
+            reason,
+            note: why.to_owned(),
         });
     }
 

@@ -17,15 +17,19 @@ use std::{
 pub enum Kind {
     Prometheus,
     VictoriaMetrics,
+    /// Takes alerts, and answers no queries.
+    Alertmanager,
 }
 
 impl Kind {
+    /// Those that answer queries.
     pub const ALL: [Self; 2] = [Self::Prometheus, Self::VictoriaMetrics];
 
     const fn variable(self) -> &'static str {
         match self {
             Self::Prometheus => "FLYBALL_PROMETHEUS",
             Self::VictoriaMetrics => "FLYBALL_VICTORIA_METRICS",
+            Self::Alertmanager => "FLYBALL_ALERTMANAGER",
         }
     }
 
@@ -50,6 +54,7 @@ impl Kind {
         match self {
             Self::Prometheus => "Server is ready to receive web requests",
             Self::VictoriaMetrics => "started server at",
+            Self::Alertmanager => "Listening on",
         }
     }
 }
@@ -157,6 +162,13 @@ fn spawn(kind: Kind, program: &Path, folder: &Folder, address: &str, more: &[Str
             format!("-httpListenAddr={address}"),
             // A test's data are few.
             "-memory.allowedPercent=5".to_owned(),
+        ],
+        Kind::Alertmanager => vec![
+            format!("--config.file={}", at("alertmanager.yml")),
+            format!("--storage.path={}", at("data")),
+            format!("--web.listen-address={address}"),
+            // It has no peers.
+            "--cluster.listen-address=".to_owned(),
         ],
     };
     let out = File::create(folder.path().join("log")).unwrap();

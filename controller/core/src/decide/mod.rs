@@ -15,6 +15,7 @@ mod floor;
 mod history;
 mod latch;
 mod metrics;
+pub mod notify;
 mod pass;
 mod pods;
 mod replicas;

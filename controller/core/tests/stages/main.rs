@@ -13,6 +13,7 @@ mod fleet;
 mod formula;
 mod knobs;
 mod laws;
+mod notify;
 mod options;
 mod runtime;
 mod template;

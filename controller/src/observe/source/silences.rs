@@ -3,18 +3,19 @@
 //! Alerts are Flyball's own evaluation, so an Alertmanager may never have heard of them: what silences them is
 //! told by the matchers of its silences, as Alertmanager itself applies them (API v2, `GET /api/v2/silences`).
 
-use super::http;
+use super::{
+    alerts::{self, NotifyError},
+    http,
+};
 use flyball_core::{
+    decide::notify::Telling,
     signal::Labels,
     time::{Span, Timestamp},
 };
 use flyball_crds::MetricSourceSpec;
 use regex::Regex;
-use reqwest::{
-    Client, Url,
-    header::{ACCEPT, CONTENT_TYPE},
-};
-use serde::{Deserialize, Serialize};
+use reqwest::{Client, Url, header::ACCEPT};
+use serde::Deserialize;
 
 use super::SourceError;
 use crate::observe::credentials::{Secrets, TLS};
@@ -43,6 +44,8 @@ pub enum SilenceError {
 pub(super) struct Alertmanager {
     client: Client,
     url: Url,
+    /// Where alerts are posted.
+    alerts: Url,
 }
 
 impl Alertmanager {
@@ -51,8 +54,14 @@ impl Alertmanager {
             return Ok(None);
         };
         let url = url(&written.url)?;
+        let alerts = sibling(&url, "alerts");
         let client = http::client(&url, HeaderMap::new(), timeout, None, &TLS, &Secrets::default())?;
-        Ok(Some(Self { client, url }))
+        Ok(Some(Self { client, url, alerts }))
+    }
+
+    /// Posts one batch of alerts.
+    pub async fn post(&self, tellings: &[Telling]) -> Result<(), NotifyError> {
+        alerts::post(&self.client, &self.alerts, tellings).await
     }
 
     pub async fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, SilenceError> {
@@ -79,64 +88,6 @@ impl Alertmanager {
     }
 }
 
-/// An alert as Alertmanager takes it (API v2, `POST /api/v2/alerts`).
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Posted {
-    /// What tells it from others.
-    pub labels: Labels,
-    /// What is said of it.
-    pub annotations: Labels,
-    /// Since when.
-    pub starts_at: jiff::Timestamp,
-    /// Until when, unless it is posted again.
-    pub ends_at: jiff::Timestamp,
-}
-
-/// Why alerts were not posted.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PostError {
-    /// The source has no Alertmanager.
-    #[error("the MetricSource has no spec.alertmanager.url; set it, or take notify out")]
-    None,
-    /// It did not take them.
-    #[error("Alertmanager at {host} did not take the alerts: {reason}")]
-    Refused {
-        /// Host and port.
-        host: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl Alertmanager {
-    /// Posts alerts.
-    pub async fn post(&self, alerts: &[Posted]) -> Result<(), PostError> {
-        let refused = |reason: String| PostError::Refused {
-            host: http::host(&self.url),
-            reason,
-        };
-        let mut url = self.url.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop().push("alerts");
-        }
-        let body = serde_json::to_vec(alerts).map_err(|error| refused(error.to_string()))?;
-        let sent = self
-            .client
-            .post(url)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body)
-            .send()
-            .await;
-        let status = sent.map_err(|error| refused(http::cause(&error)))?.status();
-        if status.is_success() {
-            Ok(())
-        } else {
-            Err(refused(format!("it answered {status}")))
-        }
-    }
-}
-
 /// Where silences are asked.
 pub(super) fn url(text: &str) -> Result<Url, SourceError> {
     let wrong = |reason: &str| SourceError::Alertmanager {
@@ -155,6 +106,15 @@ pub(super) fn url(text: &str) -> Result<Url, SourceError> {
         .pop_if_empty()
         .extend(["api", "v2", "silences"]);
     Ok(url)
+}
+
+/// Another resource of the same API.
+fn sibling(silences: &Url, name: &str) -> Url {
+    let mut url = silences.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop().push(name);
+    }
+    url
 }
 
 /// A silence that is in force.

@@ -11,14 +11,14 @@ use flyball_core::policy::{AnswerKind, Mode};
 /// pass tries again.
 pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) {
     annotate::run(pass, memory).await;
+    notify::run(pass, memory).await;
     if pass.policy.mode == Mode::Observe {
         return;
     }
     for answer in &pass.policy.answers {
         match &answer.kind {
-            AnswerKind::Notify(notify) => notify::run(pass, answer, notify, memory).await,
-            // All of them together say one thing to a pod.
-            AnswerKind::Annotate(_) => {}
+            // All of them together say one thing to a pod, and one to Alertmanager.
+            AnswerKind::Annotate(_) | AnswerKind::Notify(_) => {}
             AnswerKind::Capture(capture) => capture::run(pass, answer, capture, memory).await,
         }
     }

@@ -29,3 +29,42 @@ pub(super) fn read(path: &str, written: &flyball_crds::Notify, errors: &mut Erro
         labels: written.labels.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn check(labels: &[(&str, &str)], expect: Option<&str>) {
+        let pairs = labels
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let labels: BTreeMap<String, String> = pairs.collect();
+        let written = flyball_crds::Notify { labels: labels.clone() };
+        let mut errors = Errors::default();
+        let found = read("spec.actions[0].notify", &written, &mut errors);
+        let said: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+        let said = said.join("; ");
+        let Some(words) = expect else {
+            assert_eq!(found, Some(Notify { labels }), "{said}");
+            return;
+        };
+        assert_eq!(found, None);
+        assert!(
+            said.contains("spec.actions[0].notify.labels") && said.contains(words),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn labels_are_names_with_a_value() {
+        check(&[], None);
+        check(&[("severity", "page"), ("_team", "the \u{e9}quipe"), ("a1", "x")], None);
+        for name in ["alertname", "__name__", "", "1st", "a-b", "a.b", "\u{e9}"] {
+            check(&[(name, "x")], Some("is not the name of a label that may be added"));
+        }
+        check(&[("severity", "")], Some("has a value of 0 bytes"));
+        check(&[("severity", &"x".repeat(1025))], Some("has a value of 1025 bytes"));
+        check(&[("severity", &"x".repeat(1024))], None);
+    }
+}
