@@ -6,7 +6,7 @@ use flyball_controller::{
     client::CallKind,
     metrics::{Evaluation, Kind, METRICS, Metrics, PolicyName, Shares, Verb},
 };
-use flyball_core::{breaker::Stage, check::Check, signal::Quality};
+use flyball_core::{breaker::Stage, check::Check, evaluate::watermark::Level, signal::Quality};
 use flyball_crds::{Direction, Mode, Phase, WeightMove};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -54,6 +54,7 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.api_request(Verb::Update, CallKind::Conflict);
     metrics.lines(policy, (3, 2), (1, 1, 1));
     metrics.posted(policy, 2, false);
+    metrics.watermark(policy, "Memory", Level::High, Some(0.92));
     metrics.ownership_conflict(policy);
     metrics.event_dropped();
     metrics.log_lines_dropped(3);

@@ -24,7 +24,7 @@ pub struct MemoryWatermark {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub container: Option<String>,
-    /// Who tells it. Default: Kubelet for containers, NodeExporter for nodes.
+    /// Who tells it. Default: Kubelet for containers, `NodeExporter` for nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<WatermarkSource>,
     /// An expression of one's own: a ratio from 0 to 1 with the labels `pod` and `container`, or `node`.

@@ -161,8 +161,8 @@ impl Stage {
 }
 
 fn told(policy: &FeedbackPolicy) -> Option<&flyball_crds::CaptureStatus> {
-    let actions = policy.status.as_ref()?.actions.iter();
-    actions.filter_map(|action| action.capture.as_deref()).next()
+    let mut actions = policy.status.as_ref()?.actions.iter();
+    actions.find_map(|action| action.capture.as_deref())
 }
 
 /// What a tool says of a file; `None`: it is not on this machine, which is said.
@@ -182,25 +182,22 @@ fn run(tool: &str, words: &[&str]) -> Option<String> {
 fn opens(file: &CaptureFile) {
     let bytes = fs::read(&file.location).unwrap();
     assert_eq!(i64::try_from(bytes.len()).unwrap(), file.bytes, "{file:?}");
-    match file.kind {
-        CaptureKind::GoTrace => {
-            assert!(bytes.starts_with(b"go 1."), "{file:?}");
-            assert_eq!(file.open, format!("go tool trace {}", file.location));
-            let events = run("go", &["tool", "trace", "-d=parsed", &file.location]);
-            assert!(events.is_none_or(|text| text.contains("StateTransition")), "{file:?}");
-        }
-        _ => {
-            assert!(bytes.starts_with(&[0x1f, 0x8b]), "{file:?}");
-            assert_eq!(file.open, format!("go tool pprof -http=: {}", file.location));
-            let expect = match file.kind {
-                CaptureKind::GoCPU => "Type: cpu",
-                CaptureKind::GoHeap => "Type: inuse_space",
-                _ => "Type: goroutine",
-            };
-            let top = run("go", &["tool", "pprof", "-top", &file.location]);
-            assert!(top.is_none_or(|text| text.contains(expect)), "{file:?}");
-        }
+    if file.kind == CaptureKind::GoTrace {
+        assert!(bytes.starts_with(b"go 1."), "{file:?}");
+        assert_eq!(file.open, format!("go tool trace {}", file.location));
+        let events = run("go", &["tool", "trace", "-d=parsed", &file.location]);
+        assert!(events.is_none_or(|text| text.contains("StateTransition")), "{file:?}");
+        return;
     }
+    assert!(bytes.starts_with(&[0x1f, 0x8b]), "{file:?}");
+    assert_eq!(file.open, format!("go tool pprof -http=: {}", file.location));
+    let expect = match file.kind {
+        CaptureKind::GoCPU => "Type: cpu",
+        CaptureKind::GoHeap => "Type: inuse_space",
+        _ => "Type: goroutine",
+    };
+    let top = run("go", &["tool", "pprof", "-top", &file.location]);
+    assert!(top.is_none_or(|text| text.contains(expect)), "{file:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

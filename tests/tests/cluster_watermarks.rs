@@ -104,7 +104,10 @@ async fn a_peak_raises_nothing_and_what_stays_is_told_to_its_pod_alone() {
     .await;
     assert_eq!(agents.applied()[&pods[1]], "", "the other is not");
     assert_eq!(state_of(&world, "MemoryEmergency").await, AlertState::Inactive);
-    let raised = told(&world, "WatermarkRaised").await;
+    let raised = eventually("an Event", async || {
+        Some(told(&world, "WatermarkRaised").await).filter(|raised| !raised.is_empty())
+    })
+    .await;
     assert!(
         raised.len() == 1 && raised[0].starts_with(&format!("Memory: {}/main: high after normal, at 92.0 %", pods[0])),
         "{raised:?}"
@@ -280,15 +283,25 @@ async fn a_pod_that_leaks_passes_each_watermark_and_its_cache_is_dropped_and_its
         (leak.metric("heap_cache_drops_total").await >= 1.0).then_some(())
     })
     .await;
-    let raised = told(&leak.world, "WatermarkRaised").await;
+    let raised = leak
+        .until("two Events", async || {
+            Some(told(&leak.world, "WatermarkRaised").await).filter(|raised| raised.len() >= 2)
+        })
+        .await;
     assert!(
         raised[0].contains("warning after normal") && raised[1].contains("high after warning"),
         "{raised:?}"
     );
     assert!(leak.shed(30).await > 20, "one request a second is served");
 
-    // Without a cache it leaks on, through all of them.
+    // Without a cache it leaks on, through all of them; in the end slowly, so that there is time to be told.
     leak.turn("cache=0").await;
+    leak.until("it is nearly full", async || {
+        let full = "flyball_agent_working_set_bytes / flyball_agent_container_limit_bytes";
+        (leak.metric(full).await > 0.91).then_some(())
+    })
+    .await;
+    leak.turn("leak=400Ki").await;
     leak.until("emergency", async || {
         let raised = told(&leak.world, "WatermarkRaised").await;
         raised.iter().any(|note| note.contains("emergency after")).then_some(())

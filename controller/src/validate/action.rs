@@ -88,7 +88,7 @@ pub(super) fn read(
         (None, None, None) => {
             errors.add(
                 format!("{path}.replicas"),
-                "is missing; an action takes exactly one lever (replicas, weights or runtime) or one answer (notify, annotate, capture or relieve)",
+                "is missing; an action takes exactly one lever (replicas, weights or runtime) or one answer (notify, annotate or capture)",
             );
             None
         }

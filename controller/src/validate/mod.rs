@@ -152,40 +152,7 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         rules.extend(taken.rules.clone());
     }
 
-    errors.at_most("spec.watermarks", spec.watermarks.len(), watermark::MOST);
-    let all = spec.watermarks.iter().map(|mark| mark.name.as_str());
-    unique(
-        |index| format!("spec.watermarks[{index}].name"),
-        "watermarks",
-        all,
-        errors,
-    );
-    let mut watermarks = Vec::new();
-    for (index, written) in spec.watermarks.iter().enumerate() {
-        let path = format!("spec.watermarks[{index}]");
-        let Some(mark) = watermark::read(&path, written, interval, errors) else {
-            continue;
-        };
-        for (name, rule) in watermark::rules(&mark) {
-            if rules.insert(name.clone(), rule).is_some() {
-                errors.add(
-                    format!("{path}.name"),
-                    format!("makes a rule {name}, and there is one; rename one of the two"),
-                );
-            }
-        }
-        watermarks.push(mark);
-    }
-    if rules.len() > taken::MAX_RULES && !watermarks.is_empty() {
-        errors.add(
-            "spec.watermarks",
-            format!(
-                "each is three rules, and with them there are {}, at most {} are allowed; split the policy",
-                rules.len(),
-                taken::MAX_RULES
-            ),
-        );
-    }
+    let watermarks = watermark::read_all(&spec.watermarks, interval, &mut rules, errors);
 
     errors.at_most("spec.signals", spec.signals.len(), 32);
     let all = spec.signals.iter().map(|signal| signal.name.as_str());

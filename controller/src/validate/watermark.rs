@@ -1,6 +1,10 @@
 //! Memory watermarks: what they ask, and the three rules that each of them is.
 
-use super::{Errors, names::is_label};
+use super::{
+    Errors,
+    names::{is_label, unique},
+    taken::MAX_RULES,
+};
 use crate::promql::{self, shorten};
 use flyball_core::{
     evaluate::{
@@ -15,7 +19,7 @@ use flyball_crds::{MemoryWatermark, WatermarkOf, WatermarkSource};
 use std::collections::BTreeMap;
 
 /// The most of them.
-pub(super) const MOST: usize = 4;
+const MOST: usize = 4;
 /// How far adapting lifts warning and high at most, as ratios.
 const LIFT: (f64, f64) = (0.08, 0.04);
 /// What lies between the highest that one level becomes and the next.
@@ -23,8 +27,49 @@ const APART: f64 = 0.01;
 /// A leak is foreseen over so many passes at least.
 const PASSES: u64 = 16;
 
+/// Reads all of them, and adds their rules to the policy's.
+pub(super) fn read_all(
+    written: &[MemoryWatermark],
+    interval: Option<Span>,
+    rules: &mut BTreeMap<String, Rule>,
+    errors: &mut Errors,
+) -> Vec<Read> {
+    errors.at_most("spec.watermarks", written.len(), MOST);
+    let all = written.iter().map(|mark| mark.name.as_str());
+    unique(
+        |index| format!("spec.watermarks[{index}].name"),
+        "watermarks",
+        all,
+        errors,
+    );
+    let mut marks = Vec::new();
+    for (index, written) in written.iter().enumerate() {
+        let path = format!("spec.watermarks[{index}]");
+        let Some(mark) = read(&path, written, interval, errors) else {
+            continue;
+        };
+        for (name, rule) in of(&mark) {
+            if rules.insert(name.clone(), rule).is_some() {
+                errors.add(
+                    format!("{path}.name"),
+                    format!("makes a rule {name}, and there is one; rename one of the two"),
+                );
+            }
+        }
+        marks.push(mark);
+    }
+    if rules.len() > MAX_RULES && !marks.is_empty() {
+        let message = format!(
+            "each is three rules, and with them there are {}, at most {MAX_RULES} are allowed; split the policy",
+            rules.len()
+        );
+        errors.add("spec.watermarks", message);
+    }
+    marks
+}
+
 /// Reads one.
-pub(super) fn read(path: &str, written: &MemoryWatermark, interval: Option<Span>, errors: &mut Errors) -> Option<Read> {
+fn read(path: &str, written: &MemoryWatermark, interval: Option<Span>, errors: &mut Errors) -> Option<Read> {
     let name = &written.name;
     let capital = name.starts_with(|c: char| c.is_ascii_uppercase());
     if !capital || name.len() > 48 || !name.chars().all(|c| c.is_ascii_alphanumeric()) {
@@ -242,9 +287,9 @@ fn marks(path: &str, written: &MemoryWatermark, interval: Span, errors: &mut Err
 }
 
 /// The rules of a watermark: what actions name, and what is shown of it. Their states are those of the levels.
-pub(super) fn rules(mark: &Read) -> BTreeMap<String, Rule> {
+fn of(mark: &Read) -> BTreeMap<String, Rule> {
     let labels: BTreeMap<String, Template> = BTreeMap::new();
-    let of = |level: Level| {
+    let rule_of = |level: Level| {
         let right = Finite::new(mark.marks.threshold(level, None))?;
         let alert = mark.alert(level);
         let rule = Rule {
@@ -265,5 +310,5 @@ pub(super) fn rules(mark: &Read) -> BTreeMap<String, Rule> {
         };
         Some((alert, rule))
     };
-    Level::RAISED.into_iter().filter_map(of).collect()
+    Level::RAISED.into_iter().filter_map(rule_of).collect()
 }

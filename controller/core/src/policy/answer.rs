@@ -23,8 +23,6 @@ pub enum AnswerKind {
     Annotate(Annotate),
     /// Takes evidence.
     Capture(Capture),
-    /// Gives a pod room.
-    Relieve(Relieve),
 }
 
 /// How alerts are posted.
@@ -33,7 +31,3 @@ pub struct Notify {
     /// Labels added to each.
     pub labels: Labels,
 }
-
-/// How a pod is given room.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Relieve {}

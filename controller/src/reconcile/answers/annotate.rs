@@ -37,14 +37,14 @@ enum Need<T> {
 pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) {
     let told = pass.policy.answers.iter().filter_map(|answer| match &answer.kind {
         AnswerKind::Annotate(annotate) => Some((answer, annotate)),
-        AnswerKind::Notify(_) | AnswerKind::Capture(_) | AnswerKind::Relieve(_) => None,
+        AnswerKind::Notify(_) | AnswerKind::Capture(_) => None,
     });
     let told: Vec<_> = told.collect();
     let Some(snapshot) = pass.seen.found.snapshot.as_ref().filter(|_| !told.is_empty()) else {
         return;
     };
     let acts = pass.policy.mode == Mode::Enforce && !pass.policy.suspended && snapshot.paused.is_none();
-    let takes_new = acts && pass.ctx.cluster.freeze.frozen().is_none();
+    let takes_new = acts && !pass.ctx.cluster.freeze.holds(&pass.namespace);
     let containers: BTreeSet<&str> = told
         .iter()
         .filter_map(|(_, annotate)| match annotate {

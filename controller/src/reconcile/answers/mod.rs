@@ -3,7 +3,6 @@
 pub(super) mod annotate;
 pub mod capture;
 pub(super) mod notify;
-mod relieve;
 
 use super::{Pass, memory::Memory};
 use flyball_core::policy::{AnswerKind, Mode};
@@ -21,7 +20,6 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) {
             // All of them together say one thing to a pod, and one to Alertmanager.
             AnswerKind::Annotate(_) | AnswerKind::Notify(_) => {}
             AnswerKind::Capture(capture) => capture::run(pass, answer, capture, memory).await,
-            AnswerKind::Relieve(relieve) => relieve::run(pass, answer, relieve, memory).await,
         }
     }
 }

@@ -106,10 +106,10 @@ impl RuntimePass<'_, '_> {
             );
         }
         let of_node = |node: &String| prices.get(node)?.as_ref().ok().copied();
-        let priced = places
+        let by_pod = places
             .iter()
             .filter_map(|(pod, node)| Some((pod.clone(), of_node(node)?)));
-        priced.collect()
+        by_pod.collect()
     }
 
     async fn ask(&self, query: &Query, max_age: Span) -> Reading {

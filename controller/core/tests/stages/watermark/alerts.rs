@@ -47,6 +47,7 @@ fn rule(level: Level, ratios: &[f64]) -> RuleState {
 /// 80, 90 and 95 %, held for 30 s (an emergency 10 s): at 0 it is pending, then fires, since when it was first above.
 #[test]
 fn a_level_is_pending_and_then_fires() {
+    use AlertPhase::{Firing, Pending};
     let check = |level: Level, ratios: &[f64], expect: Option<(AlertPhase, i64, f64)>| {
         let rule = rule(level, ratios);
         let found = rule
@@ -56,7 +57,6 @@ fn a_level_is_pending_and_then_fires() {
         assert_eq!(found, expect, "{level} {ratios:?}");
         assert_eq!(rule.quiet_since.is_some(), expect.is_none(), "{level} {ratios:?}");
     };
-    use AlertPhase::{Firing, Pending};
     check(Level::Warning, &[0.5], None);
     check(Level::Warning, &[0.5, 0.85], Some((Pending, 10, 0.85)));
     check(Level::Warning, &[0.5, 0.85, 0.86, 0.87, 0.88], Some((Firing, 10, 0.88)));
