@@ -53,8 +53,8 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.weights_moved(policy, "shift", WeightMove::Ejection);
     metrics.api_request(Verb::Update, CallKind::Conflict);
     metrics.lines(policy, (3, 2), (1, 1, 1));
-    metrics.watermark(policy, "Memory", Level::High, Some(0.92));
     metrics.posted(policy, 2, false);
+    metrics.watermark(policy, "Memory", Level::High, Some(0.92));
     metrics.ownership_conflict(policy);
     metrics.event_dropped();
     metrics.log_lines_dropped(3);
