@@ -6,6 +6,7 @@ pub(crate) mod carry;
 mod facts;
 mod judge;
 pub mod memory;
+mod propose;
 mod spread;
 
 use super::{
@@ -23,7 +24,6 @@ use crate::{
         pods::Lined,
     },
 };
-use begin::ProposedRuntime;
 use carry::CarriedRuntime;
 pub use facts::profiles;
 pub(crate) use facts::{by_pod, whole};
@@ -41,6 +41,7 @@ use kube::{
     runtime::reflector::ObjectRef,
 };
 use memory::{Around, RuntimeMemory, is_tried};
+use propose::ProposedRuntime;
 use serde_json::Value;
 use spread::{May, Spread};
 use std::{
@@ -271,12 +272,12 @@ impl RuntimePass<'_, '_> {
         let mut current = written.map(|target| target.value.clone()).or_else(|| self.current());
         let observes = pass.policy.mode == Mode::Observe || policy.held.is_some();
         if observes {
-            begin::withdraw(self, None).await;
+            propose::withdraw(self, None).await;
         } else if let Some(found) = current.clone() {
             if done.carried.is_none() {
                 self.settle_ownership(memory, &found);
             }
-            let proposed = begin::propose(self, &policy.rules, memory, done.carried.as_ref(), found);
+            let proposed = propose::propose(self, &policy.rules, memory, done.carried.as_ref(), found);
             let proposed = Box::pin(proposed).await;
             if let ProposedRuntime::Begun(begun) = &proposed {
                 let written = begun.tx.target.as_ref().map(|target| target.value.clone());
