@@ -16,6 +16,7 @@ mod laws;
 mod notify;
 mod options;
 mod runtime;
+mod shared;
 mod template;
 mod transaction;
 mod undo;
