@@ -324,3 +324,81 @@ async fn a_pod_that_leaks_passes_each_watermark_and_its_cache_is_dropped_and_its
     let restarts = pod.status.unwrap().container_statuses.unwrap()[0].restart_count;
     assert_eq!(restarts, 0, "nobody was killed before it was told");
 }
+
+/// The kubelet tells of containers and the node exporter of the node; levels that any machine is above. Of the node the pod
+/// is named that is furthest over its request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_real_kubelet_and_node_exporter_are_understood() {
+    let Some(bed) = bed().await else { return };
+    let Some(exporter) = bed.testbed(&["node-exporter", "up"]).await else {
+        return;
+    };
+    let world = World::new(&bed, "real-marks").await;
+    let mut workload = leaking("256Mi");
+    workload["spec"]["replicas"] = json!(2);
+    world.create(&workload).await;
+    let target = format!("node={}", exporter.trim());
+    let scraper = Scraper::start(&bed, &world.namespace, "1s", &["--kubelet", "--target", &target]).await;
+    world
+        .source(&world.namespace, json!({"url": scraper.url, "timeout": "2s"}))
+        .await;
+    let low = |more: Value| {
+        let mut watermark = json!({
+            "hold": "3s", "end": "3s", "margin": 1, "adaptive": false, "foresee": false,
+            "warning": 2, "high": 3, "emergency": 100,
+        });
+        for (key, value) in more.as_object().unwrap() {
+            watermark[key] = value.clone();
+        }
+        watermark
+    };
+    // This node's name is not its machine's, by which the exporter tells it.
+    let ratio = "label_replace(1 - node_memory_MemAvailable_bytes / node_memory_MemTotal_bytes, \"node\", \"testbed\", \"\", \"\")";
+    let mut policy = policy(&world.namespace, &low(json!({"name": "Memory", "container": "main"})));
+    let node = low(json!({"name": "Node", "of": "Nodes", "expr": ratio}));
+    policy["spec"]["watermarks"].as_array_mut().unwrap().push(node);
+    policy["spec"]["maxAge"] = json!("1m");
+    world.apply(&policy).await;
+    let api: Api<Pod> = Api::namespaced(bed.client.clone(), &world.namespace);
+    let names = async || -> Vec<String> {
+        let pods = api.list(&ListParams::default()).await.unwrap().items;
+        pods.into_iter().filter_map(|pod| pod.metadata.name).collect()
+    };
+    let pods = names().await;
+    // One of them holds more than the other, and neither requests anything less than its limit.
+    eventually_within(PATIENCE, "both pods serve", async || {
+        let heard = scraper.ask("flyball_agent_working_set_bytes", "pod").await;
+        (heard.len() == 2).then_some(())
+    })
+    .await;
+    let ip = api.get(&pods[1]).await.unwrap().status.unwrap().pod_ip.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let grow = format!("http://{ip}:8080/admin/heap?live=120Mi");
+    assert!(client.post(grow).send().await.unwrap().status().is_success());
+    let _controller = world.controller("one");
+    let labels = async |rule: &str| {
+        let policy = world.policies().get("memory").await.unwrap();
+        let rules = policy.status.map(|status| status.rules).unwrap_or_default();
+        let rule = rules.into_iter().find(|known| known.alert == rule)?;
+        let firing = rule
+            .alerts
+            .into_iter()
+            .filter(|alert| alert.state == AlertState::Firing);
+        Some(firing.map(|alert| alert.labels).collect::<Vec<_>>())
+    };
+    eventually_within(PATIENCE, "both containers are above 3 %", async || {
+        let found = labels("MemoryHigh").await?;
+        let mut told: Vec<String> = found.iter().filter_map(|labels| labels.get("pod").cloned()).collect();
+        told.sort();
+        let mut expect = pods.clone();
+        expect.sort();
+        (told == expect && found.iter().all(|labels| labels["container"] == "main")).then_some(())
+    })
+    .await;
+    eventually_within(PATIENCE, "the node is above 3 %, by the larger pod", async || {
+        let found = labels("NodeHigh").await?;
+        let [node] = found.as_slice() else { return None };
+        (node["node"] == "testbed" && node.get("pod") == Some(&pods[1])).then_some(())
+    })
+    .await;
+}
