@@ -68,10 +68,13 @@ where
         json!({"spec": {"template": {"spec": {"containers": [container]}}}})
     };
     let env = |entries: Value| container(json!({"env": entries}));
-    let (a, named) = (
-        json!({"name": "A", "value": "1"}),
-        |name: &str| json!({"name": name, "value": "1"}),
-    );
+    let a = json!({"name": "A", "value": "1"});
+    let option = |name: &str, value: &str| json!({"name": name, "value": value});
+    let named = |name: &str| match name {
+        "JAVA_TOOL_OPTIONS" | "JDK_JAVA_OPTIONS" => option(name, "-Xmx512m -Xms64m"),
+        "NODE_OPTIONS" => option(name, "--max-old-space-size=768"),
+        _ => option(name, "1"),
+    };
     for allowed in [
         env(json!([a, {"name": "GOGC", "value": "50"}])),
         env(json!([a])),
@@ -93,6 +96,17 @@ where
         env(json!([named("GOGC")])),
         env(json!([a, named("LD_PRELOAD")])),
         env(json!([a, named("NODE_OPTIONS2")])),
+        // What loads code is no size of a heap.
+        env(json!([
+            a,
+            option("JAVA_TOOL_OPTIONS", "-Xmx512m -javaagent:/tmp/evil.jar")
+        ])),
+        env(json!([a, option("JDK_JAVA_OPTIONS", "@/tmp/evil")])),
+        env(json!([a, option("NODE_OPTIONS", "--require=/tmp/evil.js")])),
+        env(json!([
+            a,
+            option("JAVA_TOOL_OPTIONS", "-Xmx512m,-javaagent:/tmp/evil.jar")
+        ])),
         env(json!([a, {"name": "GOGC", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])),
         container(json!({"env": [a, named("GOGC")], "image": "evil"})),
         container(json!({"env": [a, named("GOGC")], "command": ["sh"]})),
