@@ -12,6 +12,8 @@ mod ages;
 mod answers;
 #[path = "backends/coverage.rs"]
 mod coverage;
+#[path = "backends/nodes.rs"]
+mod nodes;
 #[path = "backends/notify.rs"]
 mod notify;
 #[path = "backends/samples.rs"]

@@ -170,42 +170,43 @@ fn asked(path: &str, written: &MemoryWatermark, of: WatermarkOf, errors: &mut Er
         }
         (WatermarkOf::Nodes, None, Some(WatermarkSource::Kubelet)) => {
             let root = format!("container_memory_working_set_bytes{{id=\"/\"{more}}}");
+            let capacity = format!("machine_memory_bytes{{{}}}", more.trim_start_matches(','));
             (
-                format!("max by (node) ({root}) / max by (node) (machine_memory_bytes)"),
+                format!("max by (node) ({root}) / max by (node) ({capacity})"),
                 Some(format!("max by (node) (timestamp({root}))")),
             )
         }
         (WatermarkOf::Nodes, None, None | Some(WatermarkSource::NodeExporter)) => {
-            let of = |metric: &str| format!("{metric}{{{}}}", more.trim_start_matches(','));
-            let named = |value: &str| {
-                format!(
-                    "max by (node) (label_replace({value} * on (instance) group_left (nodename) {}, \"node\", \"$1\", \"nodename\", \"(.+)\"))",
-                    of("node_uname_info")
-                )
-            };
-            let (free, all) = (of("node_memory_MemAvailable_bytes"), of("node_memory_MemTotal_bytes"));
+            let free = |and: &str| format!("node_memory_MemAvailable_bytes{{{and}{more}}}");
+            let ratio = |and: &str| format!("(1 - {} / node_memory_MemTotal_bytes{{{and}{more}}})", free(and));
+            let host = format!("node_uname_info{{{}}}", more.trim_start_matches(','));
             (
-                named(&format!("(1 - {free} / {all})")),
-                Some(named(&format!("timestamp({free})"))),
+                by_node(ratio, "nodename", &host),
+                Some(by_node(|and| format!("timestamp({})", free(and)), "nodename", &host)),
             )
         }
         (WatermarkOf::Nodes, None, Some(WatermarkSource::WindowsExporter)) => {
-            let of = |metric: &str| format!("{metric}{{{}}}", more.trim_start_matches(','));
-            let either = |now: &str, before: &str| format!("({} or {})", of(now), of(before));
-            let free = either(
+            const FREE: [&str; 2] = [
                 "windows_memory_physical_free_bytes",
                 "windows_os_physical_memory_free_bytes",
-            );
-            let all = either(
+            ];
+            const ALL: [&str; 2] = [
                 "windows_memory_physical_total_bytes",
                 "windows_cs_physical_memory_bytes",
-            );
-            let host = either("windows_os_hostname", "windows_cs_hostname");
+            ];
+            let of = |metric: &str, and: &str| format!("{metric}{{{and}{more}}}");
+            let either = |[now, before]: [&str; 2], and: &str| format!("({} or {})", of(now, and), of(before, and));
+            let ratio = |and: &str| format!("(1 - {} / {})", either(FREE, and), either(ALL, and));
+            let time = |and: &str| {
+                let [now, before] = FREE.map(|metric| format!("timestamp({})", of(metric, and)));
+                format!("({now} or {before})")
+            };
+            let [now, before] = ["windows_os_hostname", "windows_cs_hostname"]
+                .map(|metric| format!("{metric}{{{}}}", more.trim_start_matches(',')));
+            let host = format!("({now} or {before})");
             (
-                format!(
-                    "max by (node) (label_replace((1 - {free} / {all}) * on (instance) group_left (hostname) {host}, \"node\", \"$1\", \"hostname\", \"(.+)\"))"
-                ),
-                None,
+                by_node(ratio, "hostname", &host),
+                Some(by_node(time, "hostname", &host)),
             )
         }
         (of, None, Some(source)) => {
@@ -231,6 +232,16 @@ fn asked(path: &str, written: &MemoryWatermark, of: WatermarkOf, errors: &mut Er
             WatermarkOf::Nodes => Some(ask(&used())?),
         },
     })
+}
+
+/// A value by node: by its label `node` where it has one, else by what a series of its `instance` says in a label. Several
+/// jobs may scrape one exporter, so that series is aggregated first.
+fn by_node(value: impl Fn(&str) -> String, label: &str, host: &str) -> String {
+    let (labelled, bare) = (value("node!=\"\""), value("node=\"\""));
+    format!(
+        "max by (node) ({labelled} or label_replace({bare} * on (instance) group_left ({label}) \
+         max by (instance, {label}) ({host}), \"node\", \"$1\", \"{label}\", \"(.+)\"))"
+    )
 }
 
 fn marks(path: &str, written: &MemoryWatermark, interval: Span, errors: &mut Errors) -> Option<Watermarks> {

@@ -71,7 +71,7 @@ fn levels_that_are_written_are_never_adapted_below_nor_into_the_next() {
 #[case(json!({"source": "Agent", "container": "app"}), "flyball_agent_working_set_bytes{namespace=\"shop\"}")]
 #[case(json!({"container": "app"}), "container_memory_working_set_bytes{namespace=\"shop\",container=\"app\"}")]
 #[case(json!({"matchers": "job=\"kubelet\""}), "container_memory_working_set_bytes{namespace=\"shop\",job=\"kubelet\",container!=\"\"}")]
-#[case(json!({"of": "Nodes"}), "(1 - node_memory_MemAvailable_bytes{} / node_memory_MemTotal_bytes{})")]
+#[case(json!({"of": "Nodes"}), "(1 - node_memory_MemAvailable_bytes{node!=\"\"} / node_memory_MemTotal_bytes{node!=\"\"})")]
 #[case(json!({"of": "Nodes", "source": "Kubelet"}), "container_memory_working_set_bytes{id=\"/\"}")]
 #[case(json!({"of": "Nodes", "source": "WindowsExporter"}), "windows_cs_physical_memory_bytes")]
 #[case(json!({"expr": "mine"}), "mine")]
