@@ -1,12 +1,14 @@
-use crate::{Annotate, Capture, Duration, Notify, OnInconclusive, OnIneffective, Replicas, RuntimeLever, WeightsLever};
+use crate::{
+    Annotate, Capture, Duration, Notify, OnInconclusive, OnIneffective, Relieve, Replicas, RuntimeLever, WeightsLever,
+};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a rule or a signal drives: exactly one lever (`replicas` or `runtime` of a workload, or `weights` of a route)
-/// or one answer (`notify`, `annotate` or `capture`). A policy's answers stand beside its lever.
+/// or one answer (`notify`, `annotate`, `capture` or `relieve`). A policy's answers stand beside its lever.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("[has(self.replicas), has(self.weights), has(self.runtime), has(self.notify), has(self.annotate), has(self.capture)].filter(given, given).size() == 1").message("an action takes exactly one of replicas, weights, runtime, notify, annotate and capture"))]
+#[x_kube(validation = Rule::new("[has(self.replicas), has(self.weights), has(self.runtime), has(self.notify), has(self.annotate), has(self.capture), has(self.relieve)].filter(given, given).size() == 1").message("an action takes exactly one of replicas, weights, runtime, notify, annotate, capture and relieve"))]
 #[x_kube(validation = Rule::new("has(self.replicas) || (!has(self.inhibit) && !has(self.holdDownWhile))").message("inhibit and holdDownWhile go with replicas; other levers have no up and down"))]
 pub struct Action {
     /// The action's name within the policy.
@@ -34,6 +36,9 @@ pub struct Action {
     /// Takes evidence from a pod whose alert fires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<Capture>,
+    /// Gives a pod whose alert fires more memory, or evicts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relieve: Option<Relieve>,
     /// What must hold after the change. Required of a lever for Enforce.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verify>,

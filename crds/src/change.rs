@@ -1,5 +1,5 @@
 use crate::{
-    AlertStatus, BackendWeight, CaptureFile, ChangeRuntime, ChangeWeights, CheckStatus, Direction, Duration, Mode,
+    AlertStatus, BackendWeight, CaptureFile, ChangePod, ChangeRuntime, ChangeWeights, CheckStatus, Direction, Duration, Mode,
     OnInconclusive, OnIneffective, SignalStatus, TargetRef,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
@@ -57,6 +57,9 @@ pub struct ChangeSpec {
     /// The knobs, where it moves a runtime's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Box<ChangeRuntime>>,
+    /// What it does to a pod, where it relieves one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<Box<ChangePod>>,
     /// The number of replicas before; 0 where it moves none.
     #[serde(default)]
     #[schemars(range(min = 0, max = 10_000))]
@@ -119,6 +122,8 @@ pub enum ChangeField {
     Weights,
     /// The knobs of a garbage collector.
     Runtime,
+    /// A pod's memory limit, or whether it is there.
+    Pod,
 }
 
 /// The verification of one Change, frozen when it was made.

@@ -3,8 +3,10 @@
 //! An increase must *achieve* its condition, a decrease must *maintain* it. Neither is judged before
 //! the settle time, and nothing is achieved without fresh data (law 6).
 
+mod relief;
 mod share;
 
+pub use relief::{Given, PodAlert, Relief, Resized, Told, judge_eviction, judge_resize, pod_alert};
 pub use share::{ShareChange, ShareJudgement, judge_share, tolerance as share_tolerance};
 
 use crate::{

@@ -109,7 +109,7 @@ pub const POLICIES: &[Case] = &[
     (
         "no lever",
         &[("/spec/actions/0/replicas", || json!(null))],
-        Some("an action takes exactly one of replicas, weights, runtime, notify, annotate and capture"),
+        Some("an action takes exactly one of replicas, weights, runtime, notify, annotate, capture and relieve"),
     ),
     (
         "two rules of one name",

@@ -68,12 +68,12 @@ pub const WEIGHTS: &[Case] = &[
             "/spec/actions/0/replicas",
             || json!({"min": 1, "max": 2, "step": {"pods": 1}}),
         )],
-        Some("an action takes exactly one of replicas, weights, runtime, notify, annotate and capture"),
+        Some("an action takes exactly one of replicas, weights, runtime, notify, annotate, capture and relieve"),
     ),
     (
         "no lever",
         &[(LEVER, || json!(null))],
-        Some("an action takes exactly one of replicas, weights, runtime, notify, annotate and capture"),
+        Some("an action takes exactly one of replicas, weights, runtime, notify, annotate, capture and relieve"),
     ),
     (
         "a second action",

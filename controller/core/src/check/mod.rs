@@ -36,6 +36,7 @@ mod ownership;
 mod pause;
 mod quality;
 mod rate;
+mod relief;
 mod review;
 mod rollout;
 mod runtime;
@@ -47,6 +48,7 @@ mod weights;
 mod world;
 
 pub use coverage::LEAST_COVERAGE;
+pub use relief::{ReliefApproved, ReliefCandidate, ReliefRefused, ReliefWorld, shape_relief};
 pub use review::{Approved, Candidate, Refused};
 pub use runtime::{
     OpenRuntime, RuntimeApproval, RuntimeApproved, RuntimeCandidate, RuntimeRefused, RuntimeWorld, shape_runtime,

@@ -18,6 +18,7 @@ mod metrics;
 pub mod notify;
 mod pass;
 mod pods;
+mod relief;
 mod replicas;
 mod rollout;
 pub mod runtime;
@@ -40,6 +41,7 @@ pub use latch::SIGNAL_MOVED;
 pub(crate) use latch::moved_since;
 pub(crate) use metrics::{Asked, NoNumber, asked};
 pub use pods::{Pod, PodPhase, PodReady, PodUsage, Pods, RequestError, Requests};
+pub use relief::{NodeRoom, ReliefContainer, ReliefPod, ReliefProposal, Suffering, names_nobody, relief, suffering};
 pub use setting::{AgentFacts, RuntimeDecision, RuntimeFacts, RuntimeHistory, RuntimeProposal, decide_runtime};
 pub(crate) use spike::lasts as spike_lasts;
 pub use weights::{

@@ -1,6 +1,6 @@
-//! Answers: what a rule leads to beside a lever. They move no field that a transaction owns.
+//! Answers: what a rule leads to beside a lever. They move no field of the target; what relieves a pod is a transaction on that pod.
 
-use super::{Annotate, Capture};
+use super::{Annotate, Capture, Relieve};
 use crate::signal::Labels;
 
 /// An action that answers.
@@ -23,6 +23,8 @@ pub enum AnswerKind {
     Annotate(Annotate),
     /// Takes evidence.
     Capture(Capture),
+    /// Relieves pods.
+    Relieve(Relieve),
 }
 
 /// How alerts are posted.

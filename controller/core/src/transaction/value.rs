@@ -1,6 +1,6 @@
 //! What a transaction moves: the value of one field, or of one field in several places at once.
 
-use crate::policy::{Replicas, Setting, Weights};
+use crate::policy::{PodState, Replicas, Setting, Weights};
 use std::fmt;
 
 /// A field's value. One that stands in several places is written place by place, and can be found half-way.
@@ -27,6 +27,8 @@ pub trait Value: Clone + PartialEq {
 impl Value for Replicas {}
 
 impl Value for Setting {}
+
+impl Value for PodState {}
 
 /// The values in several places, always in the same order, and always as many.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -15,6 +15,7 @@ mod knobs;
 mod laws;
 mod notify;
 mod options;
+mod relief;
 mod runtime;
 mod shared;
 mod template;

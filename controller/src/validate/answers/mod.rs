@@ -47,7 +47,7 @@ pub(super) fn read(path: &str, written: &Action, errors: &mut Errors) -> Option<
         _ => {
             errors.add(
                 path,
-                "has several answers; an action takes exactly one of notify, annotate and capture",
+                "has several answers; an action takes exactly one of notify, annotate, capture and relieve",
             );
             None
         }
