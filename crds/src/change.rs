@@ -1,6 +1,6 @@
 use crate::{
-    AlertStatus, BackendWeight, CaptureFile, ChangePod, ChangeRuntime, ChangeWeights, CheckStatus, Direction, Duration, Mode,
-    OnInconclusive, OnIneffective, SignalStatus, TargetRef,
+    AlertStatus, BackendWeight, CaptureFile, ChangePod, ChangeRuntime, ChangeWeights, CheckStatus, Direction, Duration,
+    Mode, OnInconclusive, OnIneffective, SignalStatus, TargetRef,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::{CustomResource, KubeSchema};

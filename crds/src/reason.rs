@@ -13,6 +13,8 @@ pub enum ConditionType {
     NeedsMemory,
     /// The alerts of a policy that notifies are posted to Alertmanager.
     Notified,
+    /// No pod needs relief that the policy does not give.
+    Relieved,
 }
 
 impl ConditionType {
@@ -24,6 +26,7 @@ impl ConditionType {
             Self::Complete => "Complete",
             Self::NeedsMemory => "NeedsMemory",
             Self::Notified => "Notified",
+            Self::Relieved => "Relieved",
         }
     }
 }

@@ -54,7 +54,7 @@ pub struct EvictPod {
 }
 
 /// What a Change does to a pod.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ChangePod {
     /// The workload that the pod is of.

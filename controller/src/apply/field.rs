@@ -2,7 +2,7 @@
 
 use super::journal::{JournalError, verdict_of};
 use flyball_core::{
-    policy::{Replicas, Setting, SettingError, Weight, Weights},
+    policy::{PodState, PodStateError, Replicas, Setting, SettingError, Weight, Weights},
     transaction::{Places, Value, Verdict},
 };
 use flyball_crds::{BackendWeight, Change, ChangeStatus};
@@ -134,6 +134,33 @@ impl Field for Setting {
     fn record_way_back(to: &Self, status: &mut ChangeStatus) {
         status.rollback_setting = Some(to.to_string());
     }
+}
+
+/// It never goes back: a limit is not lowered, and an eviction can't be undone.
+impl Field for PodState {
+    fn moved(change: &Change) -> Result<Moved<Self>, JournalError> {
+        let Some(moved) = &change.spec.pod else {
+            return Err(JournalError::Incomplete {
+                name: change.name_any(),
+                field: "spec.pod",
+            });
+        };
+        let state = |field, text: &str| {
+            text.parse().map_err(|error: PodStateError| JournalError::Unreadable {
+                name: change.name_any(),
+                field,
+                why: error.to_string(),
+            })
+        };
+        Ok(Moved {
+            before: state("spec.pod.before", &moved.before)?,
+            after: state("spec.pod.after", &moved.after)?,
+            trial: None,
+            rollback_to: None,
+        })
+    }
+
+    fn record_way_back(_: &Self, _: &mut ChangeStatus) {}
 }
 
 /// Weights as a record holds them; `Err` has the number that is none.

@@ -8,6 +8,7 @@ pub mod captures;
 mod env;
 mod field;
 mod journal;
+mod pod;
 mod pods;
 mod routes;
 mod runtime;
@@ -17,6 +18,7 @@ pub use env::{EnvProblem, env_of};
 pub(crate) use env::{KEPT, condensed, env_as_found};
 pub use field::{Field, recorded_weights, weights_of};
 pub use journal::{Intent, JournalError, Journals, Note, journal_of, phase_of};
+pub use pod::{PodEvent, PodHands, PodTarget, PodTx};
 pub use pods::{PodLine, PodWrite, write_line, write_note};
 pub use routes::{Place, RouteHands, WeightsEvent, WeightsTarget, WeightsTx};
 pub use runtime::{

@@ -10,6 +10,9 @@ const COLUMN: usize = 44;
 
 /// From what to what: `2 -> 3`, or `a 50 -> 25, b 50 -> 75`.
 pub fn of_change(change: &Change) -> String {
+    if change.spec.pod.is_some() {
+        return plain(&change.spec.shift);
+    }
     if let Some(moved) = &change.spec.runtime {
         return if change.spec.shift.is_empty() {
             plain(&format!("{} -> {}", moved.before, moved.after))
@@ -45,6 +48,9 @@ pub fn in_short(change: &Change) -> String {
 
 /// What a Change goes back to if it is taken back.
 pub fn verified(change: &Change) -> String {
+    if let Some(moved) = &change.spec.pod {
+        return plain(&moved.before);
+    }
     if let Some(moved) = &change.spec.runtime {
         return plain(&moved.verified);
     }
@@ -56,6 +62,9 @@ pub fn verified(change: &Change) -> String {
 
 /// What was there before a Change.
 pub fn before(change: &Change) -> String {
+    if let Some(moved) = &change.spec.pod {
+        return plain(&moved.before);
+    }
     if let Some(moved) = &change.spec.runtime {
         return plain(&moved.before);
     }
@@ -78,6 +87,8 @@ pub enum Moved {
     Weights,
     /// A runtime's knobs.
     Knobs,
+    /// A pod that is relieved; no policy's lever.
+    Pod,
 }
 
 impl Moved {
@@ -98,6 +109,7 @@ impl Moved {
             ChangeField::Replicas => Self::Replicas,
             ChangeField::Weights => Self::Weights,
             ChangeField::Runtime => Self::Knobs,
+            ChangeField::Pod => Self::Pod,
         }
     }
 
@@ -107,6 +119,7 @@ impl Moved {
             Self::Replicas => "the number stays as it is",
             Self::Weights => "the weights stay as they are",
             Self::Knobs => "the knobs stay as they are",
+            Self::Pod => "what the pod was given stays",
         }
     }
 }

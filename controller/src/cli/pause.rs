@@ -126,7 +126,7 @@ pub async fn set(
     let weights = match Moved::by(&object.spec) {
         Moved::Weights => " Weights go both ways at once, so none moves, and no backend is taken out.",
         Moved::Knobs => " Knobs have no up and down, so none moves; leases are renewed.",
-        Moved::Replicas => "",
+        Moved::Replicas | Moved::Pod => "",
     };
     Ok(format!(
         "{namespace}/{}: {} {verb}, {over}. Undoing a change goes on.{weights}\nTo go on before that: flyball unpause {} -n {}\n",

@@ -183,6 +183,13 @@ fn can(change: &Change, request: Request) -> Result<(), String> {
     }
     let phase = phase_of(change).unwrap_or_default();
     match (phase, request) {
+        (Phase::Applying | Phase::Verifying, Request::RollBack) if Moved::in_change(change) == Moved::Pod => {
+            Err(format!(
+                "{name} can't be taken back: a memory limit is never lowered, and an eviction can't be undone; to stop waiting for its \
+             effect: flyball abort {name} -n {}",
+                quoted(&change.namespace().unwrap_or_default())
+            ))
+        }
         (Phase::Applying | Phase::Verifying, Request::Abort) | (Phase::Verifying, Request::RollBack) => Ok(()),
         (Phase::Applying, Request::RollBack) => Err(format!(
             "{name} is just being written, so there is nothing to take back yet; cut it short: flyball abort {name} -n {}",
@@ -198,6 +205,12 @@ fn can(change: &Change, request: Request) -> Result<(), String> {
             named(&change.spec.target.reference),
             quoted(&change.namespace().unwrap_or_default()),
             moves::before(change)
+        )),
+        (phase, _) if Moved::in_change(change) == Moved::Pod => Err(format!(
+            "{name} is closed ({phase:?}), and a pod is not taken back; the next one has what the template says: kubectl delete pod \
+             {} -n {}",
+            quoted(&change.spec.target.reference.name),
+            quoted(&change.namespace().unwrap_or_default())
         )),
         (phase, _) if Moved::in_change(change) == Moved::Knobs => Err(format!(
             "{name} is closed ({phase:?}), and its knobs stay; to have the boot values: flyball release {place}; to have others, \
@@ -249,7 +262,7 @@ fn told(change: &Change, asked: Asked, changed: bool) -> String {
             let wants = match (moved, &change.spec.runtime) {
                 (Moved::Weights, _) => "wants about the same".to_owned(),
                 (Moved::Knobs, Some(moved)) => format!("still wants {}", plain(&moved.after)),
-                (Moved::Replicas | Moved::Knobs, _) => format!("still wants {}", change.spec.after),
+                (Moved::Replicas | Moved::Knobs | Moved::Pod, _) => format!("still wants {}", change.spec.after),
             };
             format!("{name} is approved: {shift} is made with the next pass, if the policy {wants} then.\n{follow}")
         }

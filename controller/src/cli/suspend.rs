@@ -73,7 +73,7 @@ pub async fn set(connection: &Connection, namespace: &str, name: &str, suspended
                 "no lease is renewed, so within {} each process has its boot values again (flyball release takes the knobs out for good)",
                 lease.unwrap_or("1h")
             ),
-            (Moved::Replicas, _) => "the number of replicas stays as it is".to_owned(),
+            (Moved::Replicas | Moved::Pod, _) => "the number of replicas stays as it is".to_owned(),
         };
         return Ok(format!(
             "{namespace}/{name} is suspended: it begins no change, and {stay}.{under_way}\n\

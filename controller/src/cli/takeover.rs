@@ -102,7 +102,7 @@ pub async fn take(
     let read = async || facts::read(connection, namespace, policy).await;
     let facts = read().await?;
     match Moved::by(&facts.policy.spec) {
-        Moved::Replicas => {}
+        Moved::Replicas | Moved::Pod => {}
         Moved::Weights => {
             return refuse(format!(
                 "{namespace}/{policy} moves weights, and takeover takes replicas from another autoscaler; nothing was done. What \

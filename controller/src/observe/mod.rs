@@ -15,6 +15,7 @@ pub mod pods;
 pub mod prometheus_rules;
 pub mod quantity;
 pub mod readable;
+pub mod relief;
 pub mod rollout;
 pub mod routes;
 pub mod source;

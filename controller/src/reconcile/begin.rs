@@ -244,6 +244,7 @@ fn spec(
         shift: format!("{} -> {to}", proposal.from),
         weights: None,
         runtime: None,
+        pod: None,
         before: stored_replicas(proposal.from),
         after: stored_replicas(to),
         verified: stored_replicas(verified),

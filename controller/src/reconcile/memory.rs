@@ -6,7 +6,7 @@ use stored::{alerts_in_short, restored, rule_state, stored_action, stored_rule};
 pub use stored::{direction, stored_alert, stored_direction, stored_replicas};
 
 use super::{
-    answers::{capture::memory::CaptureMemory, notify::NotifyMemory},
+    answers::{capture::memory::CaptureMemory, notify::NotifyMemory, relieve::ReliefMemory},
     evidence::joined,
     runtime::memory::RuntimeMemory,
     weights::memory::{WeightsMemory, restored as restored_weights},
@@ -87,6 +87,8 @@ pub struct Memory {
     pub learned: Option<u64>,
     /// What was told to Alertmanager. Forgotten by a restart, after which what fires is told again.
     pub(super) notify: NotifyMemory,
+    /// What came of relieving pods.
+    pub(super) relief: ReliefMemory,
 }
 
 impl ActionMemory {
@@ -152,6 +154,7 @@ impl Memory {
             recalled: None,
             learned: None,
             notify: NotifyMemory::default(),
+            relief: ReliefMemory::default(),
         };
         // The first pass looks for what the policy refers to; until then its rules are held as they were.
         memory.parse(object, &unread(object), now);

@@ -382,7 +382,7 @@ impl Pass<'_> {
     }
 
     /// Why no change of a direction may be made now.
-    fn paused(&self) -> Paused {
+    pub(crate) fn paused(&self) -> Paused {
         let now = self.seen.now;
         let written = self.object.spec.pause.as_ref();
         let why = |pause: Option<Pause>, written: Option<&PauseFor>, field: &str| {

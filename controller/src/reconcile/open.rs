@@ -103,6 +103,7 @@ pub(super) async fn cut_short(ctx: &Context, change: &Change, why: Abort, author
         ChangeField::Replicas => drop(abort(ctx, change, why, authority).await),
         ChangeField::Weights => drop(super::weights::carry::abort(ctx, change, why, authority).await),
         ChangeField::Runtime => drop(super::runtime::carry::abort(ctx, change, why, authority).await),
+        ChangeField::Pod => super::answers::relieve::carry::abort(ctx, change, why, authority).await,
     }
 }
 

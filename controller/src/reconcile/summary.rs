@@ -237,6 +237,17 @@ pub(super) fn status(
         );
         status.conditions.push(condition);
     }
+    if let Some(said) = &memory.relief.outcome {
+        let condition = condition(
+            &before.conditions,
+            ConditionType::Relieved,
+            said.clone(),
+            same_words,
+            generation,
+            now,
+        );
+        status.conditions.push(condition);
+    }
     status
 }
 

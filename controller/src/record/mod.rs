@@ -10,7 +10,7 @@ use crate::{
 };
 use events::{Events, Told, target_reference};
 use flyball_core::{check::Check, evaluate::watermark::Transition};
-use flyball_crds::{Change, FeedbackPolicy, Mode, Phase, Reason};
+use flyball_crds::{Change, ChangeField, FeedbackPolicy, Mode, Phase, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
 use std::{sync::Arc, time::Duration};
@@ -218,10 +218,12 @@ impl Recorder {
 
 /// What a Change moves, in words.
 fn shift(change: &Change) -> String {
-    match &change.spec.weights {
-        Some(_) => format!("weights {}", change.spec.shift),
+    match change.spec.field {
+        ChangeField::Weights => format!("weights {}", change.spec.shift),
+        ChangeField::Runtime => format!("knobs {}", change.spec.shift),
+        ChangeField::Pod => format!("pod {}", change.spec.shift),
         // A Change of an older version has the numbers only.
-        None => format!("replicas {} -> {}", change.spec.before, change.spec.after),
+        ChangeField::Replicas => format!("replicas {} -> {}", change.spec.before, change.spec.after),
     }
 }
 

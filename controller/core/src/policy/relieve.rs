@@ -84,16 +84,27 @@ impl PodMemory {
     }
 }
 
-/// As a Change records it: in bytes.
+impl PodState {
+    /// As a Change records it, in bytes; it is read back from there.
+    pub fn record(&self) -> String {
+        match self {
+            Self::Memory(PodMemory { limit, request }) => {
+                let request = request.map_or_else(String::new, |request| format!(" request={}", request.get()));
+                format!("limit={}{request}", limit.get())
+            }
+            Self::There => THERE.to_owned(),
+            Self::Evicted => EVICTED.to_owned(),
+        }
+    }
+}
+
+/// For people.
 impl fmt::Display for PodState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Memory(PodMemory { limit, request }) => {
-                write!(f, "limit={}", limit.get())?;
-                request.map_or(Ok(()), |request| write!(f, " request={}", request.get()))
-            }
-            Self::There => f.write_str(THERE),
-            Self::Evicted => f.write_str(EVICTED),
+            Self::Memory(memory) => write!(f, "a memory limit of {}", memory.limit),
+            Self::There => f.write_str("the pod"),
+            Self::Evicted => f.write_str("the eviction"),
         }
     }
 }
@@ -180,7 +191,7 @@ mod tests {
     #[test]
     fn a_state_reads_back_as_it_was_written() {
         for text in ["there", "evicted", "limit=67108864", "limit=67108864 request=1"] {
-            assert_eq!(text.parse::<PodState>().expect(text).to_string(), text);
+            assert_eq!(text.parse::<PodState>().expect(text).record(), text);
         }
         for text in [
             "",

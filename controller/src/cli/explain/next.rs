@@ -373,6 +373,7 @@ fn of_change(facts: &Facts, change: &Change) -> Option<Step> {
             Moved::Replicas => "the number as it is",
             Moved::Weights => "the weights as they are",
             Moved::Knobs => "the workload's knobs as they are",
+            Moved::Pod => "the pod as it is",
         };
         let why = format!("A Change is under way. To follow it, or to keep {what} and decide nothing more:");
         let suspend = format!("flyball suspend {name}");
@@ -390,6 +391,10 @@ fn of_change(facts: &Facts, change: &Change) -> Option<Step> {
         Phase::Ineffective | Phase::RolledBack if Moved::in_change(change) == Moved::Knobs => Some(step(
             "The knobs did not have their effect, or an agent did not take them; the verdict says which. See what the agents say:",
             [doctor(facts), format!("flyball get {name} --all")],
+        )),
+        Phase::Inconclusive | Phase::Ineffective if Moved::in_change(change) == Moved::Pod => Some(step(
+            "The pod was not relieved; the verdict says why. A limit is never lowered again; the next pod has what the template says. See what else there is to do:",
+            [format!("flyball get {name} --all")],
         )),
         Phase::Inconclusive => Some(step(
             "The effect could not be verified, so the value is held. See whether the verification and the demand answer now:",

@@ -37,7 +37,7 @@ enum Need<T> {
 pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) {
     let told = pass.policy.answers.iter().filter_map(|answer| match &answer.kind {
         AnswerKind::Annotate(annotate) => Some((answer, annotate)),
-        AnswerKind::Notify(_) | AnswerKind::Capture(_) => None,
+        AnswerKind::Notify(_) | AnswerKind::Capture(_) | AnswerKind::Relieve(_) => None,
     });
     let told: Vec<_> = told.collect();
     let Some(snapshot) = pass.seen.found.snapshot.as_ref().filter(|_| !told.is_empty()) else {

@@ -3,6 +3,7 @@
 pub(super) mod annotate;
 pub mod capture;
 pub(super) mod notify;
+pub(super) mod relieve;
 
 use super::{Pass, memory::Memory};
 use flyball_core::policy::{AnswerKind, Mode};
@@ -12,13 +13,14 @@ use flyball_core::policy::{AnswerKind, Mode};
 pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) {
     annotate::run(pass, memory).await;
     notify::run(pass, memory).await;
+    relieve::run(pass, memory).await;
     if pass.policy.mode == Mode::Observe {
         return;
     }
     for answer in &pass.policy.answers {
         match &answer.kind {
-            // All of them together say one thing to a pod, and one to Alertmanager.
-            AnswerKind::Annotate(_) | AnswerKind::Notify(_) => {}
+            // All of them together say one thing to a pod, and one to Alertmanager; of pods one at a time is relieved.
+            AnswerKind::Annotate(_) | AnswerKind::Notify(_) | AnswerKind::Relieve(_) => {}
             AnswerKind::Capture(capture) => capture::run(pass, answer, capture, memory).await,
         }
     }

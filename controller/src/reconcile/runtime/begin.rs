@@ -223,6 +223,7 @@ pub(super) fn spec(
             breaker: it.agents.breaker.text.clone(),
             max_age: written(it.agents.max_age),
         })),
+        pod: None,
         before: 0,
         after: 0,
         verified: 0,

@@ -264,6 +264,7 @@ fn spec(
         sequence: i64::try_from(sequence).unwrap_or(i64::MAX),
         shift: clean(shift(&proposal.from, to)),
         runtime: None,
+        pod: None,
         before: 0,
         after: 0,
         verified: 0,

@@ -3,6 +3,7 @@
 mod annotate;
 mod capture;
 mod notify;
+mod relieve;
 
 pub(crate) use capture::kind as capture_kind;
 
@@ -12,7 +13,7 @@ use flyball_crds::Action;
 
 /// Whether an action is an answer, and no lever.
 pub(super) fn is_answer(written: &Action) -> bool {
-    written.notify.is_some() || written.annotate.is_some() || written.capture.is_some()
+    written.notify.is_some() || written.annotate.is_some() || written.capture.is_some() || written.relieve.is_some()
 }
 
 /// Reads an answer; `path` is the action's.
@@ -36,13 +37,18 @@ pub(super) fn read(path: &str, written: &Action, errors: &mut Errors) -> Option<
             );
         }
     }
-    let kind = match (&written.notify, &written.annotate, &written.capture) {
-        (Some(notify), None, None) => notify::read(&format!("{path}.notify"), notify, errors).map(AnswerKind::Notify),
-        (None, Some(annotate), None) => {
+    let kind = match (&written.notify, &written.annotate, &written.capture, &written.relieve) {
+        (Some(notify), None, None, None) => {
+            notify::read(&format!("{path}.notify"), notify, errors).map(AnswerKind::Notify)
+        }
+        (None, Some(annotate), None, None) => {
             annotate::read(&format!("{path}.annotate"), annotate, errors).map(AnswerKind::Annotate)
         }
-        (None, None, Some(capture)) => {
+        (None, None, Some(capture), None) => {
             capture::read(&format!("{path}.capture"), capture, errors).map(AnswerKind::Capture)
+        }
+        (None, None, None, Some(relieve)) => {
+            relieve::read(&format!("{path}.relieve"), relieve, errors).map(AnswerKind::Relieve)
         }
         _ => {
             errors.add(

@@ -167,7 +167,7 @@ pub(super) fn owners(facts: &Facts) -> Step {
     match Moved::by(&facts.policy.spec) {
         Moved::Weights => return weights::owners(facts),
         Moved::Knobs => return runtime::owners(facts),
-        Moved::Replicas => {}
+        Moved::Replicas | Moved::Pod => {}
     }
     let namespace = facts.policy.namespace().unwrap_or_default();
     let mut commands = vec![
