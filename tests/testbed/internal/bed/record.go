@@ -11,6 +11,7 @@ import (
 
 	"flyball.dev/testbed/internal/layout"
 	"flyball.dev/testbed/internal/machine"
+	"flyball.dev/testbed/internal/packages"
 	"flyball.dev/testbed/internal/process"
 	"flyball.dev/testbed/internal/render"
 )
@@ -35,20 +36,21 @@ type Options struct {
 }
 
 // checkFree refuses early, before anything is fetched, what is taken by others.
-func (o Options) checkFree() error {
+func (o Options) checkFree(dir layout.Dir, say Say) error {
 	services, err := subnetAfter(o.Subnet)
 	if err != nil {
 		return err
 	}
-	if err := checkNoOtherBed(); err != nil {
+	if err := checkNoOtherBed(dir, say); err != nil {
 		return err
 	}
 	return machine.CheckNetworkFree(o.Bridge, o.Subnet, services)
 }
 
 // checkNoOtherBed names the bed that has the machine. There can be one at a
-// time: kube-proxy's tables have fixed names.
-func checkNoOtherBed() error {
+// time: kube-proxy's tables have fixed names. One of which nothing runs any
+// more was killed with whoever brought it up: it is cleared away.
+func checkNoOtherBed(dir layout.Dir, say Say) error {
 	boot, err := process.BootID()
 	if err != nil {
 		return err
@@ -62,11 +64,34 @@ func checkNoOtherBed() error {
 		if err != nil {
 			return err
 		}
-		if other != nil && other.Boot == boot {
+		if other == nil || other.Boot != boot {
+			continue
+		}
+		cgroup, err := machine.NewCgroup(other.Cluster.Bridge)
+		if err != nil {
+			return err
+		}
+		if !cgroup.Empty() {
 			return fmt.Errorf("the test bed in %s has this machine: end it with `testbed down --dir %s --bridge %s`", other.Dir, other.Dir, other.Cluster.Bridge)
+		}
+		say("nothing of the test bed in %s runs any more: clearing it away", other.Dir)
+		if err := clearDead(dir, other, say); err != nil {
+			return fmt.Errorf("clear away the dead test bed in %s: %w", other.Dir, err)
 		}
 	}
 	return nil
+}
+
+// clearDead ends a bed of another folder, by the tools of this one if that
+// folder is gone.
+func clearDead(dir layout.Dir, other *Record, say Say) error {
+	if _, err := os.Stat(other.Dir.State()); err == nil {
+		return Down(other.Dir, other.Cluster.Bridge, say)
+	}
+	if err := packages.Ensure(dir, packages.Node, say); err != nil {
+		return err
+	}
+	return clean(dir, other)
 }
 
 // plan describes a bed that is about to be made on this machine.

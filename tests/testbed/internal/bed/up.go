@@ -45,7 +45,7 @@ func Up(dir layout.Dir, options Options, say Say) error {
 			return err
 		}
 	}
-	if err := options.checkFree(); err != nil {
+	if err := options.checkFree(dir, say); err != nil {
 		return err
 	}
 	if err := prepare(dir, say); err != nil {

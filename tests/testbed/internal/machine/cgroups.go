@@ -135,6 +135,9 @@ func (c Cgroup) Kill(limit time.Duration) error {
 	}
 }
 
+// Empty tells whether nothing in the group runs, or the group is gone.
+func (c Cgroup) Empty() bool { return len(c.pids()) == 0 }
+
 func (c Cgroup) pids() []int {
 	seen := map[int]bool{}
 	c.walk(func(group string) {
