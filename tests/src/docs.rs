@@ -4,6 +4,7 @@
 
 pub mod fragment;
 pub mod page;
+pub mod script;
 pub mod shell;
 pub mod written;
 

@@ -48,7 +48,7 @@ fn a_command_that_is_none_is_found() {
         ("flyball import hpa checkout -n shop", true),
         ("flyball --help", true),
         ("flyball explain", false),
-        ("flyball explian checkout", false),
+        ("flyball clarify checkout", false),
         ("flyball get --no-such-flag", false),
     ] {
         assert_eq!(wrong(&shell::commands(text)[0]).is_none(), right, "{text}");
