@@ -53,7 +53,7 @@ const SKIPPED: [(&str, &str); 4] = [
 const LASTING: &str = "flyball run ";
 
 /// What is replaced, with why. The first of each is on the page, or this list is stale.
-fn replacements(world: &World) -> [(&'static str, String); 9] {
+fn replacements(world: &World) -> [(&'static str, String); 10] {
     let source = format!("{}-quick", world.namespace);
     [
         // A namespace and a source of its own, beside the other scenarios.
@@ -66,7 +66,8 @@ fn replacements(world: &World) -> [(&'static str, String); 9] {
         // Nobody waits for ten minutes here.
         ("mode: Recommend\n", "mode: Recommend\n  interval: 1s\n".to_owned()),
         ("for: 2m", "for: 0s".to_owned()),
-        ("settle: 6m", "settle: 1s".to_owned()),
+        ("[5m]", "[1s]".to_owned()),
+        ("settle: 6m", "settle: 2s".to_owned()),
         ("within: 10m", "within: 40s".to_owned()),
     ]
 }
