@@ -25,8 +25,7 @@ use std::{
     collections::BTreeSet,
     env,
     fs::{self, File},
-    os::unix::fs::symlink,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
@@ -53,7 +52,7 @@ const SKIPPED: [(&str, &str); 4] = [
 const LASTING: &str = "flyball run ";
 
 /// What is replaced, with why. The first of each is on the page, or this list is stale.
-fn replacements(world: &World) -> [(&'static str, String); 10] {
+fn replacements(world: &World) -> [(&'static str, String); 11] {
     let source = format!("{}-quick", world.namespace);
     [
         // A namespace and a source of its own, beside the other scenarios.
@@ -62,6 +61,11 @@ fn replacements(world: &World) -> [(&'static str, String); 10] {
         ("metricsource prometheus", format!("metricsource {source}")),
         // The scenario's Prometheus, whose answers are set.
         ("http://prometheus.monitoring:9090", world.prometheus.url.clone()),
+        // A bed that stays may have what an earlier version installed.
+        (
+            "apply --server-side",
+            "apply --server-side --force-conflicts".to_owned(),
+        ),
         ("127.0.0.1:8080", "127.0.0.1:0".to_owned()),
         // Nobody waits for ten minutes here.
         ("mode: Recommend\n", "mode: Recommend\n  interval: 1s\n".to_owned()),
@@ -77,6 +81,17 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 const LATENCY: &str = "http_request_duration_seconds_sum";
 
+/// Copies the files of a folder, and none within.
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
 /// A reader at a terminal.
 struct Reader {
     world: World,
@@ -90,10 +105,15 @@ impl Reader {
         let world = World::new(bed, "quick").await;
         let folder = world.folder().join("reader");
         fs::create_dir_all(&folder).unwrap();
-        // The page's commands begin in the repository.
-        for part in ["deploy", "crds"] {
-            symlink(fs::canonicalize(docs::root()).unwrap().join(part), folder.join(part)).unwrap();
+        // The page's commands begin in the repository. The Deployment begins without a pod: a second controller, of all
+        // namespaces, would take up what the other scenarios have.
+        for part in ["deploy/manifests", "crds", "crds/generated"] {
+            copy(&docs::root().join(part), &folder.join(part));
         }
+        let deployment = folder.join("deploy/manifests/deployment.yaml");
+        let text = fs::read_to_string(&deployment).unwrap();
+        assert!(text.contains("  replicas: 2\n"), "{text}");
+        fs::write(&deployment, text.replace("  replicas: 2\n", "  replicas: 0\n")).unwrap();
         let inherited = env::var("PATH").unwrap_or_default();
         let path = programs.iter().map(|it| it.display().to_string()).chain([inherited]);
         let path = path.collect::<Vec<_>>().join(":");
