@@ -6,6 +6,7 @@ pub mod demo;
 pub mod gateway;
 pub mod hpa;
 pub mod laws;
+pub mod leak;
 pub mod proxy;
 pub mod runtimes;
 pub mod savings;
