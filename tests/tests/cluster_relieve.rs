@@ -76,7 +76,7 @@ async fn a_pod_that_leaks_is_given_memory_before_the_kernel_kills_it() {
     assert_eq!(limit(&before), (json!("96Mi"), json!("96Mi")));
     let _controller = leak.world.controller("one");
     leak.turn("cache=0").await;
-    leak.turn("leak=2Mi").await;
+    leak.turn("leak=3Mi").await;
     leak.until("more than it might have", async || {
         let held = leak.metric("flyball_agent_working_set_bytes").await;
         (held > (100 * MIB) as f64).then_some(())
@@ -110,7 +110,7 @@ async fn a_pod_that_leaks_is_given_memory_before_the_kernel_kills_it() {
     .await;
 
     // Up to max and not above, which is said.
-    leak.turn("leak=2Mi").await;
+    leak.turn("leak=3Mi").await;
     leak.until("it has what it may have", async || {
         (limit(&leak.pod().await).0 == "200Mi").then_some(())
     })
