@@ -90,6 +90,8 @@ fn the_controllers_rights_are_these() {
         "ClusterRole /limitranges: list",
         "ClusterRole /namespaces: get list watch",
         "ClusterRole /nodes: list watch",
+        "ClusterRole /pods/eviction: create",
+        "ClusterRole /pods/resize: patch",
         "ClusterRole /pods: get list watch patch",
         "ClusterRole /resourcequotas: list",
         "ClusterRole apiextensions.k8s.io/customresourcedefinitions: get of feedbackpolicies.flyball.dev metricsources.flyball.dev changes.flyball.dev",
