@@ -35,15 +35,15 @@ pub struct MemoryWatermark {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub matchers: Option<String>,
-    /// In percent. Default 80.
+    /// In percent. Default 80; of Pressure 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub warning: Option<i32>,
-    /// In percent. Default 90.
+    /// In percent. Default 90; of Pressure 20.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub high: Option<i32>,
-    /// In percent, never adapted. Default 95.
+    /// In percent, never adapted. Default 95; of Pressure 40.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub emergency: Option<i32>,
@@ -63,7 +63,8 @@ pub struct MemoryWatermark {
     /// Default true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<bool>,
-    /// Whether an emergency is raised early where memory grows so that it is full within two passes. Default true.
+    /// Whether an emergency is raised early where memory grows so that it is full within two passes. Default true; Pressure
+    /// is never foreseen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foresee: Option<bool>,
 }
@@ -90,4 +91,7 @@ pub enum WatermarkSource {
     NodeExporter,
     /// Of nodes, Prometheus' windows exporter, by its present or its former names.
     WindowsExporter,
+    /// Pressure stall information, where the kernel has it: the part of the time in which some of the processes stood still for
+    /// want of memory, over a minute. Of containers by the kubelet's cAdvisor (cgroup v2), of nodes by the node exporter.
+    Pressure,
 }

@@ -7,6 +7,7 @@ pub mod docs;
 pub mod gateway;
 pub mod hpa;
 pub mod laws;
+pub mod leak;
 pub mod proxy;
 pub mod runtimes;
 pub mod savings;

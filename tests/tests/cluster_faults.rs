@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "cluster_faults/relief.rs"]
+mod relief;
+
 use flyball_crds::{FeedbackPolicy, Phase};
 use flyball_tests::{
     bed::{Bed, bed, eventually},

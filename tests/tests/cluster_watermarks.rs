@@ -6,10 +6,11 @@
 use flyball_crds::AlertState;
 use flyball_tests::{
     bed::{Bed, bed, eventually, eventually_within},
+    leak::{Leak, leaking},
     scraper::Scraper,
     world::{
         Answer, World,
-        agents::{self, Agents, LINE},
+        agents::{self, Agents},
     },
 };
 use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
@@ -161,105 +162,6 @@ async fn pressure_rides_on_a_line_of_knobs_and_survives_its_changes() {
         .await
         .unwrap();
     agents.all_have("gogc=200").await;
-}
-
-/// The service of the test bed that leaks, in one pod.
-fn leaking(limit: &str) -> Value {
-    json!({
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
-        "spec": {
-            "replicas": 1,
-            "selector": {"matchLabels": {"app": "web"}},
-            "template": {
-                "metadata": {
-                    "labels": {"app": "web"},
-                    "annotations": {"prometheus.io/scrape": "true", "prometheus.io/port": "8080"},
-                },
-                "spec": {
-                    "terminationGracePeriodSeconds": 1,
-                    "containers": [{
-                        "name": "main", "image": "flyball.dev/heap:dev", "imagePullPolicy": "Never",
-                        "args": ["-listen", ":8080"],
-                        "env": [
-                            {"name": "HEAP_LIVE", "value": "8Mi"}, {"name": "HEAP_CACHE", "value": "60Mi"},
-                            {"name": "HEAP_ENTRY", "value": "1Mi"}, {"name": "HEAP_HIGH_RPS", "value": "1"},
-                            {"name": "GOGC", "value": "10"},
-                            // What is told here is told by the controller alone.
-                            {"name": "FLYBALL_WATERMARKS", "value": "off"},
-                        ],
-                        "resources": {"limits": {"memory": limit}},
-                        "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}, "periodSeconds": 1},
-                        "volumeMounts": [{"name": "flyball-runtime", "mountPath": "/etc/flyball", "readOnly": true}],
-                    }],
-                    "volumes": [{"name": "flyball-runtime", "downwardAPI": {"items": [{
-                        "path": "runtime", "fieldRef": {"fieldPath": format!("metadata.annotations['{LINE}']")},
-                    }]}}],
-                },
-            },
-        },
-    })
-}
-
-struct Leak {
-    world: World,
-    scraper: Scraper,
-    client: reqwest::Client,
-}
-
-impl Leak {
-    async fn start(bed: &Bed, name: &str, limit: &str) -> Self {
-        let world = World::new(bed, name).await;
-        world.create(&leaking(limit)).await;
-        let scraper = Scraper::start(bed, &world.namespace, "1s", &[]).await;
-        let source = json!({"url": scraper.url, "timeout": "2s"});
-        world.source(&world.namespace, source).await;
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(Duration::from_secs(5))
-            .build()
-            .unwrap();
-        let leak = Self { world, scraper, client };
-        leak.until("the agent is heard", async || {
-            let heard = leak.scraper.ask("flyball_agent_working_set_bytes", "pod").await;
-            (heard.len() == 1).then_some(())
-        })
-        .await;
-        leak
-    }
-
-    async fn until<T>(&self, what: &str, ask: impl AsyncFn() -> Option<T>) -> T {
-        eventually_within(PATIENCE, what, ask).await
-    }
-
-    async fn pod(&self) -> Pod {
-        let api: Api<Pod> = Api::namespaced(self.world.bed.client.clone(), &self.world.namespace);
-        api.list(&ListParams::default()).await.unwrap().items.remove(0)
-    }
-
-    async fn url(&self, path: &str) -> String {
-        let ip = self.pod().await.status.unwrap().pod_ip.unwrap();
-        format!("http://{ip}:8080{path}")
-    }
-
-    async fn turn(&self, setting: &str) {
-        let url = self.url(&format!("/admin/heap?{setting}")).await;
-        assert!(self.client.post(url).send().await.unwrap().status().is_success());
-    }
-
-    /// How many of so many requests were answered with a 429.
-    async fn shed(&self, count: usize) -> usize {
-        let url = self.url("/").await;
-        let mut shed = 0;
-        for _ in 0..count {
-            shed += usize::from(self.client.get(&url).send().await.unwrap().status() == 429);
-        }
-        shed
-    }
-
-    async fn metric(&self, name: &str) -> f64 {
-        let found = self.scraper.ask(name, "job").await;
-        found.into_values().next().unwrap_or(f64::NAN)
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,9 +8,11 @@
 mod beside;
 mod report;
 mod schema;
+mod sources;
 pub(super) mod yaml;
 
 pub use report::{Finding, Severity};
+pub use sources::{SourcesError, sources};
 pub use yaml::YamlError;
 
 use beside::{Beside, Said};

@@ -1,5 +1,6 @@
 //! `flyball run`: the controller process.
 
+use super::check::{self, SourcesError};
 use crate::{
     client::{self, CallError, CallKind, ClientError, Clients},
     clock,
@@ -43,6 +44,10 @@ pub struct Args {
     /// there. Default: all namespaces.
     #[arg(long, value_name = "NAMESPACE", value_parser = NonEmptyStringValueParser::new())]
     watch_namespace: Option<String>,
+    /// Read the MetricSources from this file, and none from the cluster: for an installation whose rights end with a namespace, since
+    /// they have none. YAML, as `kubectl apply` takes them. Read once, when the process starts.
+    #[arg(long, value_name = "FILE")]
+    sources_file: Option<PathBuf>,
     /// The name of the Lease that elects the leader.
     #[arg(long, default_value = "flyball", value_parser = NonEmptyStringValueParser::new())]
     lease_name: String,
@@ -75,6 +80,9 @@ pub struct Args {
     /// `AWS_ENDPOINT`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and the others of that kind.
     #[arg(long, value_name = "s3://BUCKET/PREFIX", value_parser = NonEmptyStringValueParser::new())]
     evidence_url: Option<String>,
+    /// Write no target, whatever the mode of a policy says: Enforce recommends. For an installation without the right to write any.
+    #[arg(long)]
+    observe_only: bool,
     /// The kinds that may be moved, GROUP/VERSION/KIND; may be given several times.
     #[arg(long = "scale-kind", value_name = "GROUP/VERSION/KIND", default_values = DEFAULT_KINDS)]
     scale_kinds: Vec<ScaleKind>,
@@ -108,6 +116,9 @@ pub enum RunError {
     /// Alerts can't be taken.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
+    /// The sources of a file can't be used.
+    #[error(transparent)]
+    Sources(#[from] SourcesError),
     /// Evidence can't be kept.
     #[error(transparent)]
     Evidence(#[from] StoreError),
@@ -140,7 +151,8 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     let clients = Clients::from_config(client::config(kubeconfig, context).await?).await?;
     clients.check().await?;
     let scope = args.watch_namespace.as_deref();
-    installed(&clients, scope).await?;
+    let written = args.sources_file.as_deref().map(check::sources).transpose()?;
+    installed(&clients, scope, written.is_none()).await?;
     let identity = args.identity.unwrap_or_else(lease::identity);
     let metrics = Arc::new(Metrics::new());
     let (events, publisher) = Events::new(clients.write.clone(), &identity, Arc::clone(&metrics));
@@ -154,7 +166,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     let listening = listener.local_addr()?;
     let stop = CancellationToken::new();
     let signals = on_signal(stop.clone())?;
-    let (cluster, wake, woken) = Cluster::watch(&clients.read, &args.namespace, scope, &args.scale_kinds);
+    let (cluster, wake, woken) = Cluster::watch(&clients.read, &args.namespace, scope, &args.scale_kinds, written);
     let ctx = Arc::new(Context {
         clients: clients.clone(),
         cluster,
@@ -164,6 +176,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         recorder: recorder.clone(),
         evidence,
         budget: Budget::new(args.max_removed_per_minute),
+        observe_only: args.observe_only,
         now: clock::now,
     });
     tokio::select! {
@@ -220,7 +233,7 @@ fn evidence(folder: Option<&Path>, url: Option<&str>) -> Result<Evidence, StoreE
 }
 
 /// One list of one object each: an old or missing definition is told at once, not by a silent watch.
-async fn installed(clients: &Clients, scope: Option<&str>) -> Result<(), RunError> {
+async fn installed(clients: &Clients, scope: Option<&str>, with_sources: bool) -> Result<(), RunError> {
     use kube::{Api, api::ListParams, core::DeserializeGuard};
     let one = ListParams::default().limit(1);
     // One object that can't be read is no reason not to run.
@@ -232,10 +245,12 @@ async fn installed(clients: &Clients, scope: Option<&str>) -> Result<(), RunErro
         .await
         .map_err(|error| unlisted("FeedbackPolicy", error))?;
     changes.list(&one).await.map_err(|error| unlisted("Change", error))?;
-    sources
-        .list(&one)
-        .await
-        .map_err(|error| unlisted("MetricSource", error))?;
+    if with_sources {
+        sources
+            .list(&one)
+            .await
+            .map_err(|error| unlisted("MetricSource", error))?;
+    }
     Ok(())
 }
 

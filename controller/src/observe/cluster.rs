@@ -7,7 +7,7 @@ pub use super::kinds::{DEFAULT_KINDS, KindError, Late, ScaleKind, Targets};
 
 use super::{
     freeze::{Freeze, State},
-    kinds,
+    kinds, known,
     namespaces::Namespaces,
     nodes::Nodes,
     pods::Pods,
@@ -79,12 +79,14 @@ const QUEUE: usize = 1024;
 
 impl Cluster {
     /// Starts all watches, and returns with them where a policy is woken, and where it is heard. Policies, Changes, autoscalers and targets are those of `scope`, or of all
-    /// namespaces; a MetricSource has none, and Secrets and the red button are those of `own_namespace`.
+    /// namespaces; a MetricSource has none, and Secrets and the red button are those of `own_namespace`. `sources`: these, instead of
+    /// those in the cluster.
     pub fn watch(
         client: &Client,
         own_namespace: &str,
         scope: Option<&str>,
         kinds: &[ScaleKind],
+        sources: Option<Vec<MetricSource>>,
     ) -> (Self, mpsc::Sender<Wake>, mpsc::Receiver<Wake>) {
         let (wake, woken) = mpsc::channel(QUEUE);
         let (unreadable_policies, unreadable_changes) = (AllUnreadable::default(), AllUnreadable::default());
@@ -106,7 +108,10 @@ impl Cluster {
         });
         let cluster = Self {
             policies,
-            sources: watch_ours(Api::all(client.clone()), AllUnreadable::default()),
+            sources: sources.map_or_else(
+                || watch_ours(Api::all(client.clone()), AllUnreadable::default()),
+                known::store,
+            ),
             changes: watch_ours(within(client, scope), unreadable_changes.clone()),
             unreadable_policies,
             unreadable_changes,

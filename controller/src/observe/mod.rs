@@ -8,6 +8,7 @@ pub mod freeze;
 pub mod headroom;
 mod keep;
 pub mod kinds;
+pub mod known;
 pub mod namespaces;
 pub mod nodes;
 pub mod owners;

@@ -65,6 +65,8 @@ pub struct Context {
     pub evidence: Evidence,
     /// What all policies together may take away within a minute.
     pub budget: budget::Budget,
+    /// No target may be written: the mode Enforce recommends, and nothing is tried.
+    pub observe_only: bool,
     /// The clock.
     pub now: fn() -> Timestamp,
 }
@@ -93,6 +95,10 @@ pub async fn pass(ctx: &Context, object: &FeedbackPolicy, memory: &mut Memory, a
         tell_of_rules(object, memory, &referred);
     }
     let policy = match &memory.policy {
+        Ok(policy) if ctx.observe_only && policy.mode == Mode::Enforce => Arc::new(Policy {
+            mode: Mode::Recommend,
+            ..Policy::clone(policy)
+        }),
         Ok(policy) => Arc::clone(policy),
         Err(errors) => {
             let summary = Summary::invalid(errors);
@@ -416,9 +422,27 @@ impl Pass<'_> {
         }
     }
 
+    /// How often it is looked at, and what its mode means here.
+    pub(crate) fn evaluated(&self) -> String {
+        let every = format!("evaluated every {}", self.policy.interval);
+        if self.policy.mode == Mode::Recommend && self.object.spec.mode == flyball_crds::Mode::Enforce {
+            return format!("{every}; this installation only observes, so that Enforce recommends");
+        }
+        every
+    }
+
+    /// Why nothing is tried, if that is so: whoever may not write may not try to, either.
+    pub(crate) fn untried(&self) -> Option<DryRun> {
+        let why = "this installation only observes, so that the API server is not asked";
+        self.ctx.observe_only.then(|| DryRun::Skipped(why.to_owned()))
+    }
+
     /// Asks the API server what it would say. A recommendation is tried too: it would be of no use if the
     /// write were refused.
     pub(crate) async fn dry_run(&self, to: Replicas) -> DryRun {
+        if let Some(skipped) = self.untried() {
+            return skipped;
+        }
         let (Some(resource), Some(snapshot)) = (&self.seen.found.resource, &self.seen.found.snapshot) else {
             return DryRun::Skipped("the target is not there".to_owned());
         };

@@ -102,11 +102,7 @@ impl Summary {
                 Reason::Suspended,
                 "the policy is suspended: nothing is written".to_owned(),
             ),
-            None => (
-                true,
-                Reason::Evaluating,
-                format!("evaluated every {}", pass.policy.interval),
-            ),
+            None => (true, Reason::Evaluating, pass.evaluated()),
         };
         let idle = (false, Reason::Idle, "no change is under way".to_owned());
         if let Some(carried) = carried.filter(|carried| carried.is_open()) {

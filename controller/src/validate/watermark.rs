@@ -168,6 +168,21 @@ fn asked(path: &str, written: &MemoryWatermark, of: WatermarkOf, errors: &mut Er
                 )),
             )
         }
+        (WatermarkOf::Containers, None, Some(WatermarkSource::Pressure)) => {
+            let waited = format!("container_pressure_memory_waiting_seconds_total{{{container}}}");
+            (
+                format!("max by (pod, container) (rate({waited}[1m]))"),
+                Some(format!("max by (pod, container) (timestamp({waited}))")),
+            )
+        }
+        (WatermarkOf::Nodes, None, Some(WatermarkSource::Pressure)) => {
+            let waited = |and: &str| format!("node_pressure_memory_waiting_seconds_total{{{and}{more}}}");
+            let host = format!("node_uname_info{{{}}}", more.trim_start_matches(','));
+            (
+                by_node(|and| format!("rate({}[1m])", waited(and)), "nodename", &host),
+                Some(by_node(|and| format!("timestamp({})", waited(and)), "nodename", &host)),
+            )
+        }
         (WatermarkOf::Nodes, None, Some(WatermarkSource::Kubelet)) => {
             let root = format!("container_memory_working_set_bytes{{id=\"/\"{more}}}");
             let capacity = format!("machine_memory_bytes{{{}}}", more.trim_start_matches(','));
@@ -211,8 +226,8 @@ fn asked(path: &str, written: &MemoryWatermark, of: WatermarkOf, errors: &mut Er
         }
         (of, None, Some(source)) => {
             let (of, instead) = match of {
-                WatermarkOf::Containers => ("containers", "Kubelet or Agent"),
-                WatermarkOf::Nodes => ("nodes", "NodeExporter, Kubelet or WindowsExporter"),
+                WatermarkOf::Containers => ("containers", "Kubelet, Agent or Pressure"),
+                WatermarkOf::Nodes => ("nodes", "NodeExporter, Kubelet, WindowsExporter or Pressure"),
             };
             errors.add(
                 format!("{path}.source"),
@@ -249,9 +264,12 @@ fn marks(path: &str, written: &MemoryWatermark, interval: Span, errors: &mut Err
         let read = errors.within(format!("{path}.{field}"), written.unwrap_or(usual), least, most)?;
         Some(f64::from(read) / 100.0)
     };
-    let warning = percent("warning", written.warning, 80, 1, 100);
-    let high = percent("high", written.high, 90, 1, 100);
-    let emergency = percent("emergency", written.emergency, 95, 1, 100);
+    // Of memory that is full, and of time that is lost by it.
+    let stalls = written.source == Some(WatermarkSource::Pressure);
+    let [first, second, third] = if stalls { [10, 20, 40] } else { [80, 90, 95] };
+    let warning = percent("warning", written.warning, first, 1, 100);
+    let high = percent("high", written.high, second, 1, 100);
+    let emergency = percent("emergency", written.emergency, third, 1, 100);
     let margin = percent("margin", written.margin, 3, 1, 50);
     let usual = Options::default();
     let hold = errors.positive(&format!("{path}.hold"), written.hold.as_ref(), usual.hold.time);
@@ -269,7 +287,7 @@ fn marks(path: &str, written: &MemoryWatermark, interval: Span, errors: &mut Err
             Band::fixed(level)
         }
     };
-    let third = Span::from_millis((hold.as_millis() / 3).max(3000));
+    let short = Span::from_millis((hold.as_millis() / 3).max(3000));
     let options = Options {
         warning: band(warning, LIFT.0, high),
         high: band(high, LIFT.1, emergency),
@@ -279,7 +297,7 @@ fn marks(path: &str, written: &MemoryWatermark, interval: Span, errors: &mut Err
             ..usual.hold
         },
         hold_emergency: Hold {
-            time: third.min(hold),
+            time: short.min(hold),
             ..usual.hold_emergency
         },
         margin,
@@ -289,7 +307,7 @@ fn marks(path: &str, written: &MemoryWatermark, interval: Span, errors: &mut Err
             above: adapt.above.max(margin + APART),
             ..adapt
         }),
-        foresee: (written.foresee != Some(false)).then(|| Foresee {
+        foresee: (written.foresee != Some(false) && !stalls).then(|| Foresee {
             window: Span::from_secs(300).max(Span::from_millis(interval.as_millis() * PASSES)),
             pass: interval.max(Span::from_secs(1)),
         }),

@@ -67,6 +67,16 @@ fn levels_that_are_written_are_never_adapted_below_nor_into_the_next() {
     assert_eq!(bands(fixed), [(80.0, 80.0), (90.0, 90.0)]);
 }
 
+/// Of time that is lost a tenth is much, and no trend fills it.
+#[test]
+fn pressure_has_levels_of_its_own() {
+    let policy = policy(&json!({"name": "Memory", "source": "Pressure", "emergency": 50}));
+    let options = *policy.watermarks[0].marks.options();
+    let levels = [options.warning.level, options.high.level, options.emergency];
+    assert_eq!(levels, [0.1, 0.2, 0.5]);
+    assert_eq!(options.foresee, None);
+}
+
 #[rstest]
 #[case(json!({"source": "Agent", "container": "app"}), "flyball_agent_working_set_bytes{namespace=\"shop\"}")]
 #[case(json!({"container": "app"}), "container_memory_working_set_bytes{namespace=\"shop\",container=\"app\"}")]
@@ -74,6 +84,8 @@ fn levels_that_are_written_are_never_adapted_below_nor_into_the_next() {
 #[case(json!({"of": "Nodes"}), "(1 - node_memory_MemAvailable_bytes{node!=\"\"} / node_memory_MemTotal_bytes{node!=\"\"})")]
 #[case(json!({"of": "Nodes", "source": "Kubelet"}), "container_memory_working_set_bytes{id=\"/\"}")]
 #[case(json!({"of": "Nodes", "source": "WindowsExporter"}), "windows_cs_physical_memory_bytes")]
+#[case(json!({"source": "Pressure"}), "rate(container_pressure_memory_waiting_seconds_total{namespace=\"shop\",container!=\"\"}[1m])")]
+#[case(json!({"of": "Nodes", "source": "Pressure"}), "rate(node_pressure_memory_waiting_seconds_total{node!=\"\"}[1m])")]
 #[case(json!({"expr": "mine"}), "mine")]
 fn each_source_is_asked_in_its_own_words(#[case] mut watermark: Value, #[case] part: &str) {
     watermark["name"] = json!("Memory");

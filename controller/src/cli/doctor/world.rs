@@ -12,6 +12,7 @@ use crate::{
     observe::{
         cluster::{Cluster, KindError, Late, ScaleKind, Targets},
         freeze::{Freeze, State},
+        known::{dynamic_store, store},
         namespaces,
         nodes::Nodes,
         pods::Pods,
@@ -27,17 +28,11 @@ use kube::{
     Client, Resource, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
     discovery::{self, Scope as Reach},
-    runtime::{
-        reflector::{self, Store, store::Writer},
-        watcher::Event,
-    },
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Debug,
-    hash::Hash,
     sync::Arc,
 };
 
@@ -314,32 +309,4 @@ fn vertical_target(object: &DynamicObject) -> Option<(String, TargetRef)> {
         name: text("/spec/targetRef/name")?,
     };
     Some((object.namespace()?, target))
-}
-
-/// A store that holds these objects, as one behind a watch would.
-fn store<K>(objects: Vec<K>) -> Store<K>
-where
-    K: reflector::Lookup<DynamicType = ()> + Clone + Debug + 'static,
-{
-    let (store, mut writer) = reflector::store();
-    fill(&mut writer, objects);
-    store
-}
-
-pub(super) fn dynamic_store(resource: &ApiResource, objects: Vec<DynamicObject>) -> Store<DynamicObject> {
-    let mut writer = Writer::new(resource.clone());
-    fill(&mut writer, objects);
-    writer.as_reader()
-}
-
-fn fill<K>(writer: &mut Writer<K>, objects: Vec<K>)
-where
-    K: reflector::Lookup + Clone + 'static,
-    K::DynamicType: Eq + Hash + Clone,
-{
-    writer.apply_watcher_event(&Event::Init);
-    for object in objects {
-        writer.apply_watcher_event(&Event::InitApply(object));
-    }
-    writer.apply_watcher_event(&Event::InitDone);
 }

@@ -516,11 +516,7 @@ fn summary(it: &RuntimePass<'_, '_>, done: Done, trouble: Option<(Reason, String
             Reason::Suspended,
             "the policy is suspended: nothing is written, and leases run out".to_owned(),
         ),
-        None => (
-            true,
-            Reason::Evaluating,
-            format!("evaluated every {}", pass.policy.interval),
-        ),
+        None => (true, Reason::Evaluating, pass.evaluated()),
     };
     if let Some(why) = done.blocked {
         let progressing = (true, Reason::Invalid, why.clone());

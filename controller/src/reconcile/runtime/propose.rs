@@ -164,7 +164,10 @@ async fn checked(
     }
     let candidate = shape_runtime(proposal, action, facts, &world, it.pass.seen.now)?;
     let dry_run = match &it.workload {
-        Ok(workload) => it.hands(workload).dry_run(candidate.to()).await,
+        Ok(workload) => match it.pass.untried() {
+            Some(skipped) => skipped,
+            None => it.hands(workload).dry_run(candidate.to()).await,
+        },
         Err(problem) => DryRun::Skipped(problem.to_string()),
     };
     candidate.admit(dry_run)

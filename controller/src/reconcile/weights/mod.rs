@@ -227,7 +227,10 @@ impl WeightsPass<'_, '_> {
     /// Asks the API server what it would say.
     pub(super) async fn dry_run(&self, to: &Weights) -> DryRun {
         match &self.routes {
-            Ok(routes) => self.hands(routes, 0).dry_run(to).await,
+            Ok(routes) => match self.pass.untried() {
+                Some(skipped) => skipped,
+                None => self.hands(routes, 0).dry_run(to).await,
+            },
             Err(problem) => DryRun::Skipped(problem.to_string()),
         }
     }
@@ -368,11 +371,7 @@ fn summary(it: &WeightsPass<'_, '_>, done: Done, trouble: Option<(Reason, String
             Reason::Suspended,
             "the policy is suspended: nothing is written".to_owned(),
         ),
-        None => (
-            true,
-            Reason::Evaluating,
-            format!("evaluated every {}", pass.policy.interval),
-        ),
+        None => (true, Reason::Evaluating, pass.evaluated()),
     };
     if let Some(why) = done.blocked {
         let progressing = (true, Reason::Invalid, why.clone());
