@@ -32,7 +32,7 @@ MDBOOK := $(TOOLS)/bin/mdbook
 BOOK_SOURCE := target/book-source
 BOOK := target/book
 # What its pages link to, beside docs.
-BOOK_FILES := README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE deploy/examples deploy/manifests \
+BOOK_FILES := README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE deploy/examples deploy/manifests deploy/helm/flyball/README.md \
 	tests/demo/README.md tests/testbed/README.md $(wildcard agents/*.md agents/*/README.md)
 
 .PHONY: help build docs test test-docs test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-runtime bench-decision bench-pods bench-agent-go race-agent-go clean tools
