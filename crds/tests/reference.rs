@@ -1,5 +1,7 @@
 //! docs/reference says of every field what its definition says. `UPDATE=1 cargo test -p flyball-crds` rewrites it.
 
+#![allow(clippy::expect_used)]
+
 use flyball_crds::{Reason, definitions};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
@@ -86,7 +88,9 @@ fn section(text: &mut String, path: &str, schema: &Value) {
     let rules = messages(schema);
     if !rules.is_empty() {
         _ = writeln!(text, "\nThe API server refuses what breaks one of these:\n");
-        rules.iter().for_each(|rule| _ = writeln!(text, "- {rule}"));
+        for rule in rules {
+            _ = writeln!(text, "- {rule}");
+        }
     }
     for (name, field) in fields {
         let (below, inner) = inner(field);

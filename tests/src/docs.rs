@@ -46,7 +46,7 @@ fn under(folder: &str, found: &mut BTreeSet<String>) {
         let path = format!("{folder}/{name}");
         if entry.path().is_dir() {
             under(&path, found);
-        } else if entry.path().extension().is_some_and(|it| it == "md") {
+        } else if page::is_a(&path, "md") {
             found.insert(path);
         }
     }

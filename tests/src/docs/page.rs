@@ -16,6 +16,8 @@ pub struct Page {
     pub blocks: Vec<Block>,
     /// Its words of code within a line.
     pub spans: Vec<Span>,
+    /// What is taken for HTML.
+    pub html: Vec<Span>,
 }
 
 /// A link as it is written.
@@ -38,7 +40,7 @@ pub struct Block {
     pub text: String,
 }
 
-/// Words of code within a line.
+/// A few words within a line.
 #[derive(Clone, Debug)]
 pub struct Span {
     /// Its line, from 1.
@@ -79,6 +81,10 @@ impl Page {
                     });
                 }
                 Event::End(TagEnd::CodeBlock) => page.blocks.extend(block.take()),
+                Event::Html(words) | Event::InlineHtml(words) => page.html.push(Span {
+                    line,
+                    text: words.into_string(),
+                }),
                 Event::Text(words) => {
                     if let Some(block) = &mut block {
                         block.text.push_str(&words);
@@ -110,6 +116,11 @@ fn anchor(heading: &str) -> String {
         _ => None,
     });
     kept.collect()
+}
+
+/// Whether a path ends like this, such as `md`.
+pub fn is_a(path: &str, extension: &str) -> bool {
+    Path::new(path).extension().is_some_and(|it| it == extension)
 }
 
 /// Where a relative link of the page at `from` leads, as a path from the root.

@@ -1,6 +1,6 @@
 //! A page as the script that its readers follow: files to save, and commands to type.
 
-use super::{Page, shell};
+use super::{Page, page::is_a, shell};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub fn script(page: &Page) -> Vec<Step> {
             "sh" => steps.extend(shell::lines(&block.text).into_iter().map(Step::Run)),
             "yaml" => {
                 let first = block.text.lines().next().and_then(|line| line.strip_prefix("# "));
-                let name = first.filter(|name| name.ends_with(".yaml") && !name.contains(['/', ' ']));
+                let name = first.filter(|name| is_a(name, "yaml") && !name.contains(['/', ' ']));
                 steps.push(Step::Save {
                     name: name
                         .unwrap_or_else(|| panic!("{place}: its first line names no file"))

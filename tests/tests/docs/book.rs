@@ -2,7 +2,10 @@
 
 use flyball_tests::{
     bed::skipped,
-    docs::{self, Page, page::joined},
+    docs::{
+        self, Page,
+        page::{is_a, joined},
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,6 +23,33 @@ fn every_page_is_in_the_summary_once() {
     assert!(left_out.is_empty(), "not in {}: {left_out:?}", docs::SUMMARY);
 }
 
+/// A name in angle brackets outside of code would be a tag that no reader sees.
+#[test]
+fn no_text_is_taken_for_html() {
+    for page in docs::pages() {
+        let tag = page.html.iter().find(|it| !it.text.starts_with("<!--"));
+        assert!(tag.is_none(), "{}: {tag:?}", page.path);
+    }
+}
+
+/// A row with more cells than its table has columns loses them, one with less has been split wrongly.
+#[test]
+fn every_row_of_a_table_has_its_columns() {
+    for path in docs::pages().iter().map(|page| &page.path) {
+        let text = fs::read_to_string(docs::root().join(path)).unwrap();
+        let (mut columns, mut in_code) = (None, false);
+        for (n, line) in text.lines().enumerate() {
+            in_code ^= line.starts_with("```");
+            if in_code || !line.starts_with('|') {
+                columns = None;
+                continue;
+            }
+            let bars = line.matches('|').count() - line.matches("\\|").count();
+            assert_eq!(*columns.get_or_insert(bars), bars, "{path}:{}: {line}", n + 1);
+        }
+    }
+}
+
 /// What is wrong with the links of a page. Those to other places are not followed.
 fn broken(page: &Page, chapters: &BTreeMap<String, Page>, root: &Path) -> Vec<String> {
     let local = page.links.iter().filter(|link| !link.target.contains("://"));
@@ -32,7 +62,7 @@ fn broken(page: &Page, chapters: &BTreeMap<String, Page>, root: &Path) -> Vec<St
         };
         let why = if !root.join(&path).is_file() {
             "no such file"
-        } else if path.ends_with(".md") && !chapters.contains_key(&path) {
+        } else if is_a(&path, "md") && !chapters.contains_key(&path) {
             "a page that is not in the summary, so not in the book"
         } else if !anchor.is_empty() && !chapters[&path].anchors.contains(&anchor.to_owned()) {
             "no such heading"

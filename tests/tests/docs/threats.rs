@@ -1,11 +1,7 @@
 //! The threat model: what it names as the test of a control is a test that there is.
 
-use flyball_tests::docs;
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use flyball_tests::docs::{self, page::is_a};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 const PAGE: &str = "docs/security.md";
 
@@ -19,7 +15,7 @@ struct Named {
 /// Every `path/to/file.rs: name` in code on the page.
 fn named(spans: &[String]) -> Vec<Named> {
     let split = spans.iter().filter_map(|text| text.split_once(": "));
-    let tests = split.filter(|(file, _)| Path::new(file).extension().is_some_and(|it| it == "rs"));
+    let tests = split.filter(|(file, _)| is_a(file, "rs"));
     let named = tests.map(|(file, test)| Named {
         file: file.to_owned(),
         test: test.to_owned(),
