@@ -2,7 +2,9 @@
 
 use flyball_controller::metrics::METRICS;
 use flyball_core::check::Check;
+use flyball_crds::Change;
 use flyball_tests::docs::{self, Page};
+use kube::CustomResourceExt;
 use std::{collections::BTreeSet, fs};
 
 /// The first cell of each row of the table under a heading, without its code marks.
@@ -28,6 +30,21 @@ fn every_check_is_there_in_the_order_in_which_they_run() {
     let all: BTreeSet<String> = Check::of_all_levers().map(|check| check.name().to_owned()).collect();
     let named: BTreeSet<String> = named.into_iter().collect();
     assert!(all.is_subset(&named), "{:?}", all.difference(&named));
+}
+
+#[test]
+fn every_phase_is_told() {
+    let definition = serde_json::to_value(Change::crd()).unwrap();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let phases = schema["properties"]["status"]["properties"]["phase"]["enum"]
+        .as_array()
+        .unwrap();
+    let phases: BTreeSet<&str> = phases.iter().map(|it| it.as_str().unwrap()).collect();
+    let told = first_cells("docs/concepts.md", "Phases of a Change");
+    assert_eq!(
+        told.iter().flat_map(|cell| cell.split(", ")).collect::<BTreeSet<_>>(),
+        phases
+    );
 }
 
 #[test]
