@@ -136,7 +136,10 @@ fn bounds(field: &Value) -> Vec<String> {
     }
     all.extend(range(&field["minimum"], &field["maximum"], ""));
     if !field["exclusiveMinimum"].is_null() {
-        all.push(format!("more than {}", field["exclusiveMinimum"]));
+        all.push(format!(
+            "more than {}",
+            field["exclusiveMinimum"].as_f64().unwrap_or_default()
+        ));
     }
     all.extend(range(&field["minItems"], &field["maxItems"], " entries"));
     all.extend(range(&Value::Null, &field["maxProperties"], " keys"));
@@ -160,11 +163,12 @@ fn bounds(field: &Value) -> Vec<String> {
 }
 
 fn range(least: &Value, most: &Value, of: &str) -> Option<String> {
-    match (least, most) {
-        (Value::Null, Value::Null) => None,
-        (Value::Null, most) => Some(format!("at most {most}{of}")),
-        (least, Value::Null) => Some(format!("at least {least}{of}")),
-        (least, most) => Some(format!("{least} to {most}{of}")),
+    // The bounds of whole numbers are written as 1.0, too.
+    match (least.as_f64(), most.as_f64()) {
+        (None, None) => None,
+        (None, Some(most)) => Some(format!("at most {most}{of}")),
+        (Some(least), None) => Some(format!("at least {least}{of}")),
+        (Some(least), Some(most)) => Some(format!("{least} to {most}{of}")),
     }
 }
 
@@ -238,7 +242,7 @@ fn types_and_bounds_are_in_words() {
         (json!({"type": "string", "enum": ["A", "B"]}), "string", "`A` `B`"),
         (duration, "duration", ""),
         (
-            json!({"type": "integer", "minimum": 0, "maximum": 9}),
+            json!({"type": "integer", "minimum": 0.0, "maximum": 9.0}),
             "integer",
             "0 to 9",
         ),
