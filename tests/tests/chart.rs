@@ -92,7 +92,8 @@ fn the_charts_files_are_copies_of_their_originals() {
 }
 
 /// The files of deploy/manifests by the templates that they come from.
-const MANIFESTS: [(&str, &str); 10] = [
+const MANIFESTS: [(&str, &str); 11] = [
+    ("admission/authors", "authors"),
     ("admission/changes", "changes"),
     ("admission/pods", "pods"),
     ("admission/routes", "routes"),
