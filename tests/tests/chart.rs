@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use flyball_tests::bed::skipped;
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -22,11 +23,10 @@ fn chart() -> PathBuf {
 
 /// A program that `make test-chart` builds; `None` where it was not started by that.
 fn tool(name: &str) -> Option<PathBuf> {
-    let found = env::var_os("FLYBALL_CHART_TOOLS").map(|folder| PathBuf::from(folder).join(name));
-    if found.is_none() {
-        println!("skipped: start it by make test-chart, which builds {name}");
+    match env::var_os("FLYBALL_CHART_TOOLS") {
+        Some(folder) => Some(PathBuf::from(folder).join(name)),
+        None => skipped(&format!("no {name} (make test-chart)")),
     }
-    found
 }
 
 /// What a command prints, or why it failed.
