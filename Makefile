@@ -15,6 +15,8 @@ include tests/testbed.mk
 include agents/node/node.mk
 include agents/python/python.mk
 include agents/java/java.mk
+include deploy/image/image.mk
+include tests/chart/chart.mk
 
 # The test files that talk to the real API server.
 CLUSTER_FILES := $(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs)
@@ -55,7 +57,7 @@ docs: $(MDBOOK) ## Build the documentation as a book into target/book
 test-docs: docs ## Run the tests of the documentation: links, YAML, commands, and what it says of the code
 	FLYBALL_BOOK=$(CURDIR)/$(BOOK) $(CARGO) test --locked -p flyball-tests --test docs
 
-test: test-unit test-docs test-go test-java test-node test-python test-backends test-cluster ## Run all tests, the ones on the real cluster included
+test: test-unit test-docs test-go test-java test-node test-python test-chart test-backends test-cluster ## Run all tests, the ones on the real cluster included
 	@echo "all tests passed"
 
 test-unit: ## Run the Rust tests that need no cluster
@@ -93,13 +95,13 @@ define on_the_bed
 	[ $$code = 0 ] || exit $$code; \
 	if [ $$was_up = no ]; then trap '$(TESTBED) down --dir $(TESTBED_DIR)' EXIT; fi; \
 	prometheus="$$(cd tests/testbed && go run ./fetch --dir $(TESTBED_DIR))"; \
-	export FLYBALL_PROMETHEUS="$$prometheus" FLYBALL_DEMO=$(DEMO_PROGRAM); \
+	export FLYBALL_PROMETHEUS="$$prometheus" FLYBALL_DEMO=$(DEMO_PROGRAM) FLYBALL_HELM=$(HELM); \
 	export FLYBALL_BIN=$(2) FLYBALL_TESTBED=$(TESTBED) FLYBALL_TESTBED_DIR=$(TESTBED_DIR) \
 		FLYBALL_TESTBED_KUBECONFIG=$(TESTBED_DIR)/kubeconfig KUBECONFIG=$(TESTBED_DIR)/kubeconfig; \
 	$(3)
 endef
 
-test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) $(HEAP_IMAGE) $(JAVA_AGENT) $(JAVA_DEMO) $(NEXTEST) ## Run the tests on the real cluster
+test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) $(HEAP_IMAGE) $(FLYBALL_IMAGE) $(HELM) $(JAVA_AGENT) $(JAVA_DEMO) $(NEXTEST) ## Run the tests on the real cluster
 	$(call on_the_bed,the tests on the real cluster,$(BIN),$(NEXTEST) nextest run --locked --profile cluster -p flyball-tests $(CLUSTER_TESTS))
 
 bench-loop: testbed-build $(DEMO_IMAGE) ## Measure the loop beside the HorizontalPodAutoscaler, on the real cluster
@@ -157,8 +159,9 @@ fmt: ## Format everything
 	$(CARGO) fmt --all
 	gofmt -w tests agents/go
 
-generate: ## Write what is generated from the types
+generate: $(CHART_TOOLS) ## Write what is generated from the types and from the chart
 	UPDATE=1 $(CARGO) test --locked -p flyball-crds
+	UPDATE=1 FLYBALL_CHART_TOOLS=$(CHART_BIN) $(CARGO) test --locked -p flyball-tests --test chart
 
 bench-decision: ## Print what one decision costs, and ten thousand
 	$(CARGO) bench --locked -p flyball-core --bench decision

@@ -70,6 +70,17 @@ pub enum Evaluation {
     Invalid,
 }
 
+/// What became of an event for other systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It was taken.
+    Taken,
+    /// It was not, however often it was tried.
+    Failed,
+    /// It was not tried: too many were waiting.
+    Dropped,
+}
+
 /// What was asked of the API server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -132,6 +143,7 @@ pub struct Metrics {
     api_requests: Series<Counter>,
     ownership_conflicts: Series<Counter>,
     events_dropped: Counter,
+    cloud_events: Series<Counter>,
     log_lines_dropped: Counter,
 }
 
@@ -189,6 +201,7 @@ impl Metrics {
             api_requests: register(r, "flyball_api_requests_total", Series::new(Counter::default)),
             ownership_conflicts: register(r, "flyball_ownership_conflicts_total", Series::new(Counter::default)),
             events_dropped: register(r, "flyball_events_dropped_total", Counter::default()),
+            cloud_events: register(r, "flyball_cloudevents_total", Series::new(Counter::default)),
             log_lines_dropped: register(r, "flyball_log_lines_dropped_total", Counter::default()),
             registry,
         };
@@ -433,6 +446,16 @@ impl Metrics {
     /// An Event was not published.
     pub fn event_dropped(&self) {
         self.events_dropped.inc();
+    }
+
+    /// What became of an event for other systems.
+    pub fn cloud_event(&self, sent: Sent) {
+        let result = match sent {
+            Sent::Taken => "ok",
+            Sent::Failed => "error",
+            Sent::Dropped => "dropped",
+        };
+        self.cloud_events.of(&[("result", result)]).inc();
     }
 
     /// So many log lines were lost since the process began.

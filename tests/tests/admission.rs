@@ -5,6 +5,8 @@
 
 #[path = "admission/account.rs"]
 mod account;
+#[path = "admission/authors.rs"]
+mod authors;
 #[path = "admission/changes.rs"]
 mod changes;
 #[path = "admission/definitions.rs"]

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use flyball_tests::bed::skipped;
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -22,11 +23,10 @@ fn chart() -> PathBuf {
 
 /// A program that `make test-chart` builds; `None` where it was not started by that.
 fn tool(name: &str) -> Option<PathBuf> {
-    let found = env::var_os("FLYBALL_CHART_TOOLS").map(|folder| PathBuf::from(folder).join(name));
-    if found.is_none() {
-        println!("skipped: start it by make test-chart, which builds {name}");
+    match env::var_os("FLYBALL_CHART_TOOLS") {
+        Some(folder) => Some(PathBuf::from(folder).join(name)),
+        None => skipped(&format!("no {name} (make test-chart)")),
     }
-    found
 }
 
 /// What a command prints, or why it failed.
@@ -92,7 +92,8 @@ fn the_charts_files_are_copies_of_their_originals() {
 }
 
 /// The files of deploy/manifests by the templates that they come from.
-const MANIFESTS: [(&str, &str); 10] = [
+const MANIFESTS: [(&str, &str); 11] = [
+    ("admission/authors", "authors"),
     ("admission/changes", "changes"),
     ("admission/pods", "pods"),
     ("admission/routes", "routes"),

@@ -5,7 +5,7 @@
 
 use flyball_crds::AlertState;
 use flyball_tests::{
-    bed::{Bed, bed, eventually, eventually_within},
+    bed::{bed, eventually, eventually_within},
     leak::{Leak, leaking},
     scraper::Scraper,
     world::{

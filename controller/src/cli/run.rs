@@ -15,7 +15,11 @@ use crate::{
         sources::Sources,
     },
     reconcile::{Context, budget::Budget, schedule},
-    record::{Recorder, events::Events},
+    record::{
+        Recorder,
+        cloudevents::{CloudEvents, Sink, SinkError},
+        events::Events,
+    },
     server::{
         self, Health, Policies, ServerError, Told,
         webhook::{TokenFile, Webhook, WebhookError},
@@ -72,6 +76,15 @@ pub struct Args {
     /// alert wakes the policies with a rule of its name. The file is read again with each request.
     #[arg(long, value_name = "FILE")]
     webhook_token_file: Option<PathBuf>,
+    /// Send events to other systems, too: CloudEvents over HTTP, to this URL.
+    #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    cloudevents_url: Option<String>,
+    /// The bearer token that is sent with them. The file is read again with each request.
+    #[arg(long, value_name = "FILE", requires = "cloudevents_url")]
+    cloudevents_token_file: Option<PathBuf>,
+    /// What they say that they come from: a URI or a path, such as /clusters/production.
+    #[arg(long, value_name = "SOURCE", default_value = "/flyball")]
+    cloudevents_source: String,
     /// Keep evidence (profiles and recordings that policies take from pods) in this folder, which is made if it is not there. Without this and
     /// --evidence-url none is taken.
     #[arg(long, value_name = "FOLDER", conflicts_with = "evidence_url")]
@@ -119,6 +132,9 @@ pub enum RunError {
     /// The sources of a file can't be used.
     #[error(transparent)]
     Sources(#[from] SourcesError),
+    /// Events can't be sent to others.
+    #[error(transparent)]
+    CloudEvents(#[from] SinkError),
     /// Evidence can't be kept.
     #[error(transparent)]
     Evidence(#[from] StoreError),
@@ -147,6 +163,11 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     install_crypto_provider();
     let logging = logging::init(args.log_format)?;
     let token = args.webhook_token_file.map(TokenFile::new).transpose()?;
+    let sink = args
+        .cloudevents_url
+        .as_deref()
+        .map(|url| Sink::new(url, args.cloudevents_token_file.as_deref(), &args.cloudevents_source))
+        .transpose()?;
     let evidence = evidence(args.evidence_dir.as_deref(), args.evidence_url.as_deref())?;
     let clients = Clients::from_config(client::config(kubeconfig, context).await?).await?;
     clients.check().await?;
@@ -156,6 +177,8 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     let identity = args.identity.unwrap_or_else(lease::identity);
     let metrics = Arc::new(Metrics::new());
     let (events, publisher) = Events::new(clients.write.clone(), &identity, Arc::clone(&metrics));
+    let (cloud, sender) = sink.map(|sink| CloudEvents::new(sink, Arc::clone(&metrics))).unzip();
+    let publisher = publisher.and(cloud);
     let recorder = Recorder {
         metrics,
         events,
@@ -211,6 +234,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         }),
     };
     let publishing = tokio::spawn(publisher.run(stop.clone()));
+    let sending = sender.map(|sender| tokio::spawn(sender.run(stop.clone())));
     let serving = tokio::spawn(server::serve(listener, told, stop.clone()));
     info!(identity, version = env!("CARGO_PKG_VERSION"), %listening, "running");
     schedule::run(ctx, election.leadership(), woken, stop).await;
@@ -218,6 +242,9 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     election.release().await;
     signals.abort();
     publishing.await.unwrap_or_default();
+    if let Some(sending) = sending {
+        sending.await.unwrap_or_default();
+    }
     serving.await.unwrap_or(Ok(()))?;
     info!("ended");
     Ok(ExitCode::SUCCESS)

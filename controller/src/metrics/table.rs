@@ -209,6 +209,11 @@ pub const METRICS: &[Doc] = &[
         "Events that were not published: the queue was full, or the API server refused them",
     ),
     counter(
+        "flyball_cloudevents_total",
+        &["result"],
+        "Events for other systems, by result: ok, error (not taken, however often it was tried) or dropped (the queue was full)",
+    ),
+    counter(
         "flyball_log_lines_dropped_total",
         &[],
         "Log lines that were not written because nobody read the output",

@@ -4,6 +4,7 @@
 //! asks again with its next pass; a retry would only answer for a time that has passed. The one exception is a
 //! token that was revoked, see `token.rs`.
 
+mod addresses;
 mod alerts;
 mod error;
 mod gate;

@@ -8,6 +8,7 @@
 //! kube's own recorder is not used: it waits for the API server, and names its events after the time
 //! alone, so that two of them can collide.
 
+use super::cloudevents::CloudEvents;
 use crate::{
     client::{CallKind, chain, within},
     logging::escape,
@@ -98,6 +99,7 @@ impl Events {
             received,
             said: Said::default(),
             metrics: Arc::clone(&metrics),
+            cloud: None,
         };
         (Self { queue, metrics }, publisher)
     }
@@ -119,9 +121,17 @@ pub struct Publisher {
     received: mpsc::Receiver<Told>,
     said: Said,
     metrics: Arc<Metrics>,
+    cloud: Option<CloudEvents>,
 }
 
 impl Publisher {
+    /// The same publisher, which hands what it publishes to others, too.
+    #[must_use]
+    pub fn and(mut self, cloud: Option<CloudEvents>) -> Self {
+        self.cloud = cloud;
+        self
+    }
+
     /// Publishes until `stop`, and then what is left, for a short while.
     pub async fn run(mut self, stop: CancellationToken) {
         loop {
@@ -155,6 +165,9 @@ impl Publisher {
             }
         }
         let event = self.event(&told, Timestamp::now());
+        if let Some(cloud) = &self.cloud {
+            cloud.hand(event.clone());
+        }
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
         let us = PostParams {

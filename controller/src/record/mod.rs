@@ -1,5 +1,6 @@
 //! Everything that is said about a pass: status, Events, metrics, logs.
 
+pub mod cloudevents;
 pub mod events;
 pub mod status;
 

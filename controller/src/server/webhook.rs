@@ -56,7 +56,7 @@ pub const SHORTEST_TOKEN: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// The file can't be read.
-    #[error("--webhook-token-file {path}: {reason}; mount the Secret with the token there, or leave the flag out")]
+    #[error("{path}: {reason}; mount the Secret with the token there, or leave the flag out")]
     Read {
         /// The file.
         path: String,
@@ -65,7 +65,7 @@ pub enum WebhookError {
     },
     /// What is in it is no token.
     #[error(
-        "--webhook-token-file {path}: a token has at least {SHORTEST_TOKEN} printable characters and no spaces, this one has {found}; make one with: openssl rand -hex 32"
+        "{path}: a token has at least {SHORTEST_TOKEN} printable characters and no spaces, this one has {found}; make one with: openssl rand -hex 32"
     )]
     Token {
         /// The file.
@@ -86,7 +86,8 @@ impl TokenFile {
         file.read().map(|_| file)
     }
 
-    fn read(&self) -> Result<String, WebhookError> {
+    /// The token that is in it now.
+    pub fn read(&self) -> Result<String, WebhookError> {
         let path = || self.0.display().to_string();
         let text = fs::read_to_string(&self.0).map_err(|reason| WebhookError::Read { path: path(), reason })?;
         let token = text.trim();

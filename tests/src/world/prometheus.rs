@@ -12,6 +12,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     future::pending,
     io,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -68,12 +69,14 @@ pub struct Prometheus {
     book: Arc<Mutex<Book>>,
     /// Its base URL.
     pub url: String,
-    task: JoinHandle<()>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
-        self.task.abort();
+        for task in self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            task.abort();
+        }
     }
 }
 
@@ -81,14 +84,16 @@ impl Prometheus {
     /// Starts one that knows no series.
     pub async fn start() -> Self {
         let book: Arc<Mutex<Book>> = Arc::default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let router = Router::new().fallback(serve).with_state(Arc::clone(&book));
-        let task = tokio::spawn(async move {
-            // It ends with its task.
-            let _ = axum::serve(listener, router).await;
-        });
-        Self { book, url, task }
+        let (url, task) = listen(&book, [127, 0, 0, 1].into()).await;
+        let tasks = Mutex::new(vec![task]);
+        Self { book, url, tasks }
+    }
+
+    /// The base URL at another address of this machine, such as one that pods reach.
+    pub async fn at(&self, address: IpAddr) -> String {
+        let (url, task) = listen(&self.book, address).await;
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(task);
+        url
     }
 
     /// Answers queries in which `metric` occurs.
@@ -110,6 +115,17 @@ impl Prometheus {
     pub fn asked(&self) -> usize {
         lock(&self.book).asked
     }
+}
+
+async fn listen(book: &Arc<Mutex<Book>>, address: IpAddr) -> (String, JoinHandle<()>) {
+    let listener = TcpListener::bind((address, 0)).await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let router = Router::new().fallback(serve).with_state(Arc::clone(book));
+    let task = tokio::spawn(async move {
+        // It ends with its task.
+        let _ = axum::serve(listener, router).await;
+    });
+    (url, task)
 }
 
 fn lock(book: &Mutex<Book>) -> std::sync::MutexGuard<'_, Book> {

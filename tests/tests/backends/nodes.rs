@@ -5,7 +5,7 @@ use crate::{
     samples,
     server::{Kind, source},
 };
-use flyball_controller::validate;
+use flyball_controller::{observe::source::Source, validate};
 use flyball_core::{
     policy::MemoryWatermark,
     time::{Span, Timestamp},

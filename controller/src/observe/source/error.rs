@@ -1,6 +1,7 @@
 //! Why a source can't be used or did not answer.
 
 use super::{
+    addresses::Forbidden,
     settings::{CONCURRENCY, MAX_TIMEOUT, SCRAPE_INTERVAL},
     token::TokenError,
 };
@@ -27,6 +28,9 @@ pub enum SourceError {
     /// The token endpoint's URL is not one that is asked.
     #[error("spec.auth.oauth2.tokenUrl: {0}; write for example https://login.example/oauth2/token")]
     TokenUrl(&'static str),
+    /// It names an address that is never asked.
+    #[error("a URL of the source: {0}; name the server itself")]
+    Address(#[from] Forbidden),
     /// The time-out is not a duration.
     #[error("spec.timeout: {0}")]
     Timeout(#[from] SpanError),
@@ -190,6 +194,7 @@ impl SourceError {
             | Self::Unavailable { .. }
             | Self::Truncated => true,
             Self::Url(_)
+            | Self::Address(_)
             | Self::Alertmanager { .. }
             | Self::TokenUrl(_)
             | Self::Timeout(_)

@@ -1,6 +1,6 @@
 //! HTTP as sources and token endpoints are asked: no redirects, one deadline, bounded bodies.
 
-use super::SourceError;
+use super::{SourceError, addresses};
 use crate::observe::credentials::{self, Secrets, TlsFields};
 use flyball_core::time::{Span, Timestamp};
 use flyball_crds::Tls;
@@ -31,10 +31,12 @@ pub(super) fn client(
     secrets: &Secrets,
 ) -> Result<Client, SourceError> {
     install_crypto_provider();
+    addresses::check_url(url)?;
     let mut builder = Client::builder()
         .default_headers(headers)
         .redirect(Policy::none())
         .referer(false)
+        .dns_resolver(addresses::Resolver)
         .user_agent(concat!("flyball/", env!("CARGO_PKG_VERSION")))
         .timeout(Duration::from_millis(timeout.as_millis()));
     let identity = credentials::identity(tls, fields, secrets)?;

@@ -1,0 +1,41 @@
+# The controller's image: one static program, the certificates of public authorities, and nothing else. Included by the
+# Makefile at the root. No Docker: the test bed's own tool writes the archive, so that it is the same from the same inputs.
+
+IMAGE_ARCH    ?= $(shell uname -m)
+IMAGE_TARGET  := $(IMAGE_ARCH)-unknown-linux-musl
+IMAGE_PROGRAM := $(CURDIR)/target/$(IMAGE_TARGET)/image/flyball
+FLYBALL_IMAGE := $(TESTBED_DIR)/images/flyball.tar
+ZIG           := $(TOOLS)/bin/cargo-zigbuild
+CERTIFICATES  := $(TOOLS)/certificates.pem
+
+# Neither where it was built nor where its crates lie is in the program.
+IMAGE_RUSTFLAGS = --remap-path-prefix=$(CURDIR)=/flyball --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo
+
+.PHONY: image image-program image-again
+
+# A C compiler for musl that is the same everywhere, in a wheel.
+$(ZIG): | $(TOOLS)/bin/pip
+	$(PIP_INSTALL) ziglang==0.17.1 cargo-zigbuild==0.24.1
+
+$(CERTIFICATES): | $(TOOLS)/bin/pip
+	$(PIP_INSTALL) certifi==2026.10.19.post1
+	cp "$$($(TOOLS)/bin/python -m certifi)" $@
+
+image-program: $(ZIG)
+	@rustup target list --installed | grep -qx $(IMAGE_TARGET) || rustup target add $(IMAGE_TARGET)
+	PATH="$(TOOLS)/bin:$$PATH" RUSTFLAGS="$(IMAGE_RUSTFLAGS)" \
+		$(CARGO) zigbuild --locked --profile image --target $(IMAGE_TARGET) -p flyball-controller
+
+image: $(FLYBALL_IMAGE) ## Build the controller's image, an archive for `ctr image import` or `skopeo copy`
+	@ls -l $(FLYBALL_IMAGE) $(IMAGE_PROGRAM)
+
+$(FLYBALL_IMAGE): image-program $(CERTIFICATES) | $(TESTBED)
+	@$(TESTBED) image --binary $(IMAGE_PROGRAM) --name flyball.dev/flyball:dev --out $@ \
+		--file $(CERTIFICATES):/etc/ssl/certs/ca-certificates.crt
+
+image-again: image ## Build the image once more, from a copy of the tree in another place, and tell whether it is the same
+	@other=$$(mktemp -d); trap 'rm -rf "$$other"' EXIT; \
+	git archive HEAD | tar -x -C "$$other"; cp -a $(TOOLS) "$$other/.tools"; mkdir -p "$$other/.testbed/bin"; \
+	cp $(TESTBED) "$$other/.testbed/bin/"; touch "$$other/.testbed/bin/testbed"; \
+	$(MAKE) -C "$$other" image; \
+	cmp "$$other/.testbed/images/flyball.tar" $(FLYBALL_IMAGE) && echo "the same: $$(sha256sum < $(FLYBALL_IMAGE))"

@@ -1,0 +1,444 @@
+//! The chart, installed by the real helm: the image that would be published, in real pods with the rights that the chart
+//! gives. One scenario at a time, and nothing beside it: its controller takes up every policy that there is.
+
+#![allow(clippy::unwrap_used)]
+
+use flyball_crds::{Change, FeedbackPolicy, MetricSource, Phase};
+use flyball_tests::{
+    bed::{Bed, bed, eventually_within, skipped, unique},
+    demo::report::audit,
+    world::{World, condition, objects, phase_of},
+};
+use k8s_openapi::api::{
+    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    core::v1::{Namespace, Secret},
+    discovery::v1::EndpointSlice,
+    rbac::v1::ClusterRole,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DeleteParams, ListParams, PostParams},
+};
+use serde_json::json;
+use std::{
+    env,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+use tokio::sync::Mutex;
+
+/// How long a scenario waits for what must come. It is no measure of speed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// For `cargo test`. nextest, which has a process for each, is told in .config/nextest.toml.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// A release in a namespace of its own. It is uninstalled when this is dropped.
+struct Release {
+    bed: Bed,
+    helm: PathBuf,
+    /// Of the release, and of all that it makes.
+    name: String,
+    namespace: String,
+}
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        drop(self.helm(&["uninstall", &self.name, "--ignore-not-found"]));
+        drop(self.command("kubectl", &["delete", "namespace", &self.namespace, "--wait=false"]));
+    }
+}
+
+/// The folder of the test bed.
+fn testbed() -> PathBuf {
+    env::var_os("FLYBALL_TESTBED_DIR").map(PathBuf::from).unwrap()
+}
+
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/helm/flyball")
+}
+
+impl Release {
+    /// A name and a namespace that takes no pod but a restricted one.
+    async fn new(bed: &Bed) -> Option<Self> {
+        let Some(helm) = env::var_os("FLYBALL_HELM").map(PathBuf::from) else {
+            return skipped("no FLYBALL_HELM (make test-cluster)");
+        };
+        let name = format!("flyball-{}", unique());
+        let restricted = json!({"metadata": {
+            "name": name,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        }});
+        let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+        let namespace = serde_json::from_value(restricted).unwrap();
+        namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        Some(Self {
+            bed: bed.clone(),
+            helm,
+            namespace: name.clone(),
+            name,
+        })
+    }
+
+    fn command(&self, program: &str, words: &[&str]) -> Result<String, String> {
+        let program = match program {
+            "helm" => self.helm.clone(),
+            other => testbed().join("bin").join(other),
+        };
+        let done = Command::new(program)
+            .args(words)
+            .env("KUBECONFIG", &self.bed.kubeconfig)
+            .output()
+            .map_err(|error| error.to_string())?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if done.status.success() {
+            Ok(text(&done.stdout))
+        } else {
+            Err(format!("{}{}", text(&done.stdout), text(&done.stderr)))
+        }
+    }
+
+    fn helm(&self, words: &[&str]) -> Result<String, String> {
+        self.command("helm", &[words, &["--namespace", &self.namespace]].concat())
+    }
+
+    /// Installs it, or upgrades it, and waits until it runs.
+    fn install(&self, settings: &[&str]) -> String {
+        let chart = chart();
+        let mut words = vec!["upgrade", "--install", &self.name, chart.to_str().unwrap()];
+        words.extend(["--wait", "--timeout", "2m"]);
+        // The definitions are there already, by whoever brought the bed up.
+        for setting in [
+            "image.tag=dev",
+            "image.pullPolicy=Never",
+            "replicas=1",
+            "crds.enabled=false",
+        ]
+        .iter()
+        .chain(settings)
+        {
+            words.extend(["--set", setting]);
+        }
+        self.helm(&words).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Who its controller is.
+    fn user(&self, controller: &str) -> String {
+        format!("system:serviceaccount:{}:{controller}", self.namespace)
+    }
+
+    /// Whether an account may do something.
+    async fn may(&self, user: &str, verb: &str, (group, resource): (&str, &str), namespace: Option<&str>) -> bool {
+        let (resource, subresource) = match resource.split_once('/') {
+            Some((resource, rest)) => (resource, Some(rest.to_owned())),
+            None => (resource, None),
+        };
+        let review = SubjectAccessReview {
+            spec: SubjectAccessReviewSpec {
+                user: Some(user.to_owned()),
+                groups: Some(vec![
+                    "system:serviceaccounts".to_owned(),
+                    "system:authenticated".to_owned(),
+                ]),
+                resource_attributes: Some(ResourceAttributes {
+                    verb: Some(verb.to_owned()),
+                    group: Some(group.to_owned()),
+                    resource: Some(resource.to_owned()),
+                    subresource,
+                    namespace: namespace.map(ToOwned::to_owned),
+                    ..ResourceAttributes::default()
+                }),
+                ..SubjectAccessReviewSpec::default()
+            },
+            ..SubjectAccessReview::default()
+        };
+        let api: Api<SubjectAccessReview> = Api::all(self.bed.client.clone());
+        api.create(&PostParams::default(), &review)
+            .await
+            .unwrap()
+            .status
+            .unwrap()
+            .allowed
+    }
+
+    /// Whether it may write any target.
+    async fn writes(&self, user: &str, namespace: Option<&str>) -> Vec<String> {
+        const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
+        const TARGETS: [(&str, &str); 11] = [
+            ("apps", "deployments"),
+            ("apps", "deployments/scale"),
+            ("apps", "statefulsets"),
+            ("apps", "statefulsets/scale"),
+            ("apps", "replicasets"),
+            ("gateway.networking.k8s.io", "httproutes"),
+            ("gateway.networking.k8s.io", "grpcroutes"),
+            ("", "pods"),
+            ("", "pods/resize"),
+            ("", "pods/eviction"),
+            ("", "namespaces"),
+        ];
+        let mut found = Vec::new();
+        for target in TARGETS {
+            for verb in WRITES {
+                if self.may(user, verb, target, namespace).await {
+                    found.push(format!("{verb} {}", target.1));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// An address of this machine that pods reach: that of the API server.
+async fn reachable(bed: &Bed) -> IpAddr {
+    let api: Api<EndpointSlice> = Api::namespaced(bed.client.clone(), "default");
+    let slice = api.get("kubernetes").await.unwrap();
+    slice.endpoints[0].addresses[0].parse().unwrap()
+}
+
+/// A world whose Prometheus pods reach, with two replicas that a latency above half a second moves.
+async fn world(bed: &Bed, name: &str) -> World {
+    let world = World::new(bed, name).await;
+    let url = world.prometheus.at(reachable(bed).await).await;
+    world
+        .source(&world.namespace, json!({"url": url, "timeout": "2s"}))
+        .await;
+    world.web(2).await;
+    world
+}
+
+/// A client of somebody else.
+fn client_of(bed: &Bed, user: &str) -> Client {
+    let mut config = bed.config.clone();
+    config.auth_info.impersonate = Some(user.to_owned());
+    Client::try_from(config).unwrap()
+}
+
+fn policy(world: &World) -> FeedbackPolicy {
+    serde_json::from_value(objects::policy("web", &world.namespace)).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_of_one_namespace_uses_what_an_administrator_installed() {
+    let Some(bed) = bed().await else { return };
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let Some(release) = Release::new(&bed).await else {
+        return;
+    };
+    let world = world(&bed, "helm").await;
+    let said = release.install(&[]);
+    assert!(said.contains("flyball doctor --namespace-of-controller"), "{said}");
+
+    // By the cluster's own role `edit`, to which the chart adds.
+    let alice = client_of(&bed, "alice");
+    world
+        .create(&json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "alice"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "edit"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}],
+        }))
+        .await;
+    let hers: Api<FeedbackPolicy> = Api::namespaced(alice.clone(), &world.namespace);
+    eventually_within(PATIENCE, "she may make policies", async || {
+        hers.create(&PostParams::default(), &policy(&world)).await.ok()
+    })
+    .await;
+    world.prometheus.value("latency", 0.9);
+    let first = world.phase(1, Phase::Verifying).await;
+    assert_eq!((first.spec.before, first.spec.after), (2, 3));
+    world.prometheus.value("latency", 0.3);
+    // She sees the journal, and that her change was kept.
+    let journals: Api<Change> = Api::namespaced(alice.clone(), &world.namespace);
+    eventually_within(PATIENCE, "she reads that it is committed", async || {
+        let changes = journals.list(&ListParams::default()).await.unwrap().items;
+        changes
+            .iter()
+            .any(|change| phase_of(change) == Phase::Committed)
+            .then_some(())
+    })
+    .await;
+    assert_eq!(world.replicas("Deployment", "web").await, 3);
+
+    // What is not hers is refused.
+    let forbidden = |what: &str, answer: Result<(), kube::Error>| match answer {
+        Err(kube::Error::Api(status)) if status.code == 403 => {}
+        other => panic!("{what}: {other:?}"),
+    };
+    let all: Api<MetricSource> = Api::all(alice.clone());
+    forbidden("sources", all.list(&ListParams::default()).await.map(drop));
+    let secrets: Api<Secret> = Api::namespaced(alice.clone(), &release.namespace);
+    forbidden("credentials", secrets.list(&ListParams::default()).await.map(drop));
+    let elsewhere: Api<FeedbackPolicy> = Api::namespaced(alice.clone(), "default");
+    forbidden(
+        "another namespace",
+        elsewhere
+            .create(&PostParams::default(), &policy(&world))
+            .await
+            .map(drop),
+    );
+    forbidden(
+        "a journal",
+        journals
+            .delete(&first.name_any(), &DeleteParams::default())
+            .await
+            .map(drop),
+    );
+
+    // The pod of `helm test` has what a controller needs, and says so.
+    let tested = release.helm(&["test", &release.name, "--logs", "--timeout", "1m"]);
+    let tested = tested.unwrap_or_else(|error| panic!("{error}"));
+    assert!(tested.contains("Succeeded"), "{tested}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_installation_that_only_observes_has_no_right_to_write_and_does_not_try_to() {
+    let Some(bed) = bed().await else { return };
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let Some(release) = Release::new(&bed).await else {
+        return;
+    };
+    let world = world(&bed, "observe").await;
+    release.install(&["observeOnly=true"]);
+    let user = release.user(&release.name);
+    assert_eq!(release.writes(&user, None).await, Vec::<String>::new());
+    assert!(
+        release.may(&user, "list", ("apps", "deployments"), None).await,
+        "the review itself works"
+    );
+
+    world.apply(&serde_json::to_value(policy(&world)).unwrap()).await;
+    world.prometheus.value("latency", 0.9);
+    world
+        .policy("web", "what it would do", |policy| {
+            let (_, _, message) = condition(policy, "Ready")?;
+            let said = message.contains("only observes");
+            (said && policy.status.as_ref()?.doing.contains("2 -> 3")).then_some(())
+        })
+        .await;
+    assert_eq!(world.replicas("Deployment", "web").await, 2);
+    // By the API server's own log: nothing but its own objects was written, or tried to be.
+    let log = testbed().join("logs/audit.log");
+    let writes = audit::Count::of(&audit::read(&log, &user)).writes;
+    let own = [
+        "feedbackpolicies/status",
+        "metricsources/status",
+        "changes",
+        "changes/status",
+        "events",
+    ];
+    assert!(
+        writes.keys().any(|what| what.ends_with("feedbackpolicies/status")),
+        "{writes:?}"
+    );
+    for what in writes.keys() {
+        let (_, resource) = what.split_once(' ').unwrap();
+        assert!(own.contains(&resource), "{writes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_installation_for_one_namespace_has_no_right_beyond_it() {
+    let Some(bed) = bed().await else { return };
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let Some(release) = Release::new(&bed).await else {
+        return;
+    };
+    let (shop, other) = (world(&bed, "shop").await, world(&bed, "other").await);
+    let url = shop.prometheus.at(reachable(&bed).await).await;
+    release.install(&[
+        &format!("watchNamespaces={{{}}}", shop.namespace),
+        &format!("sources.{}.url={url}", shop.namespace),
+        "admissionPolicies.enabled=false",
+        "rbac.aggregateRoles=false",
+    ]);
+    let user = release.user(&format!("{}-{}", release.name, shop.namespace));
+    assert!(
+        release
+            .may(&user, "update", ("apps", "deployments/scale"), Some(&shop.namespace))
+            .await
+    );
+    for namespace in [None, Some(other.namespace.as_str()), Some("default")] {
+        assert_eq!(release.writes(&user, namespace).await, Vec::<String>::new());
+        assert!(!release.may(&user, "list", ("", "pods"), namespace).await);
+    }
+    assert!(!release.may(&user, "list", ("flyball.dev", "metricsources"), None).await);
+    let roles: Api<ClusterRole> = Api::all(bed.client.clone());
+    let owned = ListParams::default().labels(&format!("app.kubernetes.io/instance={}", release.name));
+    assert!(roles.list(&owned).await.unwrap().items.is_empty());
+
+    // With a source of the chart's values, and no other: a MetricSource of this name would be another.
+    Api::<MetricSource>::all(bed.client.clone())
+        .delete(&shop.namespace, &DeleteParams::default())
+        .await
+        .unwrap();
+    for world in [&shop, &other] {
+        world.apply(&serde_json::to_value(policy(world)).unwrap()).await;
+        world.prometheus.value("latency", 0.9);
+    }
+    shop.phase(1, Phase::Verifying).await;
+    assert_eq!(other.replicas("Deployment", "web").await, 2);
+    assert!(other.changes().await.is_empty());
+}
+
+/// What a controller that is gone left open is carried on by the next one; uninstalling waits for nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_survives_an_upgrade_and_an_uninstallation_with_the_controller_dead() {
+    let Some(bed) = bed().await else { return };
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let Some(release) = Release::new(&bed).await else {
+        return;
+    };
+    let world = world(&bed, "upgrade").await;
+    let mut written = serde_json::to_value(policy(&world)).unwrap();
+    // Long enough for pods to come and go in between.
+    written["spec"]["actions"][0]["verify"]["within"] = json!("5m");
+    release.install(&[]);
+    world.apply(&written).await;
+    world.prometheus.value("latency", 0.9);
+    let open = world.phase(1, Phase::Verifying).await;
+
+    // Other pods, in the middle of it.
+    release.install(&["podAnnotations.again=yes"]);
+    assert_eq!(world.phase(1, Phase::Verifying).await.uid(), open.uid());
+
+    // Dead: its image is not to be had.
+    let chart = chart();
+    let broken = [
+        "upgrade",
+        &release.name,
+        chart.to_str().unwrap(),
+        "--reuse-values",
+        "--set",
+        "image.tag=nowhere",
+    ];
+    release.helm(&broken).unwrap_or_else(|error| panic!("{error}"));
+    let pods = |words: &[&str]| release.command("kubectl", &[&["--namespace", &release.namespace], words].concat());
+    pods(&[
+        "delete",
+        "pods",
+        "--all",
+        "--now",
+        "--selector",
+        "app.kubernetes.io/name=flyball",
+    ])
+    .unwrap();
+    let began = Instant::now();
+    release
+        .helm(&["uninstall", &release.name, "--wait", "--timeout", "1m"])
+        .unwrap_or_else(|error| panic!("{error}"));
+    println!("uninstalled after {:.1} s", began.elapsed().as_secs_f64());
+    assert_eq!(world.replicas("Deployment", "web").await, 3, "it stays as it is");
+    let left = world.phase(1, Phase::Verifying).await;
+    assert!(left.finalizers().is_empty(), "nothing waits for a controller");
+
+    // The next installation finds its journal, and ends it.
+    release.install(&[]);
+    world.prometheus.value("latency", 0.3);
+    let closed = world.phase(1, Phase::Committed).await;
+    assert_eq!(closed.uid(), open.uid());
+    assert_eq!(world.replicas("Deployment", "web").await, 3);
+    let namespaces: Api<Namespace> = Api::all(bed.client.clone());
+    assert!(namespaces.get(&release.namespace).await.is_ok());
+}
