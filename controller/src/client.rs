@@ -243,6 +243,9 @@ pub enum CallError {
     /// Its deadline had passed before it was sent; it was not sent.
     #[error("not sent: the time in which it may be written was over")]
     Late,
+    /// This process writes no target; it was not sent.
+    #[error("not sent: this installation only observes, and writes no target")]
+    Observing,
     /// No answer came in time. It may have been carried out.
     #[error("no answer within {} ms; it may have been carried out", .0.as_millis())]
     TimedOut(Duration),
@@ -328,7 +331,7 @@ impl CallError {
     /// The kind of this error.
     pub fn kind(&self) -> CallKind {
         match self {
-            Self::Late => CallKind::Late,
+            Self::Late | Self::Observing => CallKind::Late,
             Self::Api(kube::Error::Api(status)) => match status.code {
                 409 => CallKind::Conflict,
                 404 | 410 => CallKind::NotFound,

@@ -124,6 +124,13 @@ impl Release {
         self.helm(&words).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Its own test ran, and ended well.
+    fn tested(&self) {
+        let tested = self.helm(&["test", &self.name, "--logs", "--timeout", "1m"]);
+        let tested = tested.unwrap_or_else(|error| panic!("{error}"));
+        assert!(tested.contains("Succeeded"), "{tested}");
+    }
+
     /// Who its controller is.
     fn user(&self, controller: &str) -> String {
         format!("system:serviceaccount:{}:{controller}", self.namespace)
@@ -287,9 +294,7 @@ async fn a_person_of_one_namespace_uses_what_an_administrator_installed() {
     );
 
     // The pod of `helm test` has what a controller needs, and says so.
-    let tested = release.helm(&["test", &release.name, "--logs", "--timeout", "1m"]);
-    let tested = tested.unwrap_or_else(|error| panic!("{error}"));
-    assert!(tested.contains("Succeeded"), "{tested}");
+    release.tested();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -378,6 +383,7 @@ async fn an_installation_for_one_namespace_has_no_right_beyond_it() {
         world.prometheus.value("latency", 0.9);
     }
     shop.phase(1, Phase::Verifying).await;
+    release.tested();
     assert_eq!(other.replicas("Deployment", "web").await, 2);
     assert!(other.changes().await.is_empty());
 }
@@ -418,7 +424,6 @@ async fn a_change_survives_an_upgrade_and_an_uninstallation_with_the_controller_
     pods(&[
         "delete",
         "pods",
-        "--all",
         "--now",
         "--selector",
         "app.kubernetes.io/name=flyball",

@@ -63,17 +63,40 @@ pub trait Handle<V, R> {
 pub struct Authority {
     leadership: watch::Receiver<Leadership>,
     metrics: Arc<Metrics>,
+    observes: bool,
 }
 
 impl Authority {
     /// The right that this leadership gives.
     pub fn new(leadership: watch::Receiver<Leadership>, metrics: Arc<Metrics>) -> Self {
-        Self { leadership, metrics }
+        Self {
+            leadership,
+            metrics,
+            observes: false,
+        }
+    }
+
+    /// The same without the right to write any target: what of a journal is open stays open, and nothing is tried.
+    #[must_use]
+    pub fn observing(self, observes: bool) -> Self {
+        Self { observes, ..self }
     }
 
     /// Whether we lead now.
     pub fn holds(&self) -> bool {
         self.leadership.borrow().is_leader(Instant::now())
+    }
+
+    /// Sends a request to a target, or to a pod of one, under the same conditions.
+    pub async fn to_target<T>(
+        &self,
+        verb: Verb,
+        request: impl Future<Output = kube::Result<T>>,
+    ) -> Result<T, CallError> {
+        if self.observes {
+            return Err(CallError::Observing);
+        }
+        self.within(verb, request).await
     }
 
     /// Sends a request if we lead, and gives up on it before the lease could be another's.

@@ -105,7 +105,7 @@ impl<'a> PodHands<'a> {
         let patch = Patch::Strategic(&patch);
         let request = self.api.patch_resize(self.name, &parameters, &patch);
         let verb = if dry_run { Verb::DryRun } else { Verb::Patch };
-        self.authority.within(verb, request).await
+        self.authority.to_target(verb, request).await
     }
 
     fn patch(&self, memory: PodMemory, at: Option<&str>) -> Value {
@@ -138,7 +138,7 @@ impl<'a> PodHands<'a> {
             .api
             .create_subresource::<Value, Value>("eviction", self.name, &parameters, &body);
         let verb = if dry_run { Verb::DryRun } else { Verb::Create };
-        self.authority.within(verb, request).await.map(drop)
+        self.authority.to_target(verb, request).await.map(drop)
     }
 
     async fn write_once(&self, value: PodState, at: &str, stamp: Option<Stamp>) -> Result<PodEvent, CallError> {
@@ -198,7 +198,7 @@ impl Handle<PodState, String> for PodHands<'_> {
         };
         let patch = Patch::Merge(&patch);
         let request = self.api.patch(self.name, &parameters, &patch);
-        match self.authority.within(Verb::Patch, request).await {
+        match self.authority.to_target(Verb::Patch, request).await {
             Ok(pod) => Event::Accepted(relief::target_of(&pod, self.container)),
             Err(error) => match self.now().await {
                 Ok(None) if self.container.is_none() => gone(at, Some(stamp)),

@@ -147,7 +147,7 @@ pub async fn write_note(
     };
     let patch = Patch::Merge(&patch);
     let request = api.patch_metadata(name, &parameters, &patch);
-    match authority.within(Verb::Patch, request).await {
+    match authority.to_target(Verb::Patch, request).await {
         Ok(_) => PodWrite::Written,
         Err(error) if matches!(error.kind(), CallKind::Conflict | CallKind::NotFound) => PodWrite::Changed,
         Err(error) => PodWrite::Failed(error),

@@ -137,7 +137,7 @@ impl<'a> RouteHands<'a> {
             let name = object.name_any();
             let patch = Patch::<()>::Json(patch);
             let request = api.patch(&name, &parameters, &patch);
-            let Err(error) = self.authority.within(Verb::DryRun, request).await else {
+            let Err(error) = self.authority.to_target(Verb::DryRun, request).await else {
                 continue;
             };
             return match error.kind() {
@@ -181,7 +181,7 @@ impl<'a> RouteHands<'a> {
             };
             let (name, parameters) = (object.name_any(), parameters());
             let request = api.patch(&name, &parameters, &patch);
-            let error = match self.authority.within(Verb::Patch, request).await {
+            let error = match self.authority.to_target(Verb::Patch, request).await {
                 Ok(written) => {
                     self.keep(place, written);
                     return Event::Accepted(self.target());
@@ -269,7 +269,7 @@ impl Handle<Places<Weights>, Vec<String>> for RouteHands<'_> {
             }});
             let (name, parameters, patch) = (object.name_any(), parameters(), Patch::Merge(&patch));
             let request = api.patch(&name, &parameters, &patch);
-            return match self.authority.within(Verb::Patch, request).await {
+            return match self.authority.to_target(Verb::Patch, request).await {
                 Ok(stamped) => {
                     self.keep(place, stamped);
                     Event::Accepted(self.target())

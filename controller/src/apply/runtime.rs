@@ -165,7 +165,7 @@ impl<'a> RuntimeHands<'a> {
             },
         };
         let request = self.api.patch(self.name, &parameters, &patch);
-        let Err(error) = self.authority.within(Verb::DryRun, request).await else {
+        let Err(error) = self.authority.to_target(Verb::DryRun, request).await else {
             return DryRun::Accepted;
         };
         match error.kind() {
@@ -193,7 +193,7 @@ impl<'a> RuntimeHands<'a> {
         let patch = self.patch(Some(at), annotations);
         let (parameters, patch) = (parameters(), Patch::Merge(&patch));
         let request = self.api.patch(self.name, &parameters, &patch);
-        let object = self.authority.within(Verb::Patch, request).await?;
+        let object = self.authority.to_target(Verb::Patch, request).await?;
         Ok(self.accepted(&object))
     }
 
@@ -236,7 +236,7 @@ impl<'a> RuntimeHands<'a> {
             };
             let (parameters, patch) = (parameters(), Patch::<()>::Json(patch));
             let request = self.api.patch(self.name, &parameters, &patch);
-            match self.authority.within(Verb::Patch, request).await {
+            match self.authority.to_target(Verb::Patch, request).await {
                 Ok(written) => return self.accepted(&written),
                 // A test that fails is answered as an invalid object is.
                 Err(error)

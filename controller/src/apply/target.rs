@@ -76,7 +76,7 @@ impl<'a> Hands<'a> {
         };
         let scale = self
             .authority
-            .within(Verb::Update, self.api.replace_scale(self.name, &parameters, &body))
+            .to_target(Verb::Update, self.api.replace_scale(self.name, &parameters, &body))
             .await?;
         // The scale omits `replicas` at 0.
         let found = scale.spec.and_then(|spec| spec.replicas).unwrap_or(0);
@@ -104,7 +104,7 @@ impl<'a> Hands<'a> {
         };
         let body = self.scale(value, None);
         let request = self.api.replace_scale(self.name, &parameters, &body);
-        let Err(error) = self.authority.within(Verb::DryRun, request).await else {
+        let Err(error) = self.authority.to_target(Verb::DryRun, request).await else {
             return DryRun::Accepted;
         };
         match error.kind() {
@@ -186,7 +186,7 @@ impl Handle<Replicas, String> for Hands<'_> {
         };
         let patch = Patch::Merge(&patch);
         let request = self.api.patch(self.name, &parameters, &patch);
-        match self.authority.within(Verb::Patch, request).await {
+        match self.authority.to_target(Verb::Patch, request).await {
             Ok(object) => match Snapshot::of(&object) {
                 Ok(seen) => Event::Accepted(seen.target),
                 Err(error) => {

@@ -60,7 +60,7 @@ pub async fn run(
         tokio::select! {
             () = stop.cancelled() => break,
             _ = sweep.tick() => {
-                let authority = Authority::new(leadership.clone(), Arc::clone(&ctx.recorder.metrics));
+                let authority = Authority::new(leadership.clone(), Arc::clone(&ctx.recorder.metrics)).observing(ctx.observe_only);
                 ctx.cluster.want_rules();
                 let modes = ctx.cluster.policies.state();
                 let open = ctx.cluster.changes.state().iter().filter(|change| is_open(change)).count();
@@ -99,7 +99,7 @@ pub async fn run(
 
 /// Looks at the sources in its own time, since a server that hangs must hold nothing else up.
 async fn look_at_sources(ctx: Arc<Context>, leadership: watch::Receiver<Leadership>, stop: CancellationToken) {
-    let authority = Authority::new(leadership, Arc::clone(&ctx.recorder.metrics));
+    let authority = Authority::new(leadership, Arc::clone(&ctx.recorder.metrics)).observing(ctx.observe_only);
     let mut known = BTreeSet::new();
     let looking = async {
         loop {
@@ -121,7 +121,7 @@ async fn look_at_sources(ctx: Arc<Context>, leadership: watch::Receiver<Leadersh
 /// Looks after the Changes that nobody carries in its own time, for the same reason: in a brownout a dozen slow
 /// deletions take longer than the heartbeat may be silent.
 async fn look_after_changes(ctx: Arc<Context>, leadership: watch::Receiver<Leadership>, stop: CancellationToken) {
-    let authority = Authority::new(leadership, Arc::clone(&ctx.recorder.metrics));
+    let authority = Authority::new(leadership, Arc::clone(&ctx.recorder.metrics)).observing(ctx.observe_only);
     let leads = || authority.holds();
     let sweep = |turn| orphans::sweep(Arc::clone(&ctx), authority.clone(), turn, stop.clone());
     one_by_one(SWEEP, &stop, leads, sweep).await;
@@ -184,7 +184,7 @@ fn match_tasks(
             let following = follow(
                 Arc::clone(ctx),
                 key,
-                Authority::new(leadership.clone(), Arc::clone(&ctx.recorder.metrics)),
+                Authority::new(leadership.clone(), Arc::clone(&ctx.recorder.metrics)).observing(ctx.observe_only),
                 Arc::clone(&wake),
                 stop.clone(),
                 Arc::clone(permits),

@@ -57,6 +57,8 @@ fn compare(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<Difference>
             "items" | "additionalProperties" if one.is_object() || other.is_object() => {
                 compare(&format!("{path}[]"), one, other, found);
             }
+            // The API server gives 0.0 back as 0.
+            _ if one.as_f64().is_some() && one.as_f64() == other.as_f64() => {}
             "description" if one != other => found.push(Difference::Words(named(path))),
             _ if one != other => found.push(Difference::Other(format!("{} of {}", told(key), named(path)))),
             _ => {}

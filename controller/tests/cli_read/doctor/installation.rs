@@ -92,6 +92,15 @@ fn definitions_are_compared() {
             format!("installed, established, equal to that of flyball {own}")
         )
     );
+    // As the API server gives a double back.
+    let zero = "/properties/actions/items/properties/replicas/properties/zero/properties/activation/default";
+    assert_eq!(
+        judge(&|crd| *at(crd, zero) = json!(0)),
+        is(
+            Mark::Ok,
+            format!("installed, established, equal to that of flyball {own}")
+        )
+    );
     assert_eq!(
         judge(&|crd| drop(
             at(crd, "/properties")
