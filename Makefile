@@ -34,10 +34,10 @@ MDBOOK := $(TOOLS)/bin/mdbook
 BOOK_SOURCE := target/book-source
 BOOK := target/book
 # What its pages link to, beside docs.
-BOOK_FILES := README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE deploy/examples deploy/manifests deploy/helm/flyball/README.md \
+BOOK_FILES := README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE deploy/examples deploy/manifests deploy/observability deploy/helm/flyball/README.md \
 	tests/demo/README.md tests/testbed/README.md $(wildcard agents/*.md agents/*/README.md)
 
-.PHONY: help build docs test test-docs test-unit test-go test-backends test-cluster lint fmt generate bench-loop bench-weights bench-runtime bench-decision bench-pods bench-agent-go race-agent-go clean tools
+.PHONY: help build docs test test-docs test-unit test-go test-alerts test-backends test-cluster lint fmt generate bench-loop bench-weights bench-runtime bench-decision bench-pods bench-agent-go race-agent-go clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -57,7 +57,7 @@ docs: $(MDBOOK) ## Build the documentation as a book into target/book
 test-docs: docs ## Run the tests of the documentation: links, YAML, commands, and what it says of the code
 	FLYBALL_BOOK=$(CURDIR)/$(BOOK) $(CARGO) test --locked -p flyball-tests --test docs
 
-test: test-unit test-docs test-go test-java test-node test-python test-chart test-backends test-cluster ## Run all tests, the ones on the real cluster included
+test: test-unit test-docs test-go test-java test-node test-python test-chart test-alerts test-backends test-cluster ## Run all tests, the ones on the real cluster included
 	@echo "all tests passed"
 
 test-unit: ## Run the Rust tests that need no cluster
@@ -73,6 +73,10 @@ test-backends: $(VICTORIA_METRICS) $(ALERTMANAGER) ## Run the tests against a re
 	FLYBALL_PROMETHEUS="$$prometheus" FLYBALL_VICTORIA_METRICS=$(VICTORIA_METRICS) \
 	FLYBALL_ALERTMANAGER=$(ALERTMANAGER) \
 		$(CARGO) test --locked -p flyball-tests --test backends
+
+test-alerts: ## Check the alerts about Flyball itself, and run their unit tests
+	@prometheus="$$(cd tests/testbed && go run ./fetch --dir $(TESTBED_DIR))"; promtool="$$(dirname "$$prometheus")/promtool"; \
+	"$$promtool" check rules deploy/observability/rules/*.yaml && "$$promtool" test rules deploy/observability/tests/*.yaml
 
 $(VICTORIA_METRICS): tests/backends/go.mod tests/backends/go.sum
 	@mkdir -p $(@D)

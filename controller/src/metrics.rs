@@ -10,7 +10,7 @@ mod table;
 pub use table::{Doc, Kind, METRICS};
 
 use crate::client::CallKind;
-use flyball_core::{breaker::Stage, check::Check, evaluate::watermark::Level, signal::Quality};
+use flyball_core::{breaker::Stage, check::Check, evaluate::watermark::Level, signal::Quality, time::Span};
 use flyball_crds::{Direction, Mode, Phase, WeightMove};
 use prometheus_client::{
     encoding::text,
@@ -124,6 +124,7 @@ pub struct Metrics {
     changes: Series<Counter>,
     change_duration: Series<Histogram>,
     open_changes: Gauge,
+    open_change_age: Gauge,
     apply_lag: Histogram,
     query_duration: Series<Histogram>,
     query_errors: Series<Counter>,
@@ -182,6 +183,7 @@ impl Metrics {
             changes: register(r, "flyball_changes_total", Series::new(Counter::default)),
             change_duration: register(r, "flyball_change_duration_seconds", Series::new(minutes)),
             open_changes: register(r, "flyball_open_changes", Gauge::default()),
+            open_change_age: register(r, "flyball_open_change_age_seconds", Gauge::default()),
             apply_lag: register(r, "flyball_apply_lag_seconds", seconds()),
             query_duration: register(r, "flyball_query_duration_seconds", Series::new(seconds)),
             query_errors: register(r, "flyball_query_errors_total", Series::new(Counter::default)),
@@ -316,9 +318,16 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// How many Changes may still write their target.
-    pub fn open_changes(&self, count: usize) {
+    /// The ages of the Changes that may still write their target.
+    pub fn open_changes(&self, ages: impl IntoIterator<Item = Span>) {
+        let (mut count, mut oldest) = (0, Span::ZERO);
+        for age in ages {
+            count += 1;
+            oldest = oldest.max(age);
+        }
         self.open_changes.set(whole(count));
+        let seconds = oldest.as_millis() / 1000;
+        self.open_change_age.set(i64::try_from(seconds).unwrap_or(i64::MAX));
     }
 
     /// The API server accepted a write, so long after it was due.

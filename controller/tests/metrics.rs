@@ -6,7 +6,7 @@ use flyball_controller::{
     client::CallKind,
     metrics::{Evaluation, Kind, METRICS, Metrics, PolicyName, Shares, Verb},
 };
-use flyball_core::{breaker::Stage, check::Check, evaluate::watermark::Level, signal::Quality};
+use flyball_core::{breaker::Stage, check::Check, evaluate::watermark::Level, signal::Quality, time::Span};
 use flyball_crds::{Direction, Mode, Phase, WeightMove};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,7 +43,7 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.proposed(policy, "more-replicas", Direction::Up);
     metrics.refused(Check::Cooldown);
     metrics.closed(policy, Phase::Committed, second);
-    metrics.open_changes(1);
+    metrics.open_changes([Span::from_secs(90), Span::from_secs(30)]);
     metrics.applied(second);
     metrics.queried("prometheus", second, Some("timeout"));
     metrics.circuit("prometheus", Stage::Closed);

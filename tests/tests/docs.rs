@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "docs/alerts.rs"]
+mod alerts;
 #[path = "docs/book.rs"]
 mod book;
 #[path = "docs/commands.rs"]

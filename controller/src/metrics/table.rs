@@ -113,6 +113,11 @@ pub const METRICS: &[Doc] = &[
         "From a Change's proposal to its end",
     ),
     gauge("flyball_open_changes", &[], "Changes that may still write their target"),
+    gauge(
+        "flyball_open_change_age_seconds",
+        &[],
+        "How long ago the oldest of these was proposed; 0 where there is none",
+    ),
     histogram(
         "flyball_apply_lag_seconds",
         &[],

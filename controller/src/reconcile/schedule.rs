@@ -5,6 +5,7 @@
 use super::{Context, memory::Memory, orphans, pass, sources};
 use crate::{
     apply::Authority,
+    clock::from_micro_time,
     lease::Leadership,
     observe::{cluster::Wake, is_open},
 };
@@ -63,8 +64,10 @@ pub async fn run(
                 let authority = Authority::new(leadership.clone(), Arc::clone(&ctx.recorder.metrics)).observing(ctx.observe_only);
                 ctx.cluster.want_rules();
                 let modes = ctx.cluster.policies.state();
-                let open = ctx.cluster.changes.state().iter().filter(|change| is_open(change)).count();
-                ctx.recorder.beat(authority.holds(), modes.iter().map(|policy| policy.spec.mode), open);
+                let changes = ctx.cluster.changes.state();
+                let open = changes.iter().filter(|change| is_open(change));
+                let ages = open.map(|change| (ctx.now)().since(from_micro_time(&change.spec.proposed_at)));
+                ctx.recorder.beat(authority.holds(), modes.iter().map(|policy| policy.spec.mode), ages);
             }
             changed = leadership.changed() => {
                 if changed.is_err() {

@@ -10,7 +10,7 @@ use crate::{
     server::{Health, Policies, PolicyState},
 };
 use events::{Events, Told, target_reference};
-use flyball_core::{check::Check, evaluate::watermark::Transition};
+use flyball_core::{check::Check, evaluate::watermark::Transition, time::Span};
 use flyball_crds::{Change, ChangeField, FeedbackPolicy, Mode, Phase, Reason};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt, runtime::reflector::ObjectRef};
@@ -37,7 +37,12 @@ pub fn name<'a>(namespace: &'a str, name: &'a str) -> PolicyName<'a> {
 
 impl Recorder {
     /// The loop is alive; what is counted over all policies is counted now.
-    pub fn beat(&self, leads: bool, modes: impl IntoIterator<Item = Mode>, open_changes: usize) {
+    pub fn beat(
+        &self,
+        leads: bool,
+        modes: impl IntoIterator<Item = Mode>,
+        open_changes: impl IntoIterator<Item = Span>,
+    ) {
         self.health.beat();
         self.metrics.leader(leads);
         self.metrics.policies(modes);

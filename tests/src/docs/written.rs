@@ -18,6 +18,11 @@ pub const OTHERS: &[(&str, &str, &str)] = &[
         "receivers",
         "a part of Alertmanager's configuration",
     ),
+    (
+        "docs/monitoring.md",
+        "scrape_configs",
+        "a part of Prometheus' configuration",
+    ),
 ];
 
 /// A document of a block, and where it stands.
