@@ -71,7 +71,9 @@ mod system {
 #[cfg(windows)]
 mod system {
     use std::io;
-    use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
+    use tokio::signal::windows::{
+        CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+    };
 
     pub struct End {
         interrupt: CtrlC,

@@ -1,10 +1,11 @@
 //! `flyball get --watch`: what the watch streams tell, as it happens.
 
-use super::{Output, lines, tree};
+use super::{lines, tree};
 use crate::{
     cli::{
         fetch::{self, Connection, ReadError, Scope},
         freeze::banner,
+        output::Output,
         screen::{Style, cut, plain, redraws, show, size},
     },
     observe::freeze::{Freeze, Frozen, State},
