@@ -10,6 +10,7 @@ pub mod fetch;
 pub mod freeze;
 pub mod get;
 pub mod import;
+pub mod init;
 pub mod inject;
 pub mod kept;
 pub mod moves;
@@ -70,6 +71,12 @@ enum Command {
     /// FeedbackPolicy in mode Recommend. What has no equivalent or needs a decision stands in its
     /// comments. Nothing is written to the cluster.
     Import(import::Args),
+    /// Draft a policy for a workload from what is there.
+    ///
+    /// Finds Prometheus, and drafts a FeedbackPolicy in mode Recommend from the workload's HorizontalPodAutoscaler, from an
+    /// alert of a PrometheusRule that names it, or from what its containers request and Prometheus knows of it. Comments
+    /// say where each value came from and what could not be read. Nothing is written to the cluster without --apply.
+    Init(init::Args),
     /// Add the agent's volumes, ports and options to a workload's pods.
     ///
     /// Reads manifests (of workloads, a bare pod, or anything else with a pod template) and
@@ -177,6 +184,7 @@ impl Cli {
             Command::Explain(args) => said(explain::run(args, kubeconfig, context).await),
             Command::Doctor(args) => said(doctor::run(args, kubeconfig, context).await),
             Command::Import(args) => said(import::run(args, kubeconfig, context).await),
+            Command::Init(args) => said(Box::pin(init::run(args, kubeconfig, context)).await),
             Command::Takeover(args) => said(Box::pin(takeover::run(args, kubeconfig, context)).await),
             Command::Release(args) => said(Box::pin(release::run(args, kubeconfig, context)).await),
             Command::Suspend(args) => said(suspend::suspend(args, kubeconfig, context).await),
