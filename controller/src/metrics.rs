@@ -342,6 +342,7 @@ impl Metrics {
     pub fn counted(&self, policy: PolicyName<'_>) {
         for outcome in ["Committed", "RolledBack", "Ineffective", "Inconclusive", "Superseded"] {
             self.changes.of(&policy.and([("outcome", outcome)])).inc_by(0);
+            drop(self.change_duration.of(&[("outcome", outcome)]));
         }
         self.ownership_conflicts.of(&policy.and([])).inc_by(0);
     }

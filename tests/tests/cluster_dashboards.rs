@@ -238,7 +238,7 @@ async fn every_query_of_the_dashboards_is_answered() {
     world.apply(&policy("knobs", source, &knobs)).await;
     let marks = json!({
         "watermarks": [{
-            "name": "Memory", "source": "Agent", "container": "main", "warning": 2, "high": 90, "hold": "4s",
+            "name": "Memory", "source": "Agent", "container": "main", "warning": 2, "high": 90, "margin": 1, "hold": "4s",
         }],
         "actions": [{
             "name": "tell", "when": ["MemoryHigh"],
