@@ -1,7 +1,7 @@
 //! The chart, installed by the real helm: the image that would be published, in real pods with the rights that the chart
 //! gives. One scenario at a time, and nothing beside it: its controller takes up every policy that there is.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use flyball_crds::{Change, FeedbackPolicy, MetricSource, Phase};
 use flyball_tests::{
