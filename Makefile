@@ -28,7 +28,7 @@ VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
 ALERTMANAGER := $(TESTBED_DIR)/bin/alertmanager
 
 # Go modules of which all packages are ours and quick to build.
-GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom
+GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom deploy/observability/dashboards
 
 # The book: where it is put together, and where it is built.
 MDBOOK := $(TOOLS)/bin/mdbook
@@ -154,7 +154,7 @@ lint: tools lint-node lint-python ## Format, clippy, licences and bans, spelling
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	$(TOOLS)/bin/typos
-	test -z "$$(gofmt -l tests agents/go deploy/krew)"
+GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom deploy/observability/dashboards
 	cd tests/testbed && go vet ./internal/... ./fetch .
 	@for module in $(GO_MODULES); do echo "cd $$module && go vet ./..."; (cd $$module && go vet ./...); done
 	cd tests/benches/runtime && go vet ./...
@@ -162,10 +162,11 @@ lint: tools lint-node lint-python ## Format, clippy, licences and bans, spelling
 
 fmt: ## Format everything
 	$(CARGO) fmt --all
-	gofmt -w tests agents/go deploy/krew
+GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom deploy/observability/dashboards
 
 generate: $(CHART_TOOLS) ## Write what is generated from the types and from the chart
 	UPDATE=1 $(CARGO) test --locked -p flyball-crds
+	cd deploy/observability/dashboards && go run .
 	UPDATE=1 FLYBALL_CHART_TOOLS=$(CHART_BIN) $(CARGO) test --locked -p flyball-tests --test chart
 
 bench-decision: ## Print what one decision costs, and ten thousand

@@ -119,6 +119,8 @@ pub struct Metrics {
     evaluation_lag: Histogram,
     alerts: Series<Gauge>,
     signal_quality: Series<Gauge>,
+    signal_value: Series<Share>,
+    rule_threshold: Series<Share>,
     proposals: Series<Counter>,
     check_refusals: Series<Counter>,
     changes: Series<Counter>,
@@ -178,6 +180,8 @@ impl Metrics {
             evaluation_lag: register(r, "flyball_evaluation_lag_seconds", seconds()),
             alerts: register(r, "flyball_alerts", Series::new(Gauge::default)),
             signal_quality: register(r, "flyball_signal_quality", Series::new(Gauge::default)),
+            signal_value: register(r, "flyball_signal_value", Series::new(Share::default)),
+            rule_threshold: register(r, "flyball_rule_threshold", Series::new(Share::default)),
             proposals: register(r, "flyball_proposals_total", Series::new(Counter::default)),
             check_refusals: register(r, "flyball_check_refusals_total", Series::new(Counter::default)),
             changes: register(r, "flyball_changes_total", Series::new(Counter::default)),
@@ -284,6 +288,22 @@ impl Metrics {
             .set(1);
     }
 
+    /// The worst value of a rule, or the largest of a signal; one that is not known is gone.
+    pub fn value(&self, policy: PolicyName<'_>, signal: &str, value: Option<f64>) {
+        let labels = policy.and([("signal", signal)]);
+        match value {
+            Some(value) => {
+                self.signal_value.of(&labels).set(value);
+            }
+            None => self.signal_value.remove(&labels),
+        }
+    }
+
+    /// The number with which a rule compares.
+    pub fn threshold(&self, policy: PolicyName<'_>, alert: &str, threshold: f64) {
+        self.rule_threshold.of(&policy.and([("alert", alert)])).set(threshold);
+    }
+
     /// An action wants a change.
     pub fn proposed(&self, policy: PolicyName<'_>, action: &str, direction: Direction) {
         let direction = match direction {
@@ -316,6 +336,15 @@ impl Metrics {
         self.change_duration
             .of(&[("outcome", outcome)])
             .observe(took.as_secs_f64());
+    }
+
+    /// Of this policy something is counted: what has not happened yet has happened 0 times, so that the first time is seen as one.
+    pub fn counted(&self, policy: PolicyName<'_>) {
+        for outcome in ["Committed", "RolledBack", "Ineffective", "Inconclusive", "Superseded"] {
+            self.changes.of(&policy.and([("outcome", outcome)])).inc_by(0);
+            drop(self.change_duration.of(&[("outcome", outcome)]));
+        }
+        self.ownership_conflicts.of(&policy.and([])).inc_by(0);
     }
 
     /// The ages of the Changes that may still write their target.
@@ -492,6 +521,8 @@ impl Metrics {
             &self.weight_current,
             &self.weight_base,
             &self.watermark_ratio,
+            &self.signal_value,
+            &self.rule_threshold,
         ] {
             shares.remove(&labels);
         }

@@ -31,7 +31,7 @@ fn refused(spec: &MetricSourceSpec, secrets: &Secrets) -> SourceError {
 #[case("http://user:secret@prometheus:9090", "into spec.auth")]
 #[case("http://prometheus:9090/?tenant=secret", "neither a query nor a fragment")]
 #[case("http://prometheus:9090/#secret", "neither a query nor a fragment")]
-#[case("http://169.254.169.254/", "169.254.169.254 is link-local")]
+#[case("http://169.254.169.254/", "this is a link-local")]
 #[case("http://[fd00:ec2::254]:80", "a cloud's metadata")]
 fn urls_are_checked(#[case] url: &str, #[case] part: &str) {
     let message = refused(&spec(url), &Secrets::new()).to_string();

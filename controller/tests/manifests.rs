@@ -255,7 +255,7 @@ fn changes_take_three_annotations() {
         .unwrap();
     assert_eq!(
         policy["spec"]["matchConditions"][0]["expression"],
-        json!(account.replace("==", "!="))
+        json!(format!("!({account})"))
     );
     let binding = object("changes.yaml", "ValidatingAdmissionPolicyBinding");
     assert_eq!(

@@ -4,7 +4,7 @@
 
 use flyball_controller::{
     client::CallKind,
-    metrics::{Evaluation, Kind, METRICS, Metrics, PolicyName, Shares, Verb},
+    metrics::{Evaluation, Kind, METRICS, Metrics, PolicyName, Sent, Shares, Verb},
 };
 use flyball_core::{breaker::Stage, check::Check, evaluate::watermark::Level, signal::Quality, time::Span};
 use flyball_crds::{Direction, Mode, Phase, WeightMove};
@@ -40,6 +40,9 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.late(second);
     metrics.alerts(policy, "HighRequestLatency", 1, 2);
     metrics.signal(policy, "rps", Quality::Stale);
+    metrics.value(policy, "rps", Some(12.5));
+    metrics.threshold(policy, "HighRequestLatency", 0.5);
+    metrics.counted(policy);
     metrics.proposed(policy, "more-replicas", Direction::Up);
     metrics.refused(Check::Cooldown);
     metrics.closed(policy, Phase::Committed, second);
@@ -57,6 +60,7 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.watermark(policy, "Memory", Level::High, Some(0.92));
     metrics.ownership_conflict(policy);
     metrics.event_dropped();
+    metrics.cloud_event(Sent::Taken);
     metrics.log_lines_dropped(3);
 }
 

@@ -3,11 +3,13 @@
 //! The chart is the one truth of what is installed. deploy/manifests is what it renders for those without Helm, and the chart's own
 //! files are copies: `UPDATE=1` writes both anew.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use flyball_tests::bed::skipped;
+use serde::Deserialize;
+use serde_json::Value;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     env, fs,
     path::{Path, PathBuf},
     process::Command,
@@ -193,6 +195,222 @@ fn its_own_tests_pass() {
     println!("{said}");
 }
 
+/// What is rendered, object by object.
+fn objects(text: &str) -> Vec<Value> {
+    serde_yaml::Deserializer::from_str(text)
+        .map(|document| Value::deserialize(document).unwrap())
+        .filter(|object| !object.is_null())
+        .collect()
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// What whoever runs as a service account of the release may write, as `verb resource.group`.
+fn writes(objects: &[Value]) -> BTreeSet<String> {
+    let bound: BTreeSet<(&str, &str)> = objects
+        .iter()
+        .filter(|object| {
+            object["kind"]
+                .as_str()
+                .is_some_and(|kind| kind.ends_with("RoleBinding"))
+        })
+        .map(|binding| (&binding["roleRef"]["kind"], &binding["roleRef"]["name"]))
+        .filter_map(|(kind, name)| Some((kind.as_str()?, name.as_str()?)))
+        .collect();
+    assert!(!bound.is_empty());
+    let roles = objects.iter().filter(|object| {
+        let named = (object["kind"].as_str(), object["metadata"]["name"].as_str());
+        matches!(named, (Some(kind), Some(name)) if bound.contains(&(kind, name)))
+    });
+    let mut found = BTreeSet::new();
+    for rule in roles.flat_map(|role| role["rules"].as_array().unwrap()) {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                for verb in texts(&rule["verbs"]).filter(|verb| !["get", "list", "watch"].contains(verb)) {
+                    found.insert(format!("{verb} {resource}.{group}").trim_end_matches('.').to_owned());
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Its own objects: policies and sources are told what came of them, the journal is kept, the lease held, Events sent.
+const OWN: [&str; 10] = [
+    "create changes.flyball.dev",
+    "create events.events.k8s.io",
+    "create leases.coordination.k8s.io",
+    "delete changes.flyball.dev",
+    "patch feedbackpolicies/status.flyball.dev",
+    "patch metricsources/status.flyball.dev",
+    "update changes/status.flyball.dev",
+    "update feedbackpolicies/status.flyball.dev",
+    "update leases.coordination.k8s.io",
+    "update metricsources/status.flyball.dev",
+];
+
+const WORKLOADS: [&str; 3] = [
+    "patch deployments.apps",
+    "patch statefulsets.apps",
+    "patch rollouts.argoproj.io",
+];
+const SCALES: [&str; 3] = [
+    "update deployments/scale.apps",
+    "update statefulsets/scale.apps",
+    "update rollouts/scale.argoproj.io",
+];
+const ROUTES: [&str; 7] = [
+    "patch grpcroutes.gateway.networking.k8s.io",
+    "patch httpproxies.projectcontour.io",
+    "patch httproutes.gateway.networking.k8s.io",
+    "patch httproutes.policy.linkerd.io",
+    "patch ingresses.networking.k8s.io",
+    "patch traefikservices.traefik.io",
+    "patch virtualservices.networking.istio.io",
+];
+
+#[test]
+fn what_its_controller_may_write_is_what_the_values_say_and_nothing_else() {
+    let Some(helm) = tool("helm") else { return };
+    let check = |setting: &str, expect: &[&[&str]]| {
+        // All that there is to give; the setting takes away from it.
+        let all = [
+            "rbac.scaleTargets=[{\"group\":\"argoproj.io\",\"version\":\"v1alpha1\",\"kind\":\"Rollout\",\"resource\":\"rollouts\"}]",
+            "rbac.providers={\"gatewayAPI\":true,\"traefik\":true,\"istio\":true,\"contour\":true,\"linkerd\":true,\"ingressNginx\":true}",
+            setting,
+        ];
+        let found = writes(&objects(&template(&helm, "flyball-system", &all).unwrap()));
+        let expect: BTreeSet<String> = OWN
+            .iter()
+            .chain(expect.iter().copied().flatten())
+            .map(|&it| it.to_owned())
+            .collect();
+        assert_eq!(found, expect, "{setting}");
+    };
+    let levers = |replicas: bool, weights: bool, runtime: bool, relief: bool| {
+        format!(
+            "rbac.levers={{\"replicas\":{replicas},\"weights\":{weights},\"runtime\":{runtime},\"relief\":{relief}}}"
+        )
+    };
+    let relief = ["patch pods", "patch pods/resize", "create pods/eviction"];
+    check("observeOnly=true", &[]);
+    check("observeOnly=false", &[&WORKLOADS, &SCALES, &ROUTES, &relief]);
+    check(&levers(false, false, false, false), &[]);
+    check(&levers(true, false, false, false), &[&WORKLOADS, &SCALES]);
+    check(&levers(false, true, false, false), &[&ROUTES]);
+    // Knobs are an annotation of the workload, and lines in its pods.
+    check(&levers(false, false, true, false), &[&WORKLOADS, &["patch pods"]]);
+    check(&levers(false, false, false, true), &[&relief]);
+}
+
+#[test]
+fn with_namespaces_it_makes_nothing_of_the_cluster() {
+    let Some(helm) = tool("helm") else { return };
+    let long = "a".repeat(60);
+    let settings = [
+        &format!("watchNamespaces=[\"shop\",\"{long}b\",\"{long}c\"]"),
+        "sources={\"prometheus\":{\"url\":\"http://prometheus:9090\"}}",
+        "crds.enabled=false",
+        "admissionPolicies.enabled=false",
+        "rbac.aggregateRoles=false",
+    ];
+    let all = objects(&template(&helm, "flyball-system", &settings).unwrap());
+    // What has no namespace is the cluster's.
+    let whole: Vec<&Value> = all
+        .iter()
+        .filter(|one| one["metadata"]["namespace"].is_null())
+        .collect();
+    assert!(whole.is_empty(), "{whole:?}");
+    // One for each, also where names begin alike and are too long for two of them.
+    let names: BTreeSet<&str> = all
+        .iter()
+        .filter(|one| one["kind"] == "Deployment")
+        .filter_map(|one| one["metadata"]["name"].as_str())
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(names.iter().all(|name| name.len() <= 63), "{names:?}");
+}
+
+#[test]
+fn what_its_listing_shows_is_what_it_installs() {
+    let Some(helm) = tool("helm") else { return };
+    let about: Value = serde_yaml::from_str(&fs::read_to_string(chart().join("Chart.yaml")).unwrap()).unwrap();
+    let listed = |name: &str| -> Value {
+        let text = about["annotations"][format!("artifacthub.io/{name}")].as_str().unwrap();
+        serde_yaml::from_str(text).unwrap()
+    };
+    let all = objects(&template(&helm, "flyball-system", &[]).unwrap());
+    let of = |kind: &'static str| all.iter().filter(move |one| one["kind"] == kind);
+    let names = |list: &Value, field: &str| -> BTreeSet<String> {
+        let each = list.as_array().unwrap().iter();
+        each.map(|one| one[field].as_str().unwrap().to_owned()).collect()
+    };
+    let installed: BTreeSet<String> = of("CustomResourceDefinition")
+        .map(|one| one["metadata"]["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(names(&listed("crds"), "name"), installed);
+    let images: BTreeSet<String> = of("Deployment")
+        .map(|one| {
+            one["spec"]["template"]["spec"]["containers"][0]["image"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(names(&listed("images"), "image"), images);
+    for example in listed("crdsExamples").as_array().unwrap() {
+        let spec = example["spec"].clone();
+        match example["kind"].as_str().unwrap() {
+            "MetricSource" => drop(serde_json::from_value::<flyball_crds::MetricSourceSpec>(spec).unwrap()),
+            "FeedbackPolicy" => drop(serde_json::from_value::<flyball_crds::FeedbackPolicySpec>(spec).unwrap()),
+            other => panic!("{other} is no example"),
+        }
+    }
+}
+
+/// A schema of a definition as one of values: nothing that it does not name, and without what only an API server reads.
+fn strict(schema: &Value) -> Value {
+    let Some(from) = schema.as_object() else {
+        return schema.clone();
+    };
+    let mut to = serde_json::Map::new();
+    for (key, value) in from {
+        match key.as_str() {
+            "properties" => {
+                let each = value.as_object().into_iter().flatten();
+                let each = each.map(|(name, one)| (name.clone(), strict(one))).collect();
+                to.insert(key.clone(), Value::Object(each));
+                to.insert("additionalProperties".to_owned(), Value::Bool(false));
+            }
+            "items" | "additionalProperties" => drop(to.insert(key.clone(), strict(value))),
+            "type" if from.get("nullable") == Some(&Value::Bool(true)) => {
+                to.insert(key.clone(), serde_json::json!([value, "null"]));
+            }
+            "enum" | "maxItems" | "maxLength" | "maxProperties" | "maximum" | "minLength" | "minimum" | "pattern"
+            | "required" | "type" => drop(to.insert(key.clone(), value.clone())),
+            "default" | "description" | "format" | "nullable" | "x-kubernetes-validations" => {}
+            other => panic!("{other}: say what becomes of it"),
+        }
+    }
+    Value::Object(to)
+}
+
+#[test]
+fn its_sources_are_held_to_the_definition() {
+    let path = chart().join("values.schema.json");
+    let mut values: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let definition = fs::read_to_string(root().join("crds/generated/metricsources.flyball.dev.yaml")).unwrap();
+    let definition: Value = serde_yaml::from_str(&definition).unwrap();
+    let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    values["properties"]["sources"]["additionalProperties"] = strict(spec);
+    let mut wrong = Vec::new();
+    let text = serde_json::to_string_pretty(&values).unwrap() + "\n";
+    holds(&path, &text, &mut wrong);
+    assert!(wrong.is_empty(), "run `make generate`: {wrong:?}");
+}
+
 /// Every kind of installation is valid for each version of Kubernetes that is supported.
 #[test]
 fn what_it_renders_is_valid_for_each_version_of_kubernetes() {
@@ -207,7 +425,22 @@ fn what_it_renders_is_valid_for_each_version_of_kubernetes() {
     ];
     let file = folder.join("all.yaml");
     let mut all = String::new();
-    for settings in [&["networkPolicy.enabled=true"][..], &["observeOnly=true"], &namespaced] {
+    // What is handed on as it is written, once with all of it.
+    let handed_on = [
+        "networkPolicy={\"enabled\":true,\"ingressFrom\":[{\"namespaceSelector\":{}}],\"egressTo\":[{\"to\":[{\"ipBlock\":{\"cidr\":\"10.0.0.1/32\"}}]}]}",
+        "dashboards={\"enabled\":true,\"annotations\":{\"folder\":\"flyball\"}}",
+        "controller={\"extraEnv\":[{\"name\":\"A\",\"value\":\"b\"}],\"webhook\":{\"tokenSecret\":\"hook\"}}",
+        "extraVolumes=[{\"name\":\"evidence\",\"emptyDir\":{}}]",
+        "extraVolumeMounts=[{\"name\":\"evidence\",\"mountPath\":\"/evidence\"}]",
+        "extraObjects=[{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"{{ .Release.Name }}-extra\"}}]",
+        "imagePullSecrets=[\"registry\"]",
+        "tolerations=[{\"operator\":\"Exists\"}]",
+        "podAnnotations={\"a\":\"b\"}",
+        "commonLabels={\"team\":\"shop\"}",
+        "serviceAccount={\"annotations\":{\"a\":\"b\"}}",
+        "podDisruptionBudget={\"maxUnavailable\":\"50%\"}",
+    ];
+    for settings in [&handed_on[..], &["observeOnly=true"], &namespaced] {
         all.push_str("---\n");
         all.push_str(&template(&helm, "flyball-system", &[settings, &["crds.enabled=false"]].concat()).unwrap());
     }

@@ -1,7 +1,7 @@
 //! The chart, installed by the real helm: the image that would be published, in real pods with the rights that the chart
 //! gives. One scenario at a time, and nothing beside it: its controller takes up every policy that there is.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use flyball_crds::{Change, FeedbackPolicy, MetricSource, Phase};
 use flyball_tests::{
@@ -15,6 +15,7 @@ use k8s_openapi::api::{
     discovery::v1::EndpointSlice,
     rbac::v1::ClusterRole,
 };
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, ListParams, PostParams},
@@ -122,6 +123,16 @@ impl Release {
             words.extend(["--set", setting]);
         }
         self.helm(&words).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// What an administrator reads, who is told by the Deployment what it does without on purpose.
+    fn doctor(&self) -> String {
+        let done = Command::new(&self.bed.flyball)
+            .args(["doctor", "--namespace-of-controller", &self.namespace])
+            .env("KUBECONFIG", &self.bed.kubeconfig)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&done.stdout).into_owned()
     }
 
     /// Its own test ran, and ended well.
@@ -312,6 +323,10 @@ async fn an_installation_that_only_observes_has_no_right_to_write_and_does_not_t
         release.may(&user, "list", ("apps", "deployments"), None).await,
         "the review itself works"
     );
+    let report = release.doctor();
+    let mut lines = report.lines();
+    let given = lines.any(|line| line.contains(&release.name) && line.contains("may do all that is needed"));
+    assert!(given, "{report}");
 
     world.apply(&serde_json::to_value(policy(&world)).unwrap()).await;
     world.prometheus.value("latency", 0.9);
@@ -446,4 +461,49 @@ async fn a_change_survives_an_upgrade_and_an_uninstallation_with_the_controller_
     assert_eq!(world.replicas("Deployment", "web").await, 3);
     let namespaces: Api<Namespace> = Api::all(bed.client.clone());
     assert!(namespaces.get(&release.namespace).await.is_ok());
+}
+
+/// The definitions outlive the release that brought them, and with them every policy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_definitions_stay_when_their_release_goes() {
+    let Some(bed) = bed().await else { return };
+    let _turn = ONE_AT_A_TIME.lock().await;
+    let Some(release) = Release::new(&bed).await else {
+        return;
+    };
+    let world = world(&bed, "keep").await;
+    // Those of the bed become its own.
+    let chart = chart();
+    let install = [
+        "install",
+        &release.name,
+        chart.to_str().unwrap(),
+        "--take-ownership",
+        "--set",
+        "crds.enabled=true,image.tag=dev,image.pullPolicy=Never,replicas=1",
+        "--wait",
+        "--timeout",
+        "2m",
+    ];
+    release.helm(&install).unwrap_or_else(|error| panic!("{error}"));
+    let definitions: Api<CustomResourceDefinition> = Api::all(bed.client.clone());
+    let names = ["feedbackpolicies", "metricsources", "changes"].map(|plural| format!("{plural}.flyball.dev"));
+    let mut before = Vec::new();
+    for name in &names {
+        let one = definitions.get(name).await.unwrap();
+        assert_eq!(one.annotations()["meta.helm.sh/release-name"], release.name);
+        before.push(one.uid());
+    }
+    world.apply(&serde_json::to_value(policy(&world)).unwrap()).await;
+    let policies: Api<FeedbackPolicy> = Api::namespaced(bed.client.clone(), &world.namespace);
+    let written = policies.get("web").await.unwrap();
+
+    release
+        .helm(&["uninstall", &release.name, "--wait", "--timeout", "1m"])
+        .unwrap_or_else(|error| panic!("{error}"));
+    for (name, uid) in names.iter().zip(before) {
+        let one = definitions.get(name).await.unwrap();
+        assert_eq!((one.uid(), one.metadata.deletion_timestamp), (uid, None), "{name}");
+    }
+    assert_eq!(policies.get("web").await.unwrap().uid(), written.uid());
 }

@@ -88,6 +88,8 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         kinds,
         scope: found.scope,
         lease: args.lease_name.or(found.lease),
+        observes: found.observes,
+        sources: found.sources,
     };
     report.add(&cluster::examine_controller(&connection, place, installation.lease()).await)?;
     let keda = world::keda(&connection.clients.read).await;

@@ -92,6 +92,16 @@ pub const METRICS: &[Doc] = &[
         &["namespace", "policy", "signal", "quality"],
         "1 for the quality of a signal's last reading; the other qualities are absent",
     ),
+    gauge(
+        "flyball_signal_value",
+        &["namespace", "policy", "signal"],
+        "The last value of a rule's worst series, by what it compares with, or of a signal's largest; absent where none is known",
+    ),
+    gauge(
+        "flyball_rule_threshold",
+        &["namespace", "policy", "alert"],
+        "The number with which a rule compares",
+    ),
     counter(
         "flyball_proposals_total",
         &["namespace", "policy", "action", "direction"],

@@ -16,7 +16,12 @@ use crate::{
     text::{clean, same_words},
     validate::FieldError,
 };
-use flyball_core::{evaluate::AlertPhase, time::Timestamp, transaction::Phase as Step};
+use flyball_core::{
+    evaluate::AlertPhase,
+    policy::{Comparator, Condition},
+    time::Timestamp,
+    transaction::Phase as Step,
+};
 use flyball_crds::{ConditionType, FeedbackPolicy, FeedbackPolicyStatus, Reason};
 use kube::ResourceExt;
 use std::time::Duration;
@@ -263,9 +268,25 @@ fn same_progress(before: &str, now: &str) -> bool {
 pub(super) fn count(pass: &Pass<'_>, memory: &Memory, proposed: Option<&Proposed>, took: Duration) {
     let recorder = &pass.ctx.recorder;
     let policy = record::name(&pass.namespace, &pass.name);
+    recorder.metrics.counted(policy);
     let readings = || pass.seen.rules.iter().chain(&pass.seen.signals);
     for (signal, reading) in readings() {
         recorder.metrics.signal(policy, signal, reading.quality());
+        let comparison = match pass.policy.rules.get(signal).map(|rule| &rule.condition) {
+            Some(Condition::Threshold(comparison)) => Some(comparison),
+            Some(Condition::Opaque(_)) | None => None,
+        };
+        let falls = comparison.is_some_and(|it| matches!(it.comparator, Comparator::Less | Comparator::LessOrEqual));
+        let finite = reading
+            .samples()
+            .iter()
+            .map(|sample| sample.value)
+            .filter(|value| value.is_finite());
+        let worst = finite.reduce(if falls { f64::min } else { f64::max });
+        recorder.metrics.value(policy, signal, worst);
+        if let Some(comparison) = comparison {
+            recorder.metrics.threshold(policy, signal, comparison.right.get());
+        }
     }
     for (alert, rule) in &memory.rules {
         let pending = rule
@@ -348,7 +369,12 @@ mod tests {
             let found = status.conditions.iter().find(|condition| condition.type_ == "Stalled");
             assert_eq!(found.map(|condition| condition.status.as_str()), expect, "{ready:?}");
             // Both are about what was looked at.
-            assert!(status.conditions.iter().all(|condition| condition.observed_generation == Some(4)));
+            assert!(
+                status
+                    .conditions
+                    .iter()
+                    .all(|condition| condition.observed_generation == Some(4))
+            );
             assert_eq!(status.observed_generation, Some(4));
         };
         check((false, Reason::Invalid), Some("True"));

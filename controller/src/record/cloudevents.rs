@@ -242,7 +242,7 @@ fn body(source: &str, event: &Event) -> Result<Vec<u8>, Box<dyn std::error::Erro
     let text = |field: &Option<String>| field.clone().unwrap_or_default();
     let reason = text(&event.reason);
     let regarding = event.regarding.clone().unwrap_or_default();
-    let subject = [&regarding.namespace, &regarding.kind, &regarding.name].map(|part| text(part));
+    let subject = [&regarding.namespace, &regarding.kind, &regarding.name].map(&text);
     let data = json!({
         "reason": reason,
         "severity": text(&event.type_),

@@ -1,17 +1,21 @@
 //! Memory watermarks: what they ask, and the three rules that each of them is.
 
+mod asked;
+
+use asked::asked;
+
 use super::{
     Errors,
     names::{is_label, unique},
     taken::MAX_RULES,
 };
-use crate::promql::{self, shorten};
+use crate::promql::shorten;
 use flyball_core::{
     evaluate::{
         Template,
         watermark::{Adapt, Band, By, Foresee, Hold, Level, Options, Watermarks},
     },
-    policy::{Comparator, Comparison, Condition, MemoryWatermark as Read, Query, Rule},
+    policy::{Comparator, Comparison, Condition, MemoryWatermark as Read, Rule},
     signal::Finite,
     time::Span,
 };
@@ -106,157 +110,6 @@ fn read(path: &str, written: &MemoryWatermark, interval: Option<Span>, errors: &
         used: asked.used,
         marks: marks?,
     })
-}
-
-/// What is asked of the server.
-struct Asked {
-    ratio: Query,
-    sampled: Option<Query>,
-    used: Option<Query>,
-}
-
-fn asked(path: &str, written: &MemoryWatermark, of: WatermarkOf, errors: &mut Errors) -> Option<Asked> {
-    let more = written
-        .matchers
-        .as_ref()
-        .map_or_else(String::new, |more| format!(",{more}"));
-    let field = if written.expr.is_some() { "expr" } else { "matchers" };
-    let at = format!("{path}.{field}");
-    let mut ask = |text: &str| -> Option<Query> { errors.expression(at.clone(), promql::query(text)) };
-    let own = format!("namespace=\"{}\"{more}", Query::NAMESPACE);
-    let used = || format!("sum by (pod) (container_memory_working_set_bytes{{{own},container!=\"\"}})");
-    let container = match &written.container {
-        Some(container) => format!("{own},container=\"{container}\""),
-        None => format!("{own},container!=\"\""),
-    };
-    let (ratio, sampled) = match (of, &written.expr, written.source) {
-        (_, Some(_), Some(_)) => {
-            errors.add(path, "has source and expr; keep one of the two");
-            return None;
-        }
-        (_, Some(expr), None) => (expr.clone(), None),
-        (WatermarkOf::Containers, None, None | Some(WatermarkSource::Kubelet)) => {
-            let of = |metric: &str| format!("max by (pod, container) ({metric}{{{container}}})");
-            let limit = format!("max by (pod, container) (container_spec_memory_limit_bytes{{{container}}} > 0)");
-            (
-                format!("{} / {limit}", of("container_memory_working_set_bytes")),
-                Some(format!(
-                    "max by (pod, container) (timestamp(container_memory_working_set_bytes{{{container}}}))"
-                )),
-            )
-        }
-        (WatermarkOf::Containers, None, Some(WatermarkSource::Agent)) => {
-            let Some(name) = &written.container else {
-                errors.add(
-                    format!("{path}.container"),
-                    "is missing; an agent tells of the container of its process, so name that",
-                );
-                return None;
-            };
-            let of = |metric: &str| {
-                format!("label_replace(max by (pod) ({metric}{{{own}}}), \"container\", \"{name}\", \"\", \"\")")
-            };
-            let time = format!("timestamp(flyball_agent_working_set_bytes{{{own}}})");
-            (
-                format!(
-                    "{} / ({} < Inf)",
-                    of("flyball_agent_working_set_bytes"),
-                    of("flyball_agent_container_limit_bytes")
-                ),
-                Some(format!(
-                    "label_replace(max by (pod) ({time}), \"container\", \"{name}\", \"\", \"\")"
-                )),
-            )
-        }
-        (WatermarkOf::Containers, None, Some(WatermarkSource::Pressure)) => {
-            let waited = format!("container_pressure_memory_waiting_seconds_total{{{container}}}");
-            (
-                format!("max by (pod, container) (rate({waited}[1m]))"),
-                Some(format!("max by (pod, container) (timestamp({waited}))")),
-            )
-        }
-        (WatermarkOf::Nodes, None, Some(WatermarkSource::Pressure)) => {
-            let waited = |and: &str| format!("node_pressure_memory_waiting_seconds_total{{{and}{more}}}");
-            let host = format!("node_uname_info{{{}}}", more.trim_start_matches(','));
-            (
-                by_node(|and| format!("rate({}[1m])", waited(and)), "nodename", &host),
-                Some(by_node(|and| format!("timestamp({})", waited(and)), "nodename", &host)),
-            )
-        }
-        (WatermarkOf::Nodes, None, Some(WatermarkSource::Kubelet)) => {
-            let root = format!("container_memory_working_set_bytes{{id=\"/\"{more}}}");
-            let capacity = format!("machine_memory_bytes{{{}}}", more.trim_start_matches(','));
-            (
-                format!("max by (node) ({root}) / max by (node) ({capacity})"),
-                Some(format!("max by (node) (timestamp({root}))")),
-            )
-        }
-        (WatermarkOf::Nodes, None, None | Some(WatermarkSource::NodeExporter)) => {
-            let free = |and: &str| format!("node_memory_MemAvailable_bytes{{{and}{more}}}");
-            let ratio = |and: &str| format!("(1 - {} / node_memory_MemTotal_bytes{{{and}{more}}})", free(and));
-            let host = format!("node_uname_info{{{}}}", more.trim_start_matches(','));
-            (
-                by_node(ratio, "nodename", &host),
-                Some(by_node(|and| format!("timestamp({})", free(and)), "nodename", &host)),
-            )
-        }
-        (WatermarkOf::Nodes, None, Some(WatermarkSource::WindowsExporter)) => {
-            const FREE: [&str; 2] = [
-                "windows_memory_physical_free_bytes",
-                "windows_os_physical_memory_free_bytes",
-            ];
-            const ALL: [&str; 2] = [
-                "windows_memory_physical_total_bytes",
-                "windows_cs_physical_memory_bytes",
-            ];
-            let of = |metric: &str, and: &str| format!("{metric}{{{and}{more}}}");
-            let either = |[now, before]: [&str; 2], and: &str| format!("({} or {})", of(now, and), of(before, and));
-            let ratio = |and: &str| format!("(1 - {} / {})", either(FREE, and), either(ALL, and));
-            let time = |and: &str| {
-                let [now, before] = FREE.map(|metric| format!("timestamp({})", of(metric, and)));
-                format!("({now} or {before})")
-            };
-            let [now, before] = ["windows_os_hostname", "windows_cs_hostname"]
-                .map(|metric| format!("{metric}{{{}}}", more.trim_start_matches(',')));
-            let host = format!("({now} or {before})");
-            (
-                by_node(ratio, "hostname", &host),
-                Some(by_node(time, "hostname", &host)),
-            )
-        }
-        (of, None, Some(source)) => {
-            let (of, instead) = match of {
-                WatermarkOf::Containers => ("containers", "Kubelet, Agent or Pressure"),
-                WatermarkOf::Nodes => ("nodes", "NodeExporter, Kubelet, WindowsExporter or Pressure"),
-            };
-            errors.add(
-                format!("{path}.source"),
-                format!("{source:?} tells nothing of {of}; write {instead}"),
-            );
-            return None;
-        }
-    };
-    Some(Asked {
-        ratio: ask(&ratio)?,
-        sampled: match sampled {
-            Some(text) => Some(ask(&text)?),
-            None => None,
-        },
-        used: match of {
-            WatermarkOf::Containers => None,
-            WatermarkOf::Nodes => Some(ask(&used())?),
-        },
-    })
-}
-
-/// A value by node: by its label `node` where it has one, else by what a series of its `instance` says in a label. Several
-/// jobs may scrape one exporter, so that series is aggregated first.
-fn by_node(value: impl Fn(&str) -> String, label: &str, host: &str) -> String {
-    let (labelled, bare) = (value("node!=\"\""), value("node=\"\""));
-    format!(
-        "max by (node) ({labelled} or label_replace({bare} * on (instance) group_left ({label}) \
-         max by (instance, {label}) ({host}), \"node\", \"$1\", \"{label}\", \"(.+)\"))"
-    )
 }
 
 fn marks(path: &str, written: &MemoryWatermark, interval: Span, errors: &mut Errors) -> Option<Watermarks> {

@@ -73,7 +73,7 @@ fn pressure_has_levels_of_its_own() {
     let policy = policy(&json!({"name": "Memory", "source": "Pressure", "emergency": 50}));
     let options = *policy.watermarks[0].marks.options();
     let levels = [options.warning.level, options.high.level, options.emergency];
-    assert_eq!(levels, [0.1, 0.2, 0.5]);
+    assert_eq!(format!("{levels:?}"), "[0.1, 0.2, 0.5]");
     assert_eq!(options.foresee, None);
 }
 

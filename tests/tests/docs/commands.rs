@@ -45,7 +45,9 @@ fn every_command_of_ours_is_one() {
 #[test]
 fn every_command_has_its_row() {
     let text = std::fs::read_to_string(docs::root().join("docs/cli.md")).unwrap();
-    let rows = text.lines().filter_map(|line| line.strip_prefix("| `flyball ")?.split_once('`'));
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `flyball ")?.split_once('`'));
     let mut rows: Vec<&str> = rows.map(|(name, _)| name).collect();
     let command = Cli::command();
     let mut expect: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();

@@ -109,12 +109,12 @@ pub fn shape_relief(
     let target = world
         .trouble
         .clone()
-        .map_or(Ok("the pod is the target's".to_owned()), Err);
+        .map_or_else(|| Ok("the pod is the target's".to_owned()), Err);
     sheet.judge(Check::Target, target);
     let owner = world
         .owner
         .clone()
-        .map_or(Ok("no other policy relieves it".to_owned()), Err);
+        .map_or_else(|| Ok("no other policy relieves it".to_owned()), Err);
     sheet.judge(Check::Ownership, owner);
     match (sheet.proposal.from, sheet.proposal.to) {
         (PodState::Memory(from), PodState::Memory(to)) => resize(&mut sheet, (from, to), relieve, world, now),

@@ -10,6 +10,7 @@ use crate::{
     evaluate::{Alert, AlertPhase, RuleState},
     policy::{Comparator, PodMemory, PodState, Relieve, Resize},
 };
+use std::collections::BTreeSet;
 
 /// The label that names a pod.
 const POD: &str = "pod";
@@ -36,17 +37,15 @@ impl Suffering {
 
 /// Of a target's pods those that firing alerts name, the worst of the first rule first. `rules` are those that drive the action, in the
 /// order written, with what they look for.
-pub fn suffering<'p>(
-    rules: &[(&RuleState, Comparator)],
-    pods: impl IntoIterator<Item = &'p str> + Clone,
-) -> Vec<Suffering> {
+pub fn suffering<'p>(rules: &[(&RuleState, Comparator)], pods: impl IntoIterator<Item = &'p str>) -> Vec<Suffering> {
+    let pods: BTreeSet<&str> = pods.into_iter().collect();
     let mut found: Vec<Suffering> = Vec::new();
     let worst = rules
         .iter()
         .flat_map(|(state, comparator)| state.worst(usize::MAX, *comparator));
     for alert in worst.filter(|alert| alert.phase == AlertPhase::Firing) {
         let Some(name) = alert.labels.get(POD) else { continue };
-        if !pods.clone().into_iter().any(|pod| pod == name) {
+        if !pods.contains(name.as_str()) {
             continue;
         }
         match found.iter_mut().find(|known| known.pod == *name) {

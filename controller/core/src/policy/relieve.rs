@@ -148,6 +148,7 @@ mod tests {
 
     #[test]
     fn a_limit_rises_in_whole_mebibytes_up_to_its_bound_and_a_request_that_is_the_limit_with_it() {
+        const MIB: u64 = 1 << 20;
         let bytes = |bytes: u64| Bytes::new(bytes).expect("an amount");
         let check = |limit: u64, request: Option<u64>, percent, max: u64, expect: Option<(u64, Option<u64>)>| {
             let memory = PodMemory {
@@ -158,7 +159,6 @@ mod tests {
             let found = raised.map(|to| (to.limit.get(), to.request.map(Bytes::get)));
             assert_eq!(found, expect, "{limit} {request:?} {percent} {max}");
         };
-        const MIB: u64 = 1 << 20;
         check(64 * MIB, None, 25, 1024 * MIB, Some((80 * MIB, None)));
         check(
             64 * MIB,

@@ -53,7 +53,7 @@ pub fn pod_alert<'r>(
     let mut unknown = None;
     for (name, seen, told) in rules {
         let Some((state, reading)) = seen else {
-            unknown.get_or_insert(format!("{name} is no rule of the policy any more"));
+            unknown.get_or_insert_with(|| format!("{name} is no rule of the policy any more"));
             continue;
         };
         let names = |labels: &crate::signal::Labels| labels.get("pod").is_some_and(|found| found == pod);

@@ -1,6 +1,6 @@
 //! Where nothing is ever asked: addresses at which clouds and nodes serve themselves, not Prometheus.
 //!
-//! A cloud gives the credentials of a node to whoever asks a link-local address from it (169.254.169.254, fd00:ec2::254). Whoever
+//! A cloud gives the credentials of a node to whoever asks a link-local address from it (`169.254.169.254`, `fd00:ec2::254`). Whoever
 //! writes a MetricSource, or answers for a name in it, must not have the controller ask there. Addresses inside of a cluster are
 //! private ones, so those are not refused. Names are looked at when they are resolved, each time, since their answers change.
 

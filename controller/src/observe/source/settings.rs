@@ -178,5 +178,10 @@ fn checked(text: &str) -> Result<Url, &'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("a user or password does not belong here but into spec.auth");
     }
+    if super::addresses::check_url(&url).is_err() {
+        return Err(
+            "this is a link-local, multicast or unspecified address, or a cloud's metadata, where no server of this kind is",
+        );
+    }
     Ok(url)
 }

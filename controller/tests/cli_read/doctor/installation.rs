@@ -385,3 +385,42 @@ fn the_installation_is_read_from_its_deployment() {
     let kinds: Vec<String> = found.kinds.iter().map(|kind| kind.kind.clone()).collect();
     assert_eq!(kinds, ["Deployment", "Fleet"]);
 }
+
+/// What an installation does without on purpose is not missing.
+#[test]
+fn what_only_observes_needs_no_right_to_write_a_target_and_sources_of_a_file_are_not_read() {
+    let written = |args: &[&str]| -> Deployment {
+        made(json!({"spec": {
+            "selector": {}, "template": {"spec": {"containers": [{"name": "c", "args": args}]}},
+        }}))
+    };
+    let route: ScaleKind = "gateway.networking.k8s.io/v1/HTTPRoute".parse().expect("a kind");
+    let missed = |args: &[&str]| -> Vec<String> {
+        let installation = Installation::of(&written(args));
+        let all = [
+            rights::of_the_controller("a", None, &kinds(), true, "flyball"),
+            rights::of_the_controllers_routes(None, std::slice::from_ref(&route)),
+            rights::of_the_controllers_agents(None, true),
+        ];
+        let left = all.concat().into_iter().filter(|right| !installation.needs(right));
+        left.map(|right| format!("{} {}", right.verb, right.resource)).collect()
+    };
+    assert_eq!(missed(&["run"]), [""; 0], "all is needed");
+    assert_eq!(
+        missed(&["run", "--observe-only"]),
+        [
+            "patch deployments",
+            "update deployments/scale",
+            "patch httproutes",
+            "patch pods"
+        ]
+    );
+    assert_eq!(
+        missed(&["run", "--sources-file=/etc/flyball/sources/sources.yaml"]),
+        [
+            "list metricsources",
+            "watch metricsources",
+            "patch metricsources/status"
+        ]
+    );
+}

@@ -42,7 +42,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $name := include "flyball.fullname" . -}}
 {{- $all := list -}}
 {{- range .Values.watchNamespaces -}}
-{{- $all = append $all (dict "name" (printf "%s-%s" $name . | trunc 63 | trimSuffix "-") "scope" .) -}}
+{{- $one := printf "%s-%s" $name . -}}
+{{- if gt (len $one) 63 -}}
+{{- /* Two that begin alike must not become one. */ -}}
+{{- $one = printf "%s-%s" (trunc 54 $one | trimSuffix "-") (sha256sum . | trunc 8) -}}
+{{- end -}}
+{{- $all = append $all (dict "name" $one "scope" .) -}}
 {{- else -}}
 {{- $all = append $all (dict "name" $name "scope" "") -}}
 {{- end -}}
@@ -109,10 +114,12 @@ namespaceSelector:
 {{- range .Values.rbac.scaleTargets }}
 - apiGroups: [{{ .group }}]
   resources: [{{ .resource }}]
-  verbs: [get, list, watch{{ if $write }}, patch{{ end }}]
+  verbs: [get, list, watch{{ if and $write (or $levers.replicas $levers.runtime) }}, patch{{ end }}]
+{{- if $levers.replicas }}
 - apiGroups: [{{ .group }}]
   resources: [{{ .resource }}/scale]
   verbs: [get{{ if $write }}, update{{ end }}]
+{{- end }}
 {{- end }}
 {{- if $levers.weights }}
 # The routes whose weights are moved. `patch` writes the stamp and the weights; an admission policy holds it to those.

@@ -19,6 +19,7 @@ func buildImage(args []string) error {
 	binary := flags.String("binary", "", "static binary to take as it is")
 	entrypoint := flags.String("entrypoint", "", "path of the binary in the image (default: / and the name's last part)")
 	user := flags.String("user", "65532:65532", "user and group it runs as")
+	arch := flags.String("arch", "", "processor that the binary is for, as Go names it (default: this machine's)")
 	out := flags.String("out", "", "archive to write")
 	var extra []image.File
 	flags.Func("file", "further file, as SOURCE:PATH (repeatable)", func(value string) error {
@@ -47,6 +48,7 @@ func buildImage(args []string) error {
 		Name:       *name,
 		Entrypoint: []string{*entrypoint},
 		User:       *user,
+		Arch:       *arch,
 		Files:      append(extra, image.File{Path: *entrypoint, Mode: 0o755, Data: program}),
 	}
 	return built.WriteFile(*out)

@@ -5,6 +5,7 @@ package image
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -29,6 +30,7 @@ type Image struct {
 	Name       string // with its tag, such as flyball.dev/demo:dev
 	Entrypoint []string
 	User       string // uid or uid:gid; empty is root
+	Arch       string // as Go names it; empty is this machine's
 	Files      []File
 }
 
@@ -108,7 +110,7 @@ func add(archive *tar.Writer, file File) error {
 // config is the image's description as the OCI image format has it.
 func (i Image) config(layer string) ([]byte, error) {
 	return json.Marshal(map[string]any{
-		"architecture": runtime.GOARCH,
+		"architecture": cmp.Or(i.Arch, runtime.GOARCH),
 		"os":           "linux",
 		"created":      epoch.Format(time.RFC3339),
 		"config":       map[string]any{"Entrypoint": i.Entrypoint, "User": i.User, "WorkingDir": "/"},

@@ -35,6 +35,8 @@ const LABEL: &str = "app.kubernetes.io/name=flyball";
 const ACCOUNT: &str = "flyball";
 /// Its Lease.
 const LEASE: &str = "flyball";
+/// Where its own objects are, which it writes also where it only observes.
+const OWN_GROUPS: [&str; 3] = ["flyball.dev", "coordination.k8s.io", "events.k8s.io"];
 
 /// The controller as its Deployment describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,10 @@ pub struct Installation {
     pub scope: Option<String>,
     /// The name of its Lease, where its arguments say so.
     pub lease: Option<String>,
+    /// It writes no target.
+    pub observes: bool,
+    /// Its sources are in a file, so that it reads no MetricSource.
+    pub sources: bool,
 }
 
 impl Installation {
@@ -77,12 +83,22 @@ impl Installation {
                 .collect(),
             scope: values("--watch-namespace").pop(),
             lease: values("--lease-name").pop(),
+            observes: words.iter().any(|word| *word == "--observe-only"),
+            sources: !values("--sources-file").is_empty(),
         }
     }
 
     /// The name of its Lease.
     pub fn lease(&self) -> &str {
         self.lease.as_deref().unwrap_or(LEASE)
+    }
+
+    /// Whether it needs a right: what is left out on purpose is not missing.
+    pub fn needs(&self, right: &Right) -> bool {
+        let reads = ["get", "list", "watch"].contains(&right.verb);
+        let own = OWN_GROUPS.contains(&&*right.group);
+        let of_sources = right.group == "flyball.dev" && right.resource.starts_with("metricsources");
+        (reads || own || !self.observes) && !(of_sources && self.sources)
     }
 }
 
@@ -140,6 +156,7 @@ async fn of_account(
             );
             rights.extend(of_the_controllers_routes(installation.scope.as_deref(), routes));
             rights.extend(of_the_controllers_agents(installation.scope.as_deref(), agents));
+            rights.retain(|right| installation.needs(right));
             let answers = theirs(connection, namespace, account, rights).await;
             let way_out = format!("give it to ServiceAccount {account} of namespace {namespace}, as the chart does");
             let mut findings = judge(account, Mark::Fail, &answers, &way_out);

@@ -58,7 +58,7 @@ pub(super) async fn run(pass: &Pass<'_>, memory: &mut Memory) {
     if said.is_none() {
         said = propose(pass, memory).await;
     }
-    let outcome = said.unwrap_or((true, Reason::Idle, "no pod needs relief".to_owned()));
+    let outcome = said.unwrap_or_else(|| (true, Reason::Idle, "no pod needs relief".to_owned()));
     tell(pass, memory.relief.outcome.as_ref(), &outcome);
     memory.relief.outcome = Some(outcome);
 }
@@ -100,7 +100,7 @@ async fn one(pass: &Pass<'_>, memory: &mut Memory, answer: &Answer, relieve: &Re
             Ok(outcome) => return Some(outcome),
             // Of several that can't be relieved the worst is told of.
             Err(why) => {
-                first.get_or_insert(format!("{}: pod {}: {why}", answer.name, suffering.pod));
+                first.get_or_insert_with(|| format!("{}: pod {}: {why}", answer.name, suffering.pod));
             }
         }
     }
@@ -156,8 +156,9 @@ async fn relieved(
                 } else {
                     "the mode is not Enforce"
                 };
-                let would = format!("{held}, so nothing is done for {}: {}", proposal.pod, proposal.what());
-                return Ok((false, Reason::Recommended, format!("{would}: {}", proposal.reason)));
+                let (what, why) = (proposal.what(), &proposal.reason);
+                let message = format!("{held}, so nothing is done for {}: {what}: {why}", proposal.pod);
+                return Ok((false, Reason::Recommended, message));
             }
             Ok(approved) => return begin::begin(pass, memory, &pod, relieve, &approved).await,
             Err(refused) => {
@@ -243,11 +244,10 @@ fn known(pass: &Pass<'_>, memory: &ReliefMemory, uid: &str) -> Vec<Arc<Change>> 
     let older = |change: &Change| change.status.as_ref().is_none_or(|status| status.phase.is_open());
     match all.iter_mut().find(|change| change.uid() == last.uid()) {
         Some(known) if older(known) => *known = Arc::new(last.clone()),
-        Some(_) => {}
         None if pass.seen.now.since(from_micro_time(&last.spec.proposed_at)) < UNSEEN => {
             all.push(Arc::new(last.clone()));
         }
-        None => {}
+        Some(_) | None => {}
     }
     all
 }
