@@ -154,7 +154,7 @@ lint: tools lint-node lint-python ## Format, clippy, licences and bans, spelling
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	$(TOOLS)/bin/typos
-GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom deploy/observability/dashboards
+	test -z "$$(gofmt -l tests agents/go deploy)"
 	cd tests/testbed && go vet ./internal/... ./fetch .
 	@for module in $(GO_MODULES); do echo "cd $$module && go vet ./..."; (cd $$module && go vet ./...); done
 	cd tests/benches/runtime && go vet ./...
@@ -162,7 +162,7 @@ GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go
 
 fmt: ## Format everything
 	$(CARGO) fmt --all
-GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom deploy/observability/dashboards
+	gofmt -w tests agents/go deploy
 
 generate: $(CHART_TOOLS) ## Write what is generated from the types and from the chart
 	UPDATE=1 $(CARGO) test --locked -p flyball-crds

@@ -100,7 +100,9 @@ pub fn candidates(words: &[String]) -> String {
     let mut files = false;
     if let Some(flag) = expects {
         files = values(flag).is_empty();
-        values(flag).into_iter().for_each(|(value, about)| offer(&value, about));
+        for (value, about) in values(flag) {
+            offer(&value, about);
+        }
     } else if last.starts_with('-') {
         let shared = root.get_arguments().filter(|arg| arg.is_global_set());
         for arg in command.get_arguments().chain(shared).filter(|arg| !arg.is_hide_set()) {
@@ -114,7 +116,9 @@ pub fn candidates(words: &[String]) -> String {
         }
         for arg in command.get_positionals() {
             files |= arg.get_value_hint() == clap::ValueHint::AnyPath;
-            values(arg).into_iter().for_each(|(value, about)| offer(&value, about));
+            for (value, about) in values(arg) {
+                offer(&value, about);
+            }
         }
     }
     lines.dedup();

@@ -178,7 +178,6 @@ pub async fn create_or_try(
     let parameters = PostParams {
         dry_run,
         field_manager: Some(MANAGER.to_owned()),
-        ..PostParams::default()
     };
     match within(Instant::now() + WRITE_LIMIT, api.create(&parameters, object)).await {
         Ok(created) => Ok(Some(created)),

@@ -14,9 +14,12 @@ use k8s_openapi::{api::core::v1::Service, apimachinery::pkg::util::intstr::IntOr
 use kube::ResourceExt;
 use tokio::time::Instant;
 
+/// What it is, the labels of its Service, and a path in front of the API.
+type Known = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
 /// Labels of the Services in front of Prometheus and of what answers as it does, as their usual charts and operators
-/// set them; the first that is found is taken. The last is a path in front of the API.
-const KNOWN: &[(&str, &[(&str, &str)], &str)] = &[
+/// set them; the first that is found is taken.
+const KNOWN: &[Known] = &[
     ("Prometheus", &[("app", "kube-prometheus-stack-prometheus")], ""),
     ("Prometheus", &[("app", "prometheus"), ("component", "server")], ""),
     (
@@ -143,7 +146,7 @@ pub fn find(services: &[Service]) -> Vec<Server> {
 fn port(service: &Service) -> Option<(i32, bool)> {
     let ports = service.spec.as_ref()?.ports.as_ref()?;
     let named = |name: &&str| ports.iter().find(|port| port.name.as_deref() == Some(*name));
-    let port = PORTS.iter().find_map(|name| named(name)).or_else(|| ports.first())?;
+    let port = PORTS.iter().find_map(named).or_else(|| ports.first())?;
     let name = port.name.as_deref().unwrap_or_default();
     let tls = name.starts_with("https") || port.target_port == Some(IntOrString::String("https".to_owned()));
     Some((port.port, tls))
