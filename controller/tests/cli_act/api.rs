@@ -209,6 +209,13 @@ impl Respond for Answers {
             ("GET", "/version") => return version(),
             ("GET", "/apis/apps/v1") => return ok(&discovery("apps/v1", "Deployment", true)),
             ("GET", "/apis/keda.sh/v1alpha1") => return ok(&discovery("keda.sh/v1alpha1", "ScaledObject", false)),
+            // A Prometheus behind a Service, that tells what it was asked, and at which path.
+            ("GET", path) if path.contains("/proxy/") => {
+                let query: BTreeMap<_, _> = request.url.query_pairs().into_owned().collect();
+                let time: f64 = query["time"].parse().unwrap();
+                let sample = json!({"metric": {"query": query["query"], "path": path}, "value": [time, "2.5"]});
+                return ok(&json!({"status": "success", "data": {"resultType": "vector", "result": [sample]}}));
+            }
             ("POST", path) if path.ends_with("/selfsubjectreviews") => {
                 return ok(&json!({"metadata": {}, "status": {"userInfo": {"username": "alice"}}}));
             }

@@ -13,7 +13,7 @@ use flyball_controller::{
             Args, apply,
             draft::{Alert, Facts, Load, draft},
             of_rules,
-            prometheus::{concerns, find, pick},
+            prometheus::{self, Way, concerns, find, pick},
             read,
         },
         write::ActError,
@@ -290,10 +290,7 @@ fn prometheus_is_found_by_its_labels() {
         // Without a port there is nothing to ask.
         service("none", "p", json!({"app": "prometheus-server"}), Value::Null),
     ];
-    let urls: Vec<String> = find(&services)
-        .iter()
-        .map(flyball_controller::cli::init::prometheus::Server::url)
-        .collect();
+    let urls: Vec<String> = find(&services).iter().map(prometheus::Server::url).collect();
     assert_eq!(
         urls,
         [
@@ -387,6 +384,39 @@ async fn what_can_not_be_read_stands_in_the_draft() {
         assert!(refused.contains(expect), "{refused}");
     }
     assert!(server.writes().is_empty());
+}
+
+#[tokio::test]
+async fn prometheus_is_asked_through_the_api_server() {
+    let server = Server::with("init-proxy", []).await;
+    for (tls, prefix, expect) in [
+        (
+            false,
+            "",
+            "/api/v1/namespaces/monitoring/services/stack:9090/proxy/api/v1/query",
+        ),
+        (
+            true,
+            "/select/0/prometheus",
+            "/api/v1/namespaces/monitoring/services/https:stack:9090/proxy/select/0/prometheus/api/v1/query",
+        ),
+    ] {
+        let found = prometheus::Server {
+            product: "Prometheus",
+            namespace: "monitoring".to_owned(),
+            service: "stack".to_owned(),
+            port: 9090,
+            tls,
+            prefix,
+        };
+        let way = Way::Proxy(&server.connection, found);
+        // What must not be taken for a part of the path.
+        let query = "sum(x{a=\"b&c=d#e+f/g\"}) / 2";
+        let answer = way.ask(query, server.connection.now()).await.unwrap();
+        assert_eq!(answer.samples[0].labels["query"], query);
+        assert_eq!(answer.samples[0].labels["path"], expect);
+        assert!((answer.samples[0].value - 2.5).abs() < f64::EPSILON);
+    }
 }
 
 #[tokio::test]

@@ -102,9 +102,10 @@ impl Server {
     fn path(&self, query: &str, at: Timestamp) -> Option<String> {
         let scheme = if self.tls { "https:" } else { "" };
         let mut url = reqwest::Url::parse("http://api/").ok()?;
+        let (seconds, millis) = (at.as_millis().div_euclid(1000), at.as_millis().rem_euclid(1000));
         url.query_pairs_mut()
             .append_pair("query", query)
-            .append_pair("time", &(at.as_millis().div_euclid(1000)).to_string());
+            .append_pair("time", &format!("{seconds}.{millis:03}"));
         Some(format!(
             "/api/v1/namespaces/{}/services/{scheme}{}:{}/proxy{}/api/v1/query?{}",
             self.namespace,
