@@ -16,6 +16,7 @@ include agents/node/node.mk
 include agents/python/python.mk
 include agents/java/java.mk
 include deploy/image/image.mk
+include deploy/krew/krew.mk
 include tests/chart/chart.mk
 
 # The test files that talk to the real API server.
@@ -27,7 +28,7 @@ VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
 ALERTMANAGER := $(TESTBED_DIR)/bin/alertmanager
 
 # Go modules of which all packages are ours and quick to build.
-GO_MODULES := tests/demo tests/heap agents/go agents/go/prom deploy/observability/dashboards
+GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom deploy/observability/dashboards
 
 # The book: where it is put together, and where it is built.
 MDBOOK := $(TOOLS)/bin/mdbook

@@ -16,5 +16,6 @@ pub mod reconcile;
 pub mod record;
 pub mod schedule;
 pub mod server;
+pub mod signals;
 pub mod text;
 pub mod validate;

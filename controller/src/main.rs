@@ -1,10 +1,12 @@
 //! The `flyball` binary.
 
-use clap::Parser;
 use flyball_controller::cli::Cli;
 use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    Cli::parse().run().await
+    match Cli::of_process() {
+        Some(cli) => cli.run().await,
+        None => ExitCode::SUCCESS,
+    }
 }

@@ -3,7 +3,10 @@
 // Helpers outside #[test] may fail loudly too.
 #![allow(clippy::unwrap_used)]
 
-use flyball_controller::cli::check::{self, Summary};
+use flyball_controller::cli::{
+    check::{self, Summary},
+    output::Output,
+};
 use rstest::rstest;
 use std::path::PathBuf;
 
@@ -58,6 +61,37 @@ fn json_crlf_and_a_byte_order_mark_are_read() {
     let windows = format!("\u{feff}{}", POLICY.replace('\n', "\r\n"));
     let (summary, report) = checked("crlf.yaml", windows);
     assert_eq!((summary.policies, summary.errors), (1, 0), "{report}");
+}
+
+#[test]
+fn programs_get_the_places_as_numbers() {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("programs.yaml");
+    std::fs::write(&file, POLICY.replace("for: 2m", "for: -1m")).unwrap();
+    let absent = PathBuf::from("absent\u{1b}.yaml");
+    for output in [Output::Json, Output::Yaml] {
+        let mut out = Vec::new();
+        let summary = check::run_for_programs(&[file.clone(), absent.clone()], output, &mut out).unwrap();
+        // YAML is read back by its own reader, JSON too.
+        let report: serde_json::Value = match output {
+            Output::Yaml => serde_yaml::from_slice(&out).unwrap(),
+            _ => serde_json::from_slice(&out).unwrap(),
+        };
+        assert_eq!(summary.exit_code(), 1);
+        assert_eq!(
+            report["summary"],
+            serde_json::json!({"policies": 1, "sources": 0, "errors": 2, "warnings": 0})
+        );
+        let first = &report["findings"][0];
+        assert_eq!(
+            (&first["line"], &first["column"], &first["severity"], &first["path"]),
+            (&11.into(), &10.into(), &"Error".into(), &"spec.rules[0].for".into())
+        );
+        let second = &report["findings"][1];
+        assert_eq!(
+            (&second["file"], second.get("line")),
+            (&"absent\\u{1b}.yaml".into(), None)
+        );
+    }
 }
 
 #[test]

@@ -15,6 +15,8 @@ pub enum ConditionType {
     Notified,
     /// No pod needs relief that the policy does not give.
     Relieved,
+    /// Only an edit of the object helps. It is there only while it is true, as tools that wait for objects expect it.
+    Stalled,
 }
 
 impl ConditionType {
@@ -27,6 +29,7 @@ impl ConditionType {
             Self::NeedsMemory => "NeedsMemory",
             Self::Notified => "Notified",
             Self::Relieved => "Relieved",
+            Self::Stalled => "Stalled",
         }
     }
 }

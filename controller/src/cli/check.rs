@@ -11,12 +11,13 @@ mod schema;
 mod sources;
 pub(super) mod yaml;
 
-pub use report::{Finding, Severity};
+pub use report::{Finding, Report, Reported, Severity};
 pub use sources::{SourcesError, sources};
 pub use yaml::YamlError;
 
 use beside::{Beside, Said};
 
+use super::output::{Output, written};
 use crate::{
     promql::shorten,
     validate::{self, FieldError},
@@ -42,6 +43,9 @@ pub struct CheckArgs {
     /// Files of YAML or JSON with policies and sources; `-` reads standard input.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Lines for people, or an object with all findings.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// Why the check could not be done. What is wrong with a file is a [`Finding`] instead.
@@ -53,7 +57,7 @@ pub enum CheckError {
 }
 
 /// What was checked and found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Summary {
     /// How many policies were checked.
     pub policies: usize,
@@ -74,19 +78,15 @@ impl Summary {
 
 /// Checks all files, writes what it finds to `out`, and ends with a line that counts it.
 pub fn run(files: &[PathBuf], out: &mut impl Write) -> Result<Summary, CheckError> {
-    let (mut summary, mut beside) = (Summary::default(), Beside::default());
-    let loaded: Vec<_> = files.iter().map(|file| (file, load(file))).collect();
-    for text in loaded.iter().filter_map(|(_, text)| text.as_ref().ok()) {
-        beside.read(text);
-    }
-    for (file, text) in loaded {
-        let name = file.to_string_lossy().escape_debug().to_string();
+    let (checked, summary) = examined(files);
+    for Checked { name, text } in &checked {
         match text {
-            Ok(text) => check(&name, &text, &beside, out, &mut summary)?,
-            Err(reason) => {
-                summary.errors += 1;
-                writeln!(out, "{name}: {reason}")?;
+            Ok((text, findings)) => {
+                for finding in findings {
+                    report::write(name, text, finding, out)?;
+                }
             }
+            Err(reason) => writeln!(out, "{name}: {reason}")?,
         }
     }
     if summary == Summary::default() {
@@ -119,6 +119,48 @@ pub fn run(files: &[PathBuf], out: &mut impl Write) -> Result<Summary, CheckErro
     Ok(summary)
 }
 
+/// As [`run`], as an object for programs.
+pub fn run_for_programs(files: &[PathBuf], output: Output, out: &mut impl Write) -> Result<Summary, CheckError> {
+    let (checked, summary) = examined(files);
+    let mut findings = Vec::new();
+    for Checked { name, text } in &checked {
+        match text {
+            Ok((text, found)) => findings.extend(found.iter().map(|finding| Reported::of(name, text, finding))),
+            Err(reason) => findings.push(Reported::of_file(name, reason)),
+        }
+    }
+    out.write_all(written(&Report { findings, summary }, output, true).as_bytes())?;
+    Ok(summary)
+}
+
+/// A file with what was found in it, or why it could not be read.
+struct Checked {
+    /// Its name, escaped.
+    name: String,
+    text: Result<(String, Vec<Finding>), String>,
+}
+
+fn examined(files: &[PathBuf]) -> (Vec<Checked>, Summary) {
+    let (mut summary, mut beside) = (Summary::default(), Beside::default());
+    let loaded: Vec<_> = files.iter().map(|file| (file, load(file))).collect();
+    for text in loaded.iter().filter_map(|(_, text)| text.as_ref().ok()) {
+        beside.read(text);
+    }
+    let checked = loaded.into_iter().map(|(file, text)| {
+        let name = file.to_string_lossy().escape_debug().to_string();
+        let text = text.map(|text| {
+            let findings = check(&text, &beside, &mut summary);
+            (text, findings)
+        });
+        if text.is_err() {
+            summary.errors += 1;
+        }
+        Checked { name, text }
+    });
+    let checked = checked.collect();
+    (checked, summary)
+}
+
 /// The text of a file, or why it can't be checked and the way out.
 pub(super) fn load(file: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
@@ -146,13 +188,7 @@ pub(super) fn load(file: &Path) -> Result<String, String> {
         .map_or_else(|| text.clone(), str::to_owned))
 }
 
-fn check(
-    file: &str,
-    text: &str,
-    beside: &Beside,
-    out: &mut impl Write,
-    summary: &mut Summary,
-) -> Result<(), CheckError> {
+fn check(text: &str, beside: &Beside, summary: &mut Summary) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (documents, failure) = yaml::documents(text);
     for node in &documents {
@@ -160,15 +196,14 @@ fn check(
     }
     findings.extend(failure.map(|(error, at)| Finding::error(&(at..at), "", error.to_string())));
     findings.sort_by_key(|finding| finding.at.start);
-    for finding in findings {
+    for finding in &findings {
         match finding.severity {
             Severity::Error => summary.errors += 1,
             Severity::Warning => summary.warnings += 1,
             Severity::Note => {}
         }
-        report::write(file, text, &finding, out)?;
     }
-    Ok(())
+    findings
 }
 
 /// Checks one document, if its kind is one of ours.

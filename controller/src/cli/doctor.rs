@@ -16,11 +16,13 @@ mod world;
 
 use super::{
     fetch::{self, ReadError, Scope},
+    output::{Output, written},
     screen::{Style, show},
 };
 use crate::observe::cluster::{DEFAULT_KINDS, ScaleKind};
 use finding::{Finding, Mark, Section, Tally};
 use rights::Installation;
+use serde::Serialize;
 use std::{path::Path, process::ExitCode};
 
 /// What to look at.
@@ -45,6 +47,9 @@ pub struct Args {
     /// Show only what is not ok.
     #[arg(short, long)]
     quiet: bool,
+    /// Lines for people as they are found, or an object with all of them.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
 }
 
 /// Runs the command. The exit code is 1 if anything failed.
@@ -54,6 +59,8 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     let mut report = Report {
         style,
         quiet: args.quiet,
+        output: args.output,
+        found: Vec::new(),
         tally: Tally::default(),
     };
     let connection = match fetch::connect(kubeconfig, context).await {
@@ -100,21 +107,50 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     report.end()
 }
 
-/// The report so far; each section is shown as soon as it is there.
+/// The report as an object.
+#[derive(Debug, Serialize)]
+pub struct Diagnosis<'a> {
+    /// What was looked at, in order; with `--quiet` without what is well.
+    pub sections: &'a [Section],
+    /// How many of each mark.
+    pub summary: Tally,
+}
+
+/// The report so far; each section is shown as soon as it is there, for people.
 struct Report {
     style: Style,
     quiet: bool,
+    output: Output,
+    /// Kept where an object is asked for.
+    found: Vec<Section>,
     tally: Tally,
 }
 
 impl Report {
     fn add(&mut self, section: &Section) -> Result<(), ReadError> {
         self.tally.add(section);
-        Ok(show(&section.draw(self.style, self.quiet))?)
+        if self.output == Output::Table {
+            return Ok(show(&section.draw(self.style, self.quiet))?);
+        }
+        let mut section = section.clone();
+        section
+            .findings
+            .retain(|finding| !self.quiet || finding.mark != Mark::Ok);
+        if !section.findings.is_empty() {
+            self.found.push(section);
+        }
+        Ok(())
     }
 
     fn end(&self) -> Result<ExitCode, ReadError> {
-        show(&format!("{}\n", self.tally.line()))?;
+        let diagnosis = Diagnosis {
+            sections: &self.found,
+            summary: self.tally,
+        };
+        show(&match self.output {
+            Output::Table => format!("{}\n", self.tally.line()),
+            output => written(&diagnosis, output, true),
+        })?;
         Ok(ExitCode::from(self.tally.exit_code()))
     }
 }

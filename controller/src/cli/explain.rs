@@ -2,13 +2,16 @@
 
 mod next;
 mod page;
+pub mod report;
 mod route;
 
 pub use next::{Step, next};
 pub use page::page;
+pub use report::explanation;
 
 use super::{
     fetch::{self, Controller, ReadError},
+    output::{Output, written},
     screen::{Style, show},
 };
 use flyball_core::{policy::Weights, time::Timestamp};
@@ -30,6 +33,9 @@ pub struct Args {
     /// The name of the controller's Lease.
     #[arg(long, default_value = "flyball")]
     lease_name: String,
+    /// A page for people, or an object.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
 }
 
 /// Everything that an explanation rests on.
@@ -121,6 +127,9 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         route,
         now,
     };
-    show(&page(&facts, Style::of_stdout(false)))?;
+    show(&match args.output {
+        Output::Table => page(&facts, Style::of_stdout(false)),
+        output => written(&explanation(&facts), output, true),
+    })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,6 +8,7 @@ use super::{
     args::ControllerArgs,
     fetch::{self, Connection, ReadError, Scope},
     freeze,
+    output::{Output, written},
     screen::{Style, show},
 };
 use flyball_crds::{Change, FeedbackPolicy};
@@ -33,7 +34,7 @@ pub struct Args {
     /// Go on showing what changes: drawn anew on a terminal, else one line for each transition.
     #[arg(short, long)]
     watch: bool,
-    /// A tree for people, or the objects.
+    /// A tree for people, or the objects as the API server has them.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
     /// Draw with ASCII, whatever LANG says.
@@ -42,18 +43,6 @@ pub struct Args {
     // Whether the installation is frozen is read there.
     #[command(flatten)]
     controller: ControllerArgs,
-}
-
-/// The form of what is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
-    /// A tree of policies and their Changes.
-    #[default]
-    Table,
-    /// The objects, as YAML.
-    Yaml,
-    /// The objects, as JSON; with --watch one object on each line.
-    Json,
 }
 
 /// What was asked for.
@@ -188,14 +177,4 @@ fn document(object: &DynamicObject, output: Output) -> String {
 fn without_managers(mut object: DynamicObject) -> DynamicObject {
     object.metadata.managed_fields = None;
     object
-}
-
-fn written(value: &serde_json::Value, output: Output, pretty: bool) -> String {
-    let text = match output {
-        Output::Yaml => serde_yaml::to_string(value).ok(),
-        _ if pretty => serde_json::to_string_pretty(value).ok(),
-        _ => serde_json::to_string(value).ok(),
-    };
-    text.map(|text| text.trim_start_matches("---\n").trim_end().to_owned() + "\n")
-        .unwrap_or_default()
 }

@@ -2,7 +2,7 @@
 
 pub mod behavior;
 pub mod draft;
-mod expressions;
+pub(super) mod expressions;
 pub mod file;
 pub mod hpa;
 pub mod keda;

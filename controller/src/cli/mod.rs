@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod check;
+pub mod completion;
 mod crds;
 pub mod doctor;
 pub mod explain;
@@ -9,9 +10,11 @@ pub mod fetch;
 pub mod freeze;
 pub mod get;
 pub mod import;
+pub mod init;
 pub mod inject;
 pub mod kept;
 pub mod moves;
+pub mod output;
 pub mod pause;
 pub mod release;
 pub mod request;
@@ -21,10 +24,12 @@ pub mod suspend;
 pub mod takeover;
 pub mod write;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches, Parser, Subcommand};
+use completion::Called;
 use flyball_crds::Request;
+use output::Output;
 use request::Asked;
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::Write, path::PathBuf, process::ExitCode};
 
 /// Feedback control for Kubernetes workloads: a PromQL rule, a checked change, a verified effect.
 #[derive(Debug, Parser)]
@@ -46,6 +51,12 @@ enum Command {
     Run(run::Args),
     /// Print the custom resource definitions.
     Crds,
+    /// Print what a shell needs to complete these commands.
+    ///
+    /// For bash: source <(flyball completion bash). For zsh and fish: write it into a folder of completions. For PowerShell:
+    /// flyball completion powershell | Out-String | Invoke-Expression. For kubectl flyball: link this program as
+    /// kubectl_complete-flyball beside kubectl-flyball in the PATH; kubectl asks it.
+    Completion(completion::Args),
     /// Show policies and their Changes.
     Get(get::Args),
     /// Explain a policy's last decision, what came of it, and what to do next.
@@ -60,6 +71,12 @@ enum Command {
     /// FeedbackPolicy in mode Recommend. What has no equivalent or needs a decision stands in its
     /// comments. Nothing is written to the cluster.
     Import(import::Args),
+    /// Draft a policy for a workload from what is there.
+    ///
+    /// Finds Prometheus, and drafts a FeedbackPolicy in mode Recommend from the workload's HorizontalPodAutoscaler, from an
+    /// alert of a PrometheusRule that names it, or from what its containers request and Prometheus knows of it. Comments
+    /// say where each value came from and what could not be read. Nothing is written to the cluster without --apply.
+    Init(init::Args),
     /// Add the agent's volumes, ports and options to a workload's pods.
     ///
     /// Reads manifests (of workloads, a bare pod, or anything else with a pod template) and
@@ -139,6 +156,20 @@ enum Command {
 }
 
 impl Cli {
+    /// The command line of this process, under the name by which it was called. `None`: kubectl asked for completions,
+    /// and has them. A command line that is none ends the process, with its usage and exit code 2.
+    pub fn of_process() -> Option<Self> {
+        let called = completion::called(std::env::args_os().next().as_deref());
+        if called == Called::Completer {
+            let words: Vec<String> = std::env::args().skip(1).collect();
+            // kubectl reads all of it; were it gone, nobody misses the rest.
+            let _ = std::io::stdout().write_all(completion::candidates(&words).as_bytes());
+            return None;
+        }
+        let matches = completion::command(called).get_matches();
+        Some(Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()))
+    }
+
     /// Runs the command. An error is one line on standard error and exit code 2.
     pub async fn run(self) -> ExitCode {
         let Self {
@@ -153,6 +184,7 @@ impl Cli {
             Command::Explain(args) => said(explain::run(args, kubeconfig, context).await),
             Command::Doctor(args) => said(doctor::run(args, kubeconfig, context).await),
             Command::Import(args) => said(import::run(args, kubeconfig, context).await),
+            Command::Init(args) => said(Box::pin(init::run(args, kubeconfig, context)).await),
             Command::Takeover(args) => said(Box::pin(takeover::run(args, kubeconfig, context)).await),
             Command::Release(args) => said(Box::pin(release::run(args, kubeconfig, context)).await),
             Command::Suspend(args) => said(suspend::suspend(args, kubeconfig, context).await),
@@ -168,8 +200,15 @@ impl Cli {
             Command::Unfreeze(args) => said(freeze::unfreeze(args, kubeconfig, context).await),
             Command::Inject(args) => said(inject::run(&args)),
             Command::Crds => said(crds::print(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)),
+            Command::Completion(args) => {
+                said(completion::print(&args, &mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS))
+            }
             Command::Check(args) => {
-                let summary = check::run(&args.files, &mut std::io::stdout().lock());
+                let out = &mut std::io::stdout().lock();
+                let summary = match args.output {
+                    Output::Table => check::run(&args.files, out),
+                    output => check::run_for_programs(&args.files, output, out),
+                };
                 said(summary.map(|summary| ExitCode::from(summary.exit_code())))
             }
         };

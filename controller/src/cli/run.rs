@@ -24,6 +24,7 @@ use crate::{
         self, Health, Policies, ServerError, Told,
         webhook::{TokenFile, Webhook, WebhookError},
     },
+    signals::End,
 };
 use clap::builder::NonEmptyStringValueParser;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -34,7 +35,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -318,9 +318,9 @@ impl<S: Store> Store for Reaching<S> {
 }
 
 fn on_signal(stop: CancellationToken) -> Result<tokio::task::JoinHandle<()>, std::io::Error> {
-    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut end = End::listen()?;
     Ok(tokio::spawn(async move {
-        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        end.asked().await;
         info!("asked to end: finishing the passes under way");
         stop.cancel();
     }))

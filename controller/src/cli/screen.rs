@@ -5,6 +5,7 @@ use std::{
     env,
     io::{self, IsTerminal, Write},
 };
+use terminal_size::{Height, Width, terminal_size_of};
 
 /// The narrowest that a column of sentences is broken to: below that it would be unreadable.
 const NARROWEST: usize = 24;
@@ -98,8 +99,8 @@ pub fn redraws() -> bool {
 
 /// How many columns and rows the terminal has, if the standard output is one.
 pub fn size() -> Option<(usize, usize)> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    Some((size.ws_col.into(), size.ws_row.into())).filter(|(columns, rows)| *columns > 0 && *rows > 0)
+    let (Width(columns), Height(rows)) = terminal_size_of(io::stdout())?;
+    Some((columns.into(), rows.into())).filter(|(columns, rows)| *columns > 0 && *rows > 0)
 }
 
 /// As many lines of a text as the screen has rows, and how many more there are.

@@ -164,10 +164,20 @@ pub async fn create(
     place: &Place<'_>,
     object: &DynamicObject,
 ) -> Result<Option<DynamicObject>, ActError> {
+    create_or_try(connection, place, object, false).await
+}
+
+/// As [`create`]; with `dry_run` the API server checks and admits the object, and stores nothing.
+pub async fn create_or_try(
+    connection: &Connection,
+    place: &Place<'_>,
+    object: &DynamicObject,
+    dry_run: bool,
+) -> Result<Option<DynamicObject>, ActError> {
     let (api, name) = (place.api(connection), object.name_any());
     let parameters = PostParams {
+        dry_run,
         field_manager: Some(MANAGER.to_owned()),
-        ..PostParams::default()
     };
     match within(Instant::now() + WRITE_LIMIT, api.create(&parameters, object)).await {
         Ok(created) => Ok(Some(created)),

@@ -1,7 +1,7 @@
 use super::{age, span};
 use flyball_core::time::Span;
 use promql_parser::{
-    label::Labels,
+    label::{Labels, MatchOp},
     parser::{Expr, LabelModifier, VectorMatchCardinality, VectorSelector},
 };
 use std::collections::BTreeSet;
@@ -37,6 +37,8 @@ pub struct Shape {
     pub unscoped: Vec<String>,
     /// The shortest range of a selector.
     pub shortest_range: Option<Span>,
+    /// The labels that selectors hold to one value, in the order in which they are written.
+    pub equal: Vec<(String, String)>,
 }
 
 impl Shape {
@@ -45,6 +47,7 @@ impl Shape {
             kept: kept(expr),
             unscoped: Vec::new(),
             shortest_range: None,
+            equal: Vec::new(),
         };
         shape.visit(expr);
         shape
@@ -74,6 +77,11 @@ impl Shape {
     fn selector(&mut self, selector: &VectorSelector) {
         let matchers = &selector.matchers;
         let mut all = matchers.matchers.iter().chain(matchers.or_matchers.iter().flatten());
+        let equal = all
+            .clone()
+            .filter(|matcher| matcher.op == MatchOp::Equal && matcher.name != "__name__");
+        self.equal
+            .extend(equal.map(|matcher| (matcher.name.clone(), matcher.value.clone())));
         let text = age::print(selector);
         if all.all(|matcher| matcher.name == "__name__") && !self.unscoped.contains(&text) {
             self.unscoped.push(text);

@@ -5,7 +5,7 @@ use crate::{
     apply::Authority,
     metrics::{Metrics, Verb},
     observe::source::Source,
-    record::status::condition,
+    record::status::{condition, stalled},
     text::same_words,
 };
 use flyball_core::time::Timestamp;
@@ -50,10 +50,12 @@ async fn look_at(ctx: &Context, object: &MetricSource, authority: &Authority) {
     }
     let before = object.status.clone().unwrap_or_default().conditions;
     let generation = object.metadata.generation;
+    let ready = (reason == Reason::Accepted, reason, message);
+    let stalled = stalled(&before, &ready, generation, (ctx.now)());
     let condition = condition(
         &before,
         ConditionType::Ready,
-        (reason == Reason::Accepted, reason, message),
+        ready,
         same_words,
         generation,
         (ctx.now)(),
@@ -63,7 +65,7 @@ async fn look_at(ctx: &Context, object: &MetricSource, authority: &Authority) {
     }
     let written = MetricSourceStatus {
         observed_generation: generation,
-        conditions: vec![condition],
+        conditions: [Some(condition), stalled].into_iter().flatten().collect(),
     };
     let api: Api<MetricSource> = Api::all(ctx.clients.write.clone());
     let parameters = PatchParams {

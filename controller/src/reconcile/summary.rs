@@ -9,7 +9,10 @@ use super::{
 use crate::{
     apply::JournalError,
     metrics::Evaluation,
-    record::{self, status::condition},
+    record::{
+        self,
+        status::{condition, stalled},
+    },
     text::{clean, same_words},
     validate::FieldError,
 };
@@ -182,6 +185,7 @@ pub(super) fn status(
         summary.doing == before.doing && before.observed_generation == generation && same_words(&before.why, &why);
     status.why = if kept { before.why.clone() } else { why };
     status.doing = summary.doing;
+    let stalled = stalled(&before.conditions, &summary.ready, generation, now);
     status.conditions = vec![
         condition(
             &before.conditions,
@@ -200,6 +204,7 @@ pub(super) fn status(
             now,
         ),
     ];
+    status.conditions.extend(stalled);
     if let Some(room) = summary.room {
         let said = match room {
             Err(why) => (true, Reason::NeedsMemory, why),
@@ -344,6 +349,38 @@ mod tests {
             }
         }
         all
+    }
+
+    #[test]
+    fn stalled_is_there_only_while_only_an_edit_helps() {
+        let mut object = FeedbackPolicy::new("web", flyball_crds::FeedbackPolicySpec::default());
+        object.metadata.generation = Some(4);
+        let now = Timestamp::from_millis(0);
+        let check = |ready: (bool, Reason), expect: Option<&str>| {
+            let summary = Summary {
+                ready: (ready.0, ready.1, "spec.rules[0].for: no duration".to_owned()),
+                progressing: (false, Reason::Idle, String::new()),
+                doing: String::new(),
+                why: String::new(),
+                change: None,
+                room: None,
+            };
+            let status = status(&object, &Memory::restore(&object, now), summary, now);
+            let found = status.conditions.iter().find(|condition| condition.type_ == "Stalled");
+            assert_eq!(found.map(|condition| condition.status.as_str()), expect, "{ready:?}");
+            // Both are about what was looked at.
+            assert!(
+                status
+                    .conditions
+                    .iter()
+                    .all(|condition| condition.observed_generation == Some(4))
+            );
+            assert_eq!(status.observed_generation, Some(4));
+        };
+        check((false, Reason::Invalid), Some("True"));
+        check((true, Reason::Evaluating), None);
+        check((false, Reason::Suspended), None);
+        check((false, Reason::SourceNotFound), None);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Writing the status of a policy, and what its conditions have in common.
 
-use crate::{apply::Authority, metrics::Verb, text::clean};
+use crate::{
+    apply::Authority,
+    metrics::Verb,
+    text::{clean, same_words},
+};
 use flyball_core::time::Timestamp;
 use flyball_crds::{ConditionType, FIELD_MANAGER, FeedbackPolicy, FeedbackPolicyStatus, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -44,6 +48,21 @@ pub async fn write(
             false
         }
     }
+}
+
+/// `Stalled`, where what is wrong is in the object itself: no pass mends it, so nobody need wait for that. Absent
+/// otherwise, as kstatus expects of a condition that tells of something abnormal.
+pub fn stalled(
+    before: &[Condition],
+    (ready, reason, message): &(bool, Reason, String),
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Option<Condition> {
+    let is = !*ready && *reason == Reason::Invalid;
+    is.then(|| {
+        let said = (true, *reason, message.clone());
+        condition(before, ConditionType::Stalled, said, same_words, generation, now)
+    })
 }
 
 /// The transition time moves only when the status does, and the message only with the reason or where

@@ -253,6 +253,15 @@ impl Respond for Answers {
         if matches!(fault, Some((_, Fault::Refused))) {
             return failure(500, "InternalError", "a fault that was planned", &path);
         }
+        // Nothing of a dry run is stored: the object is put aside, or there is one already.
+        if request.url.query_pairs().any(|(name, _)| name == "dryRun") {
+            let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap_or_default());
+            return if state.objects.all.contains_key(&path) {
+                failure(409, "AlreadyExists", "it exists already", &path)
+            } else {
+                ResponseTemplate::new(201).set_body_json(body)
+            };
+        }
         let answer = write(&mut state.objects, method, &path, (&named, subresource), body);
         match answer {
             Ok(object) => {

@@ -10,6 +10,7 @@ mod api;
 mod build;
 mod freeze;
 mod import;
+mod init;
 mod pause;
 mod release;
 mod request;

@@ -2,7 +2,7 @@
 
 use crate::build::{ago, ascii, change, condition, now, policy};
 use flyball_controller::cli::{
-    explain::{Facts, Step, next, page},
+    explain::{Facts, Step, explanation, next, page},
     fetch::Controller,
 };
 use flyball_core::time::Span;
@@ -513,4 +513,27 @@ fn where_a_rule_is_from_stands_below_it() {
         page.contains("kubectl get prometheusrule alerts -n shop -o yaml"),
         "{page}"
     );
+}
+
+#[test]
+fn programs_get_an_object() {
+    let mut facts = facts(
+        action(json!({"lastDecision": decision("Refused", "Cooldown", "10m are not over")})),
+        vec![],
+    );
+    facts.policy.metadata.generation = Some(3);
+    let said = serde_json::to_value(explanation(&facts)).unwrap();
+    let check = |path: &str, expect: Value| assert_eq!(said.pointer(path), Some(&expect), "{path}");
+    check("/controller/state", json!("Leads"));
+    check("/controller/holder", json!("flyball-7d_1"));
+    check("/controller/renewedSecondsAgo", json!(3));
+    check("/generation", json!(3));
+    check("/actions/0/lastDecision/checks/1/name", json!("Cooldown"));
+    check("/actions/0/lastDecision/signals/1/quality", json!("missing"));
+    check("/target/kind", json!("Deployment"));
+    check("/changes", json!([]));
+    // The steps are those of the page.
+    let steps = next(&facts);
+    assert_eq!(said["next"].as_array().map(Vec::len), Some(steps.len()));
+    check("/next/0/why", json!(steps[0].why));
 }

@@ -41,6 +41,21 @@ fn every_command_of_ours_is_one() {
     assert!(count > 30, "only {count} commands were found");
 }
 
+/// The page of the command line has a row for each command, and for nothing else.
+#[test]
+fn every_command_has_its_row() {
+    let text = std::fs::read_to_string(docs::root().join("docs/cli.md")).unwrap();
+    let rows = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `flyball ")?.split_once('`'));
+    let mut rows: Vec<&str> = rows.map(|(name, _)| name).collect();
+    let command = Cli::command();
+    let mut expect: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    rows.sort_unstable();
+    expect.sort_unstable();
+    assert_eq!(rows, expect);
+}
+
 #[test]
 fn a_command_that_is_none_is_found() {
     for (text, right) in [

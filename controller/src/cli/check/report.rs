@@ -1,7 +1,11 @@
 //! Where a finding stands, and how it is shown.
 
-use super::yaml::{Kind, Node};
+use super::{
+    Summary,
+    yaml::{Kind, Node},
+};
 use crate::promql::Position;
+use serde::Serialize;
 use std::{
     io::{self, Write},
     ops::Range,
@@ -11,7 +15,7 @@ use std::{
 const MAX_LINE: usize = 120;
 
 /// How bad it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Severity {
     /// The object would be refused.
     Error,
@@ -42,6 +46,62 @@ impl Finding {
             at: at.clone(),
             path: path.to_owned(),
             message: message.into(),
+        }
+    }
+}
+
+/// All findings, for programs.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    /// In the order of the files, and of the lines in each.
+    pub findings: Vec<Reported<'a>>,
+    /// How many there are.
+    pub summary: Summary,
+}
+
+/// A finding with its place in lines, from 1.
+#[derive(Debug, Serialize)]
+pub struct Reported<'a> {
+    /// The file, escaped.
+    pub file: &'a str,
+    /// Its line; absent: the file as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// Its column, in characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The field; absent: the whole document.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub path: &'a str,
+    /// What is wrong and the way out.
+    pub message: &'a str,
+}
+
+impl<'a> Reported<'a> {
+    /// A finding in a text.
+    pub(super) fn of(file: &'a str, text: &str, finding: &'a Finding) -> Self {
+        let Position { line, column, .. } = Position::of(text, finding.at.start);
+        Self {
+            file,
+            line: Some(line),
+            column: Some(column),
+            severity: finding.severity,
+            path: &finding.path,
+            message: &finding.message,
+        }
+    }
+
+    /// A file that could not be read.
+    pub(super) const fn of_file(file: &'a str, reason: &'a str) -> Self {
+        Self {
+            file,
+            line: None,
+            column: None,
+            severity: Severity::Error,
+            path: "",
+            message: reason,
         }
     }
 }

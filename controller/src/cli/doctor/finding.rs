@@ -4,6 +4,7 @@ use crate::cli::{
     fetch::ReadError,
     screen::{Page, Style, Tone, columns, plain},
 };
+use serde::Serialize;
 
 /// Subjects are padded to at most so many columns.
 const SUBJECT: usize = 30;
@@ -11,7 +12,7 @@ const SUBJECT: usize = 30;
 const COMMAND: usize = 10;
 
 /// How a check went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Mark {
     /// As it should be.
     Ok,
@@ -45,7 +46,8 @@ impl Mark {
 }
 
 /// One line of the report.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// How it went.
     pub mark: Mark,
@@ -54,8 +56,10 @@ pub struct Finding {
     /// What was found.
     pub said: String,
     /// What to do about it; empty where nothing is to be done.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub way_out: String,
     /// Lines to be copied as they are, such as a piece of YAML.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub snippet: Vec<String>,
 }
 
@@ -109,7 +113,7 @@ impl Finding {
 }
 
 /// Findings under a title.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Section {
     /// The title.
     pub title: String,
@@ -187,7 +191,7 @@ fn way_out(page: &mut Page, style: Style, indent: usize, text: &str) {
 }
 
 /// How many of each mark.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Findings that are well.
     pub ok: usize,

@@ -53,14 +53,16 @@ impl Readiness {
         Self::AtLeast(Span::from_secs(delay))
     }
 
-    fn span(&self) -> Span {
+    /// The span; zero where nothing is known.
+    pub fn span(&self) -> Span {
         match self {
             Self::Measured(span, _) | Self::AtLeast(span) => *span,
             Self::Unknown => Span::ZERO,
         }
     }
 
-    fn words(&self) -> String {
+    /// It in words.
+    pub fn words(&self) -> String {
         match self {
             Self::Measured(ready, 1) => format!("the one pod took {} to be ready", span(*ready)),
             Self::Measured(ready, pods) => format!("a pod takes {} to be ready, the median of {pods}", span(*ready)),

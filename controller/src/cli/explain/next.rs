@@ -21,7 +21,7 @@ use kube::ResourceExt;
 use ready::{owners, readiness};
 
 /// One thing to do, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Step {
     /// What it is good for.
     pub why: String,

@@ -1,13 +1,15 @@
 //! `flyball get --watch`: what the watch streams tell, as it happens.
 
-use super::{Output, lines, tree};
+use super::{lines, tree};
 use crate::{
     cli::{
         fetch::{self, Connection, ReadError, Scope},
         freeze::banner,
+        output::Output,
         screen::{Style, cut, plain, redraws, show, size},
     },
     observe::freeze::{Freeze, Frozen, State},
+    signals::Resized,
 };
 use flyball_core::time::Timestamp;
 use flyball_crds::{Change, FeedbackPolicy};
@@ -19,10 +21,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use std::{collections::BTreeMap, time::Duration};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// Events come in bursts; the screen is drawn once behind each.
 const BURST: Duration = Duration::from_millis(100);
@@ -168,7 +167,7 @@ pub(super) async fn follow(connection: &Connection, asked: &super::Asked<'_>, st
     };
     let mut freeze = Freeze::watch(&connection.clients.read, asked.controllers);
     let mut events = std::pin::pin!(events(connection, asked));
-    let mut resized = signal(SignalKind::window_change())?;
+    let mut resized = Resized::listen()?;
     let mut ages = interval(AGES);
     ages.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut due: Option<Instant> = None;
@@ -197,7 +196,7 @@ pub(super) async fn follow(connection: &Connection, asked: &super::Asked<'_>, st
                 view.draw(asked, style, connection.now())?;
             }
             _ = ages.tick(), if screen => view.draw(asked, style, connection.now())?,
-            _ = resized.recv(), if screen => {
+            () = resized.told(), if screen => {
                 view.drawn.clear();
                 view.draw(asked, Style { width: Style::of_stdout(false).width, ..style }, connection.now())?;
             }

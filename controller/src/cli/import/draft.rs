@@ -5,6 +5,7 @@ use flyball_crds::{
     Action, FeedbackPolicySpec, Metric, MetricTarget, Metrics, Mode, Replicas, ResourceOf, Signal, SourceRef,
     TargetRef, Tolerance,
 };
+use kube::api::DynamicObject;
 use serde::Serialize;
 
 /// The MetricSource that is named where nobody says which.
@@ -44,6 +45,12 @@ pub struct Draft {
     pub tolerance: Option<Tolerance>,
     /// What is to be looked at.
     pub notes: Vec<Note>,
+    /// Where values are from, by field.
+    pub whence: Vec<Note>,
+    /// What was done to make it, such as `Imported`.
+    pub heading: &'static str,
+    /// Whether an autoscaler is there from which it takes over.
+    pub takes_over: bool,
 }
 
 #[derive(Serialize)]
@@ -82,6 +89,9 @@ impl Draft {
             metrics: Vec::new(),
             tolerance: None,
             notes: Vec::new(),
+            whence: Vec::new(),
+            heading: "Imported",
+            takes_over: true,
         };
         if source.is_none() {
             draft.note(
@@ -103,6 +113,14 @@ impl Draft {
     /// Says something of a field.
     pub fn note(&mut self, path: impl Into<String>, text: impl Into<String>) {
         self.notes.push(Note {
+            path: path.into(),
+            text: text.into(),
+        });
+    }
+
+    /// Says where the value of a field is from.
+    pub fn whence(&mut self, path: impl Into<String>, text: impl Into<String>) {
+        self.whence.push(Note {
             path: path.into(),
             text: text.into(),
         });
@@ -189,7 +207,9 @@ impl Draft {
     /// Puts the action together, and says what it lacks.
     #[must_use]
     pub fn finish(mut self) -> Self {
-        if self.metrics.is_empty() {
+        if self.replicas.step.is_some() {
+            // A step answers to alerts and needs no metric.
+        } else if self.metrics.is_empty() {
             let text = "nothing of what drives the replicas could be translated; add at least one metric, for example \
                         {list: [{name: load, signal: load, target: {averageValue: 100}}]} over a signal load";
             self.note(Self::lever("metrics"), text);
@@ -227,14 +247,18 @@ impl Draft {
             "",
             "",
             &format!(
-                "Imported from {}. In mode Recommend it writes nothing.",
+                "{} from {}. In mode Recommend it writes nothing.",
+                self.heading,
                 plain(&self.from)
             ),
         );
         comment("", "", "");
-        if !self.notes.is_empty() {
-            comment("", "", "To look at:");
-            for note in &self.notes {
+        for (title, notes) in [("Where values are from:", &self.whence), ("To look at:", &self.notes)] {
+            if notes.is_empty() {
+                continue;
+            }
+            comment("", "", title);
+            for note in notes {
                 let about = if note.path.is_empty() {
                     String::new()
                 } else {
@@ -249,15 +273,32 @@ impl Draft {
             .as_ref()
             .map_or_else(String::new, |namespace| format!(" -n {}", quoted(namespace)));
         let name = quoted(&self.name);
+        let last = if self.takes_over {
+            format!("flyball takeover {name}{place}")
+        } else {
+            "mode: Enforce".to_owned()
+        };
         comment(
             "",
             "",
             &format!(
                 "Then: flyball check policy.yaml; kubectl apply -f policy.yaml; flyball explain {name}{place}; and when its \
-                 recommendations are right: flyball takeover {name}{place}"
+                 recommendations are right: {last}"
             ),
         );
-        let document = Document {
+        let yaml = serde_yaml::to_string(&self.document()).unwrap_or_default();
+        text.push_str(yaml.trim_start_matches("---\n").trim_end());
+        text.push('\n');
+        text
+    }
+
+    /// The policy as an object of the API.
+    pub fn object(&self) -> serde_json::Result<DynamicObject> {
+        serde_json::from_value(serde_json::to_value(self.document())?)
+    }
+
+    fn document(&self) -> Document<'_> {
+        Document {
             api_version: format!("{}/{}", flyball_crds::GROUP, flyball_crds::VERSION),
             kind: "FeedbackPolicy",
             metadata: Metadata {
@@ -265,11 +306,7 @@ impl Draft {
                 namespace: self.namespace.as_deref(),
             },
             spec: &self.spec,
-        };
-        let yaml = serde_yaml::to_string(&document).unwrap_or_default();
-        text.push_str(yaml.trim_start_matches("---\n").trim_end());
-        text.push('\n');
-        text
+        }
     }
 }
 

@@ -11,7 +11,7 @@ const RANGE: &str = "2m";
 
 /// A selector under construction.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Matchers(Vec<String>);
+pub struct Matchers(Vec<String>);
 
 impl Matchers {
     /// Those of the namespace, where it is known.
@@ -78,7 +78,8 @@ impl Matchers {
         .replace("sum (", "sum(")
     }
 
-    fn series(&self, metric: &str) -> String {
+    /// The selector of a metric.
+    pub fn series(&self, metric: &str) -> String {
         let first = |c: char| c.is_ascii_alphabetic() || c == '_' || c == ':';
         let inner = |c: char| first(c) || c.is_ascii_digit();
         let mut matchers = self.0.clone();

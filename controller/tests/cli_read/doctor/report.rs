@@ -1,7 +1,14 @@
 //! The report as it is read.
 
 use crate::build::ascii;
-use flyball_controller::cli::doctor::finding::{Finding, Mark, Section, Tally};
+use flyball_controller::cli::{
+    doctor::{
+        Diagnosis,
+        finding::{Finding, Mark, Section, Tally},
+    },
+    output::{Output, written},
+};
+use serde_json::{Value, json};
 
 #[test]
 fn a_report_is_read_line_by_line() {
@@ -84,4 +91,35 @@ Policy
 
 "
     );
+}
+
+#[test]
+fn programs_get_an_object() {
+    let sections = [Section {
+        title: "Sources".to_owned(),
+        findings: vec![
+            Finding::ok("prometheus", "answers from here"),
+            Finding::new(Mark::Fail, "mimir", "no answer\u{1b}[2J", "look at it").with(["spec: {}".to_owned()]),
+        ],
+    }];
+    let mut summary = Tally::default();
+    summary.add(&sections[0]);
+    let diagnosis = Diagnosis {
+        sections: &sections,
+        summary,
+    };
+    let expect = json!({
+        "sections": [{"title": "Sources", "findings": [
+            {"mark": "Ok", "subject": "prometheus", "said": "answers from here"},
+            {"mark": "Fail", "subject": "mimir", "said": "no answer\u{1b}[2J", "wayOut": "look at it", "snippet": ["spec: {}"]},
+        ]}],
+        "summary": {"ok": 1, "warnings": 0, "failed": 1, "skipped": 0},
+    });
+    for output in [Output::Json, Output::Yaml] {
+        let text = written(&diagnosis, output, true);
+        // What a terminal would obey is escaped by the format itself.
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+        let read: Value = serde_yaml::from_str(&text).unwrap();
+        assert_eq!(read, expect);
+    }
 }
