@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
+/// The same as metrics have it.
+const MIB_AS_TOLD: f64 = 1_048_576.0;
 /// How long a scenario waits for what must come. It is no measure of speed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -79,7 +81,7 @@ async fn a_pod_that_leaks_is_given_memory_before_the_kernel_kills_it() {
     leak.turn("leak=3Mi").await;
     leak.until("more than it might have", async || {
         let held = leak.metric("flyball_agent_working_set_bytes").await;
-        (held > (100 * MIB) as f64).then_some(())
+        (held > 100.0 * MIB_AS_TOLD).then_some(())
     })
     .await;
     leak.turn("leak=0").await;
@@ -105,7 +107,7 @@ async fn a_pod_that_leaks_is_given_memory_before_the_kernel_kills_it() {
     assert!(kernel >= 144 * MIB, "{kernel}");
     leak.until("the agent knows its limit", async || {
         let known = leak.metric("flyball_agent_container_limit_bytes").await;
-        (known >= (144 * MIB) as f64).then_some(())
+        (known >= 144.0 * MIB_AS_TOLD).then_some(())
     })
     .await;
 

@@ -184,8 +184,8 @@ async fn whoever_writes_a_policy_may_do_by_hand_what_it_does() {
         .unwrap();
     let label = Patch::Merge(json!({"metadata": {"labels": {"team": "shop"}}}));
     nobody.patch("checkout", &PatchParams::default(), &label).await.unwrap();
-    let more = Patch::Merge(json!({"spec": {"interval": "1m"}}));
-    let refused = nobody.patch("checkout", &PatchParams::default(), &more).await;
+    let edited = Patch::Merge(json!({"spec": {"interval": "1m"}}));
+    let refused = nobody.patch("checkout", &PatchParams::default(), &edited).await;
     assert!(
         refused
             .unwrap_err()
