@@ -9,6 +9,7 @@ pub mod hpa;
 pub mod laws;
 pub mod leak;
 pub mod proxy;
+pub mod rights;
 pub mod runtimes;
 pub mod savings;
 pub mod scraper;

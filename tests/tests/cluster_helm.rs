@@ -7,10 +7,11 @@ use flyball_crds::{Change, FeedbackPolicy, MetricSource, Phase};
 use flyball_tests::{
     bed::{Bed, bed, eventually_within, skipped, unique},
     demo::report::audit,
+    rights::Right,
     world::{World, condition, objects, phase_of},
 };
 use k8s_openapi::api::{
-    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    authorization::v1::SubjectAccessReview,
     core::v1::{Namespace, Secret},
     discovery::v1::EndpointSlice,
     rbac::v1::ClusterRole,
@@ -149,31 +150,15 @@ impl Release {
 
     /// Whether an account may do something.
     async fn may(&self, user: &str, verb: &str, (group, resource): (&str, &str), namespace: Option<&str>) -> bool {
-        let (resource, subresource) = match resource.split_once('/') {
-            Some((resource, rest)) => (resource, Some(rest.to_owned())),
-            None => (resource, None),
-        };
-        let review = SubjectAccessReview {
-            spec: SubjectAccessReviewSpec {
-                user: Some(user.to_owned()),
-                groups: Some(vec![
-                    "system:serviceaccounts".to_owned(),
-                    "system:authenticated".to_owned(),
-                ]),
-                resource_attributes: Some(ResourceAttributes {
-                    verb: Some(verb.to_owned()),
-                    group: Some(group.to_owned()),
-                    resource: Some(resource.to_owned()),
-                    subresource,
-                    namespace: namespace.map(ToOwned::to_owned),
-                    ..ResourceAttributes::default()
-                }),
-                ..SubjectAccessReviewSpec::default()
-            },
-            ..SubjectAccessReview::default()
+        let right = Right {
+            verb,
+            group,
+            resource,
+            name: None,
+            namespace: namespace.unwrap_or_default(),
         };
         let api: Api<SubjectAccessReview> = Api::all(self.bed.client.clone());
-        api.create(&PostParams::default(), &review)
+        api.create(&PostParams::default(), &right.of(user))
             .await
             .unwrap()
             .status

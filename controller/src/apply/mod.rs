@@ -7,6 +7,7 @@
 pub mod captures;
 mod env;
 mod field;
+mod guard;
 mod journal;
 mod pod;
 mod pods;

@@ -1,7 +1,7 @@
 //! Writes to one pod that is relieved: its stamp, its memory through the subresource `resize`, and its eviction, each with
 //! the resourceVersion it was decided on.
 
-use super::{Authority, Handle};
+use super::{Authority, Handle, guard::Guard};
 use crate::{
     client::{CallError, CallKind},
     metrics::Verb,
@@ -20,7 +20,6 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use std::sync::{Mutex, PoisonError};
 use tracing::{debug, warn};
 
 /// How often one write is sent, if nothing but the pod's version moves on.
@@ -43,8 +42,7 @@ pub struct PodHands<'a> {
     /// The container whose memory is written; `None`: the pod is evicted.
     container: Option<&'a str>,
     authority: &'a Authority,
-    freeze: Option<(&'a Freeze, &'a str)>,
-    refusal: Mutex<Option<String>>,
+    guard: Guard<'a>,
 }
 
 impl<'a> PodHands<'a> {
@@ -64,15 +62,14 @@ impl<'a> PodHands<'a> {
             uid,
             container,
             authority,
-            freeze: None,
-            refusal: Mutex::new(None),
+            guard: Guard::default(),
         }
     }
 
     /// The same hands, which write nothing while the installation is frozen or this namespace paused.
     #[must_use]
     pub fn unless(mut self, freeze: &'a Freeze, namespace: &'a str) -> Self {
-        self.freeze = Some((freeze, namespace));
+        self.guard.look_at(freeze, namespace);
         self
     }
 
@@ -168,19 +165,15 @@ impl<'a> PodHands<'a> {
         match error.kind() {
             CallKind::Conflict | CallKind::NotFound => Event::Conflict,
             CallKind::Invalid | CallKind::Forbidden | CallKind::Unauthorized => {
-                self.refuse(error.to_string());
+                self.guard.refuse(error.to_string());
                 Event::Refused
             }
             _ if breaks_budget(error) => {
-                self.refuse(error.to_string());
+                self.guard.refuse(error.to_string());
                 Event::Refused
             }
             _ => Event::Lost,
         }
-    }
-
-    fn refuse(&self, message: String) {
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }
 }
 
@@ -237,14 +230,11 @@ impl Handle<PodState, String> for PodHands<'_> {
     }
 
     async fn is_frozen(&self) -> bool {
-        match self.freeze {
-            Some((freeze, namespace)) => freeze.holds_now(&self.client, namespace).await,
-            None => false,
-        }
+        self.guard.holds(&self.client).await
     }
 
     fn refusal(&self) -> Option<String> {
-        self.refusal.lock().ok().and_then(|refusal| refusal.clone())
+        self.guard.refusal()
     }
 }
 

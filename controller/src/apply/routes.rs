@@ -1,7 +1,7 @@
 //! Writes to routes: their stamps and their weights, place by place, each with the resourceVersion it was
 //! decided on and tests of what it must not hit by mistake.
 
-use super::{Authority, Handle};
+use super::{Authority, Handle, guard::Guard};
 use crate::{
     client::{CallError, CallKind, WRITE_LIMIT, within},
     metrics::Verb,
@@ -52,11 +52,10 @@ pub struct RouteHands<'a> {
     /// The number of the transaction in the stamps.
     sequence: u64,
     authority: &'a Authority,
-    freeze: Option<(&'a Freeze, &'a str)>,
+    guard: Guard<'a>,
     places: Vec<(RouteList, ApiResource)>,
     /// The objects as they were last seen or returned, in the order of the places.
     objects: Mutex<Vec<DynamicObject>>,
-    refusal: Mutex<Option<String>>,
 }
 
 impl<'a> RouteHands<'a> {
@@ -79,17 +78,16 @@ impl<'a> RouteHands<'a> {
             managed,
             sequence,
             authority,
-            freeze: None,
+            guard: Guard::default(),
             places,
             objects: Mutex::new(objects),
-            refusal: Mutex::new(None),
         }
     }
 
     /// The same hands, which write nothing forward while the installation is frozen or this namespace paused.
     #[must_use]
     pub fn unless(mut self, freeze: &'a Freeze, namespace: &'a str) -> Self {
-        self.freeze = Some((freeze, namespace));
+        self.guard.look_at(freeze, namespace);
         self
     }
 
@@ -226,7 +224,7 @@ impl<'a> RouteHands<'a> {
         match error.kind() {
             CallKind::Conflict | CallKind::NotFound => Event::Conflict,
             CallKind::Invalid | CallKind::Forbidden | CallKind::Unauthorized => {
-                *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+                self.guard.refuse(error.to_string());
                 Event::Refused
             }
             _ => Event::Lost,
@@ -291,13 +289,10 @@ impl Handle<Places<Weights>, Vec<String>> for RouteHands<'_> {
     }
 
     async fn is_frozen(&self) -> bool {
-        match self.freeze {
-            Some((freeze, namespace)) => freeze.holds_now(&self.client, namespace).await,
-            None => false,
-        }
+        self.guard.holds(&self.client).await
     }
 
     fn refusal(&self) -> Option<String> {
-        self.refusal.lock().ok().and_then(|refusal| refusal.clone())
+        self.guard.refusal()
     }
 }

@@ -4,6 +4,7 @@
 use super::{
     Authority, Handle,
     env::{EnvProblem, env_as_found, env_of, env_patch},
+    guard::Guard,
 };
 use crate::{
     client::{CallError, CallKind, WRITE_LIMIT, within},
@@ -21,7 +22,6 @@ use kube::{
     api::{ApiResource, DynamicObject, Patch, PatchParams},
 };
 use serde_json::{Value, json};
-use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -109,8 +109,7 @@ pub struct RuntimeHands<'a> {
     authority: &'a Authority,
     /// The variables of the pod template that are written; `None`: the annotation.
     variables: Option<Vec<String>>,
-    freeze: Option<(&'a Freeze, &'a str)>,
-    refusal: Mutex<Option<String>>,
+    guard: Guard<'a>,
 }
 
 impl<'a> RuntimeHands<'a> {
@@ -131,8 +130,7 @@ impl<'a> RuntimeHands<'a> {
             container,
             authority,
             variables: None,
-            freeze: None,
-            refusal: Mutex::new(None),
+            guard: Guard::default(),
         }
     }
 
@@ -146,7 +144,7 @@ impl<'a> RuntimeHands<'a> {
     /// The same hands, which write nothing forward while the installation is frozen or this namespace paused.
     #[must_use]
     pub fn unless(mut self, freeze: &'a Freeze, namespace: &'a str) -> Self {
-        self.freeze = Some((freeze, namespace));
+        self.guard.look_at(freeze, namespace);
         self
     }
 
@@ -201,7 +199,7 @@ impl<'a> RuntimeHands<'a> {
         match self.seen(object) {
             Ok(target) => Event::Accepted(target),
             Err(error) => {
-                self.refuse(error.to_string());
+                self.guard.refuse(error.to_string());
                 Event::Lost
             }
         }
@@ -272,15 +270,11 @@ impl<'a> RuntimeHands<'a> {
         match error.kind() {
             CallKind::Conflict | CallKind::NotFound => Event::Conflict,
             CallKind::Invalid | CallKind::Forbidden | CallKind::Unauthorized => {
-                self.refuse(error.to_string());
+                self.guard.refuse(error.to_string());
                 Event::Refused
             }
             _ => Event::Lost,
         }
-    }
-
-    fn refuse(&self, message: String) {
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }
 }
 
@@ -332,13 +326,10 @@ impl Handle<Setting, String> for RuntimeHands<'_> {
     }
 
     async fn is_frozen(&self) -> bool {
-        match self.freeze {
-            Some((freeze, namespace)) => freeze.holds_now(&self.client, namespace).await,
-            None => false,
-        }
+        self.guard.holds(&self.client).await
     }
 
     fn refusal(&self) -> Option<String> {
-        self.refusal.lock().ok().and_then(|refusal| refusal.clone())
+        self.guard.refusal()
     }
 }

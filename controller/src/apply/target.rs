@@ -1,6 +1,6 @@
 //! Writes to a target: its stamp and its scale, each with the resourceVersion it was decided on.
 
-use super::{Authority, Handle, ReplicasEvent};
+use super::{Authority, Handle, ReplicasEvent, guard::Guard};
 use crate::{
     client::{CallError, CallKind, WRITE_LIMIT, within},
     metrics::Verb,
@@ -17,7 +17,6 @@ use kube::{
     Api, Client, Error,
     api::{ApiResource, DynamicObject, ObjectMeta, Patch, PatchParams, PostParams},
 };
-use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -33,9 +32,7 @@ pub struct Hands<'a> {
     uid: &'a str,
     authority: &'a Authority,
     /// The red button, which stops forward writes.
-    freeze: Option<(&'a Freeze, &'a str)>,
-    /// The last refusal, for the record.
-    refusal: Mutex<Option<String>>,
+    guard: Guard<'a>,
 }
 
 impl<'a> Hands<'a> {
@@ -56,15 +53,14 @@ impl<'a> Hands<'a> {
             name,
             uid,
             authority,
-            freeze: None,
-            refusal: Mutex::new(None),
+            guard: Guard::default(),
         }
     }
 
     /// The same hands, which write nothing forward while the installation is frozen or this namespace paused.
     #[must_use]
     pub fn unless(mut self, freeze: &'a Freeze, namespace: &'a str) -> Self {
-        self.freeze = Some((freeze, namespace));
+        self.guard.look_at(freeze, namespace);
         self
     }
 
@@ -142,30 +138,23 @@ impl<'a> Hands<'a> {
         match error.kind() {
             CallKind::Conflict | CallKind::NotFound => Event::Conflict,
             CallKind::Invalid | CallKind::Forbidden | CallKind::Unauthorized => {
-                self.refuse(error.to_string());
+                self.guard.refuse(error.to_string());
                 Event::Refused
             }
             _ => Event::Lost,
         }
-    }
-
-    fn refuse(&self, message: String) {
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = Some(message);
     }
 }
 
 impl Handle<Replicas, String> for Hands<'_> {
     /// Whether nothing may be written but roll-backs.
     async fn is_frozen(&self) -> bool {
-        match self.freeze {
-            Some((freeze, namespace)) => freeze.holds_now(&self.client, namespace).await,
-            None => false,
-        }
+        self.guard.holds(&self.client).await
     }
 
     /// Why the API server refused the last write, if it did for another reason than a conflict.
     fn refusal(&self) -> Option<String> {
-        self.refusal.lock().ok().and_then(|refusal| refusal.clone())
+        self.guard.refusal()
     }
 
     /// Writes the stamp.
@@ -190,7 +179,7 @@ impl Handle<Replicas, String> for Hands<'_> {
             Ok(object) => match Snapshot::of(&object) {
                 Ok(seen) => Event::Accepted(seen.target),
                 Err(error) => {
-                    self.refuse(error.to_string());
+                    self.guard.refuse(error.to_string());
                     Event::Lost
                 }
             },

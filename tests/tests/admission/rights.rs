@@ -1,7 +1,8 @@
 //! What the controller's account may do, right by right.
 
 use super::server::{ACCOUNT, Server, eventually};
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use flyball_tests::rights::Right;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::{Api, api::PostParams};
 use rstest::rstest;
 
@@ -71,34 +72,19 @@ async fn the_account_may(
     #[case] expect: bool,
 ) {
     let Some(server) = Server::connect().await else { return };
-    let (resource, rest) = resource
-        .split_once('/')
-        .map_or((resource, None), |(resource, rest)| (resource, Some(rest)));
-    let (name, subresource) = if resource == "leases" {
-        (rest, None)
-    } else {
-        (None, rest)
+    // A lease is named behind the slash, and has no subresource.
+    let (resource, name) = match resource.split_once('/') {
+        Some(("leases", name)) => ("leases", Some(name)),
+        _ => (resource, None),
     };
-    let review = SubjectAccessReview {
-        spec: SubjectAccessReviewSpec {
-            user: Some(ACCOUNT.to_owned()),
-            groups: Some(vec![
-                "system:serviceaccounts".to_owned(),
-                "system:authenticated".to_owned(),
-            ]),
-            resource_attributes: Some(ResourceAttributes {
-                verb: Some(verb.to_owned()),
-                group: Some(group.to_owned()),
-                resource: Some(resource.to_owned()),
-                name: name.map(ToOwned::to_owned),
-                subresource: subresource.map(ToOwned::to_owned),
-                namespace: Some(namespace.to_owned()),
-                ..ResourceAttributes::default()
-            }),
-            ..SubjectAccessReviewSpec::default()
-        },
-        ..SubjectAccessReview::default()
+    let right = Right {
+        verb,
+        group,
+        resource,
+        name,
+        namespace,
     };
+    let review = right.of(ACCOUNT);
     let reviews: Api<SubjectAccessReview> = Api::all(server.admin.clone());
     let ask = async || {
         reviews
