@@ -18,6 +18,7 @@ include agents/java/java.mk
 include deploy/image/image.mk
 include deploy/krew/krew.mk
 include tests/chart/chart.mk
+include tests/upgrade.mk
 
 # The test files that talk to the real API server.
 CLUSTER_FILES := $(wildcard tests/tests/cluster_*.rs tests/tests/admission.rs)

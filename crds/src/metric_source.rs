@@ -242,7 +242,7 @@ pub struct MetricSourceStatus {
     /// The generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready`: the source's Secrets are there and its server answers.
+    /// `Ready`: the source's Secrets are there and its server answers. `Stalled` while only an edit of the source helps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub conditions: Vec<Condition>,

@@ -34,6 +34,8 @@ pub struct Bed {
     pub kubeconfig: PathBuf,
     /// The controller's binary.
     pub flyball: PathBuf,
+    /// The one that is started where a controller was killed: of another version under `make test-upgrade`, else the same.
+    pub successor: PathBuf,
     /// The test bed's binary, if it is known.
     pub testbed: Option<PathBuf>,
     /// A Prometheus that a scenario may start and stop, if there is one. Under `CI=true` there is.
@@ -99,11 +101,13 @@ pub async fn bed() -> Option<Bed> {
         demo.is_some() || env::var("CI").as_deref() != Ok("true"),
         "no FLYBALL_DEMO (make test-cluster): a skipped test is a failure in CI"
     );
+    let flyball = flyball();
     Some(Bed {
         config,
         client,
         kubeconfig,
-        flyball: flyball(),
+        successor: env::var_os("FLYBALL_SUCCESSOR").map_or_else(|| flyball.clone(), PathBuf::from),
+        flyball,
         testbed,
         prometheus,
         demo,

@@ -5,6 +5,7 @@ pub mod bench;
 pub mod demo;
 pub mod docs;
 pub mod gateway;
+pub mod helm;
 pub mod hpa;
 pub mod laws;
 pub mod leak;

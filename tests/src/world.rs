@@ -172,12 +172,21 @@ impl World {
 
     /// Starts a controller behind another proxy.
     pub fn controller_behind(&self, proxy: &Proxy, identity: &str) -> Controller {
-        Controller::start(&self.bed, proxy, self.setup(identity, &[]), &self.folder)
+        Controller::start(proxy, self.setup(identity, &[]), &self.folder)
     }
 
     /// Starts a controller with more arguments.
     pub fn controller_with(&self, identity: &str, more: &[&str]) -> Controller {
-        Controller::start(&self.bed, &self.proxy, self.setup(identity, more), &self.folder)
+        Controller::start(&self.proxy, self.setup(identity, more), &self.folder)
+    }
+
+    /// Starts a controller where another one was killed.
+    pub fn successor(&self, identity: &str) -> Controller {
+        let setup = Setup {
+            program: &self.bed.successor,
+            ..self.setup(identity, &[])
+        };
+        Controller::start(&self.proxy, setup, &self.folder)
     }
 
     /// Starts a controller that looks at all namespaces. Nothing else may be under way on the cluster.
@@ -186,12 +195,13 @@ impl World {
             watched: None,
             ..self.setup(identity, more)
         };
-        Controller::start(&self.bed, &self.proxy, setup, &self.folder)
+        Controller::start(&self.proxy, setup, &self.folder)
     }
 
     fn setup<'a>(&'a self, identity: &'a str, more: &'a [&'a str]) -> Setup<'a> {
         let namespace = self.namespace.as_str();
         Setup {
+            program: &self.bed.flyball,
             identity,
             own: namespace,
             watched: Some(namespace),
@@ -216,6 +226,19 @@ impl World {
         let mut changes = api.list(&ListParams::default()).await.expect("the Changes").items;
         changes.sort_by_key(|change| (change.spec.proposed_at.0, change.spec.sequence));
         changes
+    }
+
+    /// Keeps the journals as they are now in a folder, one of each field and phase, for tests of other versions.
+    pub async fn keep_journals(&self, folder: &Path) {
+        let kept = self.any("flyball.dev/v1alpha1", "Change").list(&ListParams::default());
+        for mut change in kept.await.expect("the Changes").items {
+            let field = change.data["spec"]["field"].as_str().unwrap_or("none").to_owned();
+            let phase = change.data["status"]["phase"].as_str().unwrap_or("Unsaid").to_owned();
+            change.metadata.managed_fields = None;
+            let text = serde_yaml::to_string(&change).expect("an object is YAML");
+            fs::create_dir_all(folder).expect("a folder");
+            fs::write(folder.join(format!("{field}-{phase}.yaml")), text).expect("a file");
+        }
     }
 
     /// The Change with this sequence, once it is in this phase.

@@ -115,6 +115,7 @@ fn the_manifests_are_what_the_chart_renders() {
         "plainLabels=true",
         "crds.enabled=false",
         "helmTests.enabled=false",
+        "drain.enabled=false",
         "image.tag=\"dev\"",
     ];
     let rendered = template(&helm, "flyball-system", &settings).unwrap();
@@ -251,6 +252,9 @@ const OWN: [&str; 10] = [
     "update metricsources/status.flyball.dev",
 ];
 
+/// The red button, while the pod that drains runs.
+const BUTTON: [&str; 3] = ["create configmaps", "patch configmaps", "delete configmaps"];
+
 const WORKLOADS: [&str; 3] = [
     "patch deployments.apps",
     "patch statefulsets.apps",
@@ -296,13 +300,17 @@ fn what_its_controller_may_write_is_what_the_values_say_and_nothing_else() {
     };
     let relief = ["patch pods", "patch pods/resize", "create pods/eviction"];
     check("observeOnly=true", &[]);
-    check("observeOnly=false", &[&WORKLOADS, &SCALES, &ROUTES, &relief]);
-    check(&levers(false, false, false, false), &[]);
-    check(&levers(true, false, false, false), &[&WORKLOADS, &SCALES]);
-    check(&levers(false, true, false, false), &[&ROUTES]);
+    check("observeOnly=false", &[&BUTTON, &WORKLOADS, &SCALES, &ROUTES, &relief]);
+    check("drain.enabled=false", &[&WORKLOADS, &SCALES, &ROUTES, &relief]);
+    check(&levers(false, false, false, false), &[&BUTTON]);
+    check(&levers(true, false, false, false), &[&BUTTON, &WORKLOADS, &SCALES]);
+    check(&levers(false, true, false, false), &[&BUTTON, &ROUTES]);
     // Knobs are an annotation of the workload, and lines in its pods.
-    check(&levers(false, false, true, false), &[&WORKLOADS, &["patch pods"]]);
-    check(&levers(false, false, false, true), &[&relief]);
+    check(
+        &levers(false, false, true, false),
+        &[&BUTTON, &WORKLOADS, &["patch pods"]],
+    );
+    check(&levers(false, false, false, true), &[&BUTTON, &relief]);
 }
 
 #[test]

@@ -337,7 +337,10 @@ async fn disturbed(world: &World, fault: Option<(&'static str, usize, Fault)>) -
         eventually("the fault happens", async || world.proxy.is_done().then_some(())).await;
         if kills {
             eventually("the controller ends", async || (!controller.runs()).then_some(())).await;
-            controller = world.controller("one");
+            if let Some(folder) = std::env::var_os("FLYBALL_JOURNALS") {
+                world.keep_journals(folder.as_ref()).await;
+            }
+            controller = world.successor("one");
         }
     }
     controller

@@ -3,32 +3,31 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "cluster_helm/drain.rs"]
+mod drain;
+#[path = "cluster_helm/versions.rs"]
+mod versions;
+
 use flyball_crds::{Change, FeedbackPolicy, MetricSource, Phase};
 use flyball_tests::{
-    bed::{Bed, bed, eventually_within, skipped, unique},
+    bed::{bed, eventually_within},
     demo::report::audit,
-    rights::Right,
-    world::{World, condition, objects, phase_of},
+    helm::{Release, chart, client_of, policy, reachable, testbed, world},
+    world::{condition, phase_of},
 };
-use k8s_openapi::api::{
-    authorization::v1::SubjectAccessReview,
-    core::v1::{Namespace, Secret},
-    discovery::v1::EndpointSlice,
-    rbac::v1::ClusterRole,
+use k8s_openapi::{
+    api::{
+        core::v1::{Namespace, Secret},
+        rbac::v1::ClusterRole,
+    },
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
-    Api, Client, ResourceExt,
+    Api, ResourceExt,
     api::{DeleteParams, ListParams, PostParams},
 };
 use serde_json::json;
-use std::{
-    env,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// How long a scenario waits for what must come. It is no measure of speed.
@@ -36,192 +35,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// For `cargo test`. nextest, which has a process for each, is told in .config/nextest.toml.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
-
-/// A release in a namespace of its own. It is uninstalled when this is dropped.
-struct Release {
-    bed: Bed,
-    helm: PathBuf,
-    /// Of the release, and of all that it makes.
-    name: String,
-    namespace: String,
-}
-
-impl Drop for Release {
-    fn drop(&mut self) {
-        drop(self.helm(&["uninstall", &self.name, "--ignore-not-found"]));
-        drop(self.command("kubectl", &["delete", "namespace", &self.namespace, "--wait=false"]));
-    }
-}
-
-/// The folder of the test bed.
-fn testbed() -> PathBuf {
-    env::var_os("FLYBALL_TESTBED_DIR").map(PathBuf::from).unwrap()
-}
-
-fn chart() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/helm/flyball")
-}
-
-impl Release {
-    /// A name and a namespace that takes no pod but a restricted one.
-    async fn new(bed: &Bed) -> Option<Self> {
-        let Some(helm) = env::var_os("FLYBALL_HELM").map(PathBuf::from) else {
-            return skipped("no FLYBALL_HELM (make test-cluster)");
-        };
-        let name = format!("flyball-{}", unique());
-        let restricted = json!({"metadata": {
-            "name": name,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-        }});
-        let namespaces: Api<Namespace> = Api::all(bed.client.clone());
-        let namespace = serde_json::from_value(restricted).unwrap();
-        namespaces.create(&PostParams::default(), &namespace).await.unwrap();
-        Some(Self {
-            bed: bed.clone(),
-            helm,
-            namespace: name.clone(),
-            name,
-        })
-    }
-
-    fn command(&self, program: &str, words: &[&str]) -> Result<String, String> {
-        let program = match program {
-            "helm" => self.helm.clone(),
-            other => testbed().join("bin").join(other),
-        };
-        let done = Command::new(program)
-            .args(words)
-            .env("KUBECONFIG", &self.bed.kubeconfig)
-            .output()
-            .map_err(|error| error.to_string())?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        if done.status.success() {
-            Ok(text(&done.stdout))
-        } else {
-            Err(format!("{}{}", text(&done.stdout), text(&done.stderr)))
-        }
-    }
-
-    fn helm(&self, words: &[&str]) -> Result<String, String> {
-        self.command("helm", &[words, &["--namespace", &self.namespace]].concat())
-    }
-
-    /// Installs it, or upgrades it, and waits until it runs.
-    fn install(&self, settings: &[&str]) -> String {
-        let chart = chart();
-        let mut words = vec!["upgrade", "--install", &self.name, chart.to_str().unwrap()];
-        words.extend(["--wait", "--timeout", "2m"]);
-        // The definitions are there already, by whoever brought the bed up.
-        for setting in [
-            "image.tag=dev",
-            "image.pullPolicy=Never",
-            "replicas=1",
-            "crds.enabled=false",
-        ]
-        .iter()
-        .chain(settings)
-        {
-            words.extend(["--set", setting]);
-        }
-        self.helm(&words).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// What an administrator reads, who is told by the Deployment what it does without on purpose.
-    fn doctor(&self) -> String {
-        let done = Command::new(&self.bed.flyball)
-            .args(["doctor", "--namespace-of-controller", &self.namespace])
-            .env("KUBECONFIG", &self.bed.kubeconfig)
-            .output()
-            .unwrap();
-        String::from_utf8_lossy(&done.stdout).into_owned()
-    }
-
-    /// Its own test ran, and ended well.
-    fn tested(&self) {
-        let tested = self.helm(&["test", &self.name, "--logs", "--timeout", "1m"]);
-        let tested = tested.unwrap_or_else(|error| panic!("{error}"));
-        assert!(tested.contains("Succeeded"), "{tested}");
-    }
-
-    /// Who its controller is.
-    fn user(&self, controller: &str) -> String {
-        format!("system:serviceaccount:{}:{controller}", self.namespace)
-    }
-
-    /// Whether an account may do something.
-    async fn may(&self, user: &str, verb: &str, (group, resource): (&str, &str), namespace: Option<&str>) -> bool {
-        let right = Right {
-            verb,
-            group,
-            resource,
-            name: None,
-            namespace: namespace.unwrap_or_default(),
-        };
-        let api: Api<SubjectAccessReview> = Api::all(self.bed.client.clone());
-        api.create(&PostParams::default(), &right.of(user))
-            .await
-            .unwrap()
-            .status
-            .unwrap()
-            .allowed
-    }
-
-    /// Whether it may write any target.
-    async fn writes(&self, user: &str, namespace: Option<&str>) -> Vec<String> {
-        const WRITES: [&str; 5] = ["create", "update", "patch", "delete", "deletecollection"];
-        const TARGETS: [(&str, &str); 11] = [
-            ("apps", "deployments"),
-            ("apps", "deployments/scale"),
-            ("apps", "statefulsets"),
-            ("apps", "statefulsets/scale"),
-            ("apps", "replicasets"),
-            ("gateway.networking.k8s.io", "httproutes"),
-            ("gateway.networking.k8s.io", "grpcroutes"),
-            ("", "pods"),
-            ("", "pods/resize"),
-            ("", "pods/eviction"),
-            ("", "namespaces"),
-        ];
-        let mut found = Vec::new();
-        for target in TARGETS {
-            for verb in WRITES {
-                if self.may(user, verb, target, namespace).await {
-                    found.push(format!("{verb} {}", target.1));
-                }
-            }
-        }
-        found
-    }
-}
-
-/// An address of this machine that pods reach: that of the API server.
-async fn reachable(bed: &Bed) -> IpAddr {
-    let api: Api<EndpointSlice> = Api::namespaced(bed.client.clone(), "default");
-    let slice = api.get("kubernetes").await.unwrap();
-    slice.endpoints[0].addresses[0].parse().unwrap()
-}
-
-/// A world whose Prometheus pods reach, with two replicas that a latency above half a second moves.
-async fn world(bed: &Bed, name: &str) -> World {
-    let world = World::new(bed, name).await;
-    let url = world.prometheus.at(reachable(bed).await).await;
-    world
-        .source(&world.namespace, json!({"url": url, "timeout": "2s"}))
-        .await;
-    world.web(2).await;
-    world
-}
-
-/// A client of somebody else.
-fn client_of(bed: &Bed, user: &str) -> Client {
-    let mut config = bed.config.clone();
-    config.auth_info.impersonate = Some(user.to_owned());
-    Client::try_from(config).unwrap()
-}
-
-fn policy(world: &World) -> FeedbackPolicy {
-    serde_json::from_value(objects::policy("web", &world.namespace)).unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_of_one_namespace_uses_what_an_administrator_installed() {
@@ -290,7 +103,17 @@ async fn a_person_of_one_namespace_uses_what_an_administrator_installed() {
     );
 
     // The pod of `helm test` has what a controller needs, and says so.
-    release.tested();
+    release.tested(&release.name);
+    // And is told what is missing.
+    let role = ["patch", "clusterrole", &release.name, "--type=json", "--patch"];
+    let patch = r#"[{"op": "replace", "path": "/rules", "value": []}]"#;
+    release.command("kubectl", &[&role[..], &[patch]].concat()).unwrap();
+    let told = release.helm(&["test", &release.name, "--logs", "--timeout", "1m"]);
+    let told = told.unwrap_err();
+    assert!(
+        told.contains("it can't keep its journal, so it writes nothing"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -383,12 +206,12 @@ async fn an_installation_for_one_namespace_has_no_right_beyond_it() {
         world.prometheus.value("latency", 0.9);
     }
     shop.phase(1, Phase::Verifying).await;
-    release.tested();
+    release.tested(&format!("{}-{}", release.name, shop.namespace));
     assert_eq!(other.replicas("Deployment", "web").await, 2);
     assert!(other.changes().await.is_empty());
 }
 
-/// What a controller that is gone left open is carried on by the next one; uninstalling waits for nobody.
+/// What a controller that is gone left open is carried on by the next one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_survives_an_upgrade_and_an_uninstallation_with_the_controller_dead() {
     let Some(bed) = bed().await else { return };
@@ -431,7 +254,8 @@ async fn a_change_survives_an_upgrade_and_an_uninstallation_with_the_controller_
     .unwrap();
     let began = Instant::now();
     release
-        .helm(&["uninstall", &release.name, "--wait", "--timeout", "1m"])
+        // Nothing runs from an image that is not to be had, the pod that drains neither.
+        .helm(&["uninstall", &release.name, "--no-hooks", "--wait", "--timeout", "1m"])
         .unwrap_or_else(|error| panic!("{error}"));
     println!("uninstalled after {:.1} s", began.elapsed().as_secs_f64());
     assert_eq!(world.replicas("Deployment", "web").await, 3, "it stays as it is");
@@ -458,19 +282,7 @@ async fn the_definitions_stay_when_their_release_goes() {
     };
     let world = world(&bed, "keep").await;
     // Those of the bed become its own.
-    let chart = chart();
-    let install = [
-        "install",
-        &release.name,
-        chart.to_str().unwrap(),
-        "--take-ownership",
-        "--set",
-        "crds.enabled=true,image.tag=dev,image.pullPolicy=Never,replicas=1",
-        "--wait",
-        "--timeout",
-        "2m",
-    ];
-    release.helm(&install).unwrap_or_else(|error| panic!("{error}"));
+    release.install_chart(&chart(), &["image.tag=dev", "replicas=1", "crds.enabled=true"]);
     let definitions: Api<CustomResourceDefinition> = Api::all(bed.client.clone());
     let names = ["feedbackpolicies", "metricsources", "changes"].map(|plural| format!("{plural}.flyball.dev"));
     let mut before = Vec::new();

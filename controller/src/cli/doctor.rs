@@ -21,7 +21,7 @@ use super::{
 };
 use crate::observe::cluster::{DEFAULT_KINDS, ScaleKind};
 use finding::{Finding, Mark, Section, Tally};
-use rights::Installation;
+use rights::{Installation, Lever};
 use serde::Serialize;
 use std::{path::Path, process::ExitCode};
 
@@ -44,12 +44,18 @@ pub struct Args {
     /// says, else those that it moves by itself.
     #[arg(long = "scale-kind", value_name = "GROUP/VERSION/KIND")]
     scale_kinds: Vec<ScaleKind>,
+    /// The controller has no right to move these, on purpose; may be given several times.
+    #[arg(long, value_enum, value_name = "LEVER")]
+    without: Vec<Lever>,
     /// Show only what is not ok.
     #[arg(short, long)]
     quiet: bool,
     /// Lines for people as they are found, or an object with all of them.
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+    /// The arguments with which the controller runs. Default: as its Deployment says.
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    controller: Vec<String>,
 }
 
 /// Runs the command. The exit code is 1 if anything failed.
@@ -77,7 +83,12 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     let place = &args.namespace_of_controller;
     report.add(&cluster::examine(&connection).await)?;
 
-    let found = rights::installation(&connection, place).await;
+    let words: Vec<&str> = args.controller.iter().map(String::as_str).collect();
+    let found = if words.is_empty() {
+        rights::installation(&connection, place).await
+    } else {
+        Installation::of_words(&words)
+    };
     let default = || DEFAULT_KINDS.iter().filter_map(|kind| kind.parse().ok()).collect();
     let kinds = [args.scale_kinds, found.kinds]
         .into_iter()
@@ -90,6 +101,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         lease: args.lease_name.or(found.lease),
         observes: found.observes,
         sources: found.sources,
+        without: args.without,
     };
     report.add(&cluster::examine_controller(&connection, place, installation.lease()).await)?;
     let keda = world::keda(&connection.clients.read).await;

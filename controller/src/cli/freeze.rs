@@ -7,16 +7,19 @@ use super::{
     write::{self, ActError, Place},
 };
 use crate::observe::{
-    freeze::{AT, BY, Frozen, REASON},
+    freeze::{AT, BY, CHANGES, CUT_SHORT, Frozen, REASON},
     namespaces,
 };
 use flyball_crds::{FREEZE_NAME, PAUSE_ANNOTATION};
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use k8s_openapi::{
+    api::core::v1::{ConfigMap, Namespace},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
 use kube::{
     ResourceExt,
     api::{DynamicObject, ListParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{path::Path, process::ExitCode};
 
 /// How long a reason may be.
@@ -115,18 +118,7 @@ async fn status(connection: &Connection, namespace: &str) -> Result<ExitCode, Ac
 
 /// Makes the ConfigMap. Whoever pressed first stays the one who is named.
 pub async fn press(connection: &Connection, namespace: &str, reason: &str) -> Result<String, ActError> {
-    let by = write::who(connection).await?;
-    let at = crate::clock::time(connection.now()).0;
-    let at = at.strftime("%FT%TZ").to_string();
-    let kind = fetch::resource::<ConfigMap>();
-    let mut map = DynamicObject::new(FREEZE_NAME, &kind).within(namespace).data(json!({
-        "data": {REASON: reason, BY: by, AT: at},
-    }));
-    map.metadata.labels = Some(
-        [("app.kubernetes.io/part-of", "flyball")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into(),
-    );
+    let map = button(connection, namespace, reason).await?;
     let created = write::create(connection, &Place::of::<ConfigMap>(namespace), &map).await;
     let created = created.map_err(|error| no_namespace(error, namespace))?;
     let back = format!("flyball unfreeze{}", flag(namespace));
@@ -143,6 +135,73 @@ pub async fn press(connection: &Connection, namespace: &str, reason: &str) -> Re
         "It is frozen already, {}; that stays as it is.\nTo go on: {back}\n",
         plain(&already.to_string())
     ))
+}
+
+async fn button(connection: &Connection, namespace: &str, reason: &str) -> Result<DynamicObject, ActError> {
+    let by = write::who(connection).await?;
+    let at = crate::clock::time(connection.now()).0;
+    let at = at.strftime("%FT%TZ").to_string();
+    let kind = fetch::resource::<ConfigMap>();
+    let mut map = DynamicObject::new(FREEZE_NAME, &kind).within(namespace).data(json!({
+        "data": {REASON: reason, BY: by, AT: at},
+    }));
+    map.metadata.labels = Some(
+        [("app.kubernetes.io/part-of", "flyball")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+    );
+    Ok(map)
+}
+
+/// The button as [`press_to_cut`] presses it.
+#[derive(Clone, Debug)]
+pub struct Cut<'a> {
+    /// Why.
+    pub reason: &'a str,
+    /// The ConfigMap goes when the last of them does.
+    pub owners: Vec<OwnerReference>,
+}
+
+/// Who pressed the button.
+#[derive(Clone, Debug)]
+pub enum Pressed {
+    /// We did, by this ConfigMap.
+    Now(DynamicObject),
+    /// Somebody else had before; a word was added that has open Changes cut short.
+    Before,
+}
+
+/// Presses the button so that what is open is cut short, too.
+pub async fn press_to_cut(connection: &Connection, namespace: &str, cut: Cut<'_>) -> Result<Pressed, ActError> {
+    let mut map = button(connection, namespace, cut.reason).await?;
+    map.data["data"][CHANGES] = json!(CUT_SHORT);
+    map.metadata.owner_references = Some(cut.owners).filter(|owners| !owners.is_empty());
+    let created = write::create(connection, &Place::of::<ConfigMap>(namespace), &map).await;
+    if let Some(map) = created.map_err(|error| no_namespace(error, namespace))? {
+        return Ok(Pressed::Now(map));
+    }
+    say(connection, namespace, json!(CUT_SHORT)).await?;
+    Ok(Pressed::Before)
+}
+
+/// Takes back what [`press_to_cut`] did.
+pub async fn let_go(connection: &Connection, namespace: &str, pressed: &Pressed) -> Result<(), ActError> {
+    match pressed {
+        Pressed::Now(map) => write::delete(connection, &Place::of::<ConfigMap>(namespace), map).await,
+        Pressed::Before => say(connection, namespace, Value::Null).await,
+    }
+}
+
+/// Writes what becomes of open Changes into a button that is pressed already.
+async fn say(connection: &Connection, namespace: &str, word: Value) -> Result<(), ActError> {
+    let gone = || ActError::Conflict(format!("ConfigMap {namespace}/{FREEZE_NAME}"));
+    let changes = json!({"data": {CHANGES: word}});
+    let decide = |map: &ConfigMap| {
+        let now = map.data.as_ref().and_then(|data| data.get(CHANGES)).map(String::as_str);
+        Ok((now != word.as_str()).then(|| changes.clone()))
+    };
+    write::edit::<ConfigMap>(connection, namespace, FREEZE_NAME, gone, decide).await?;
+    Ok(())
 }
 
 /// Runs `flyball unfreeze`.

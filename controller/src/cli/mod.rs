@@ -5,6 +5,7 @@ pub mod check;
 pub mod completion;
 mod crds;
 pub mod doctor;
+mod drain;
 pub mod explain;
 pub mod fetch;
 pub mod freeze;
@@ -148,6 +149,12 @@ enum Command {
     /// annotates that namespace instead, which needs the right to get and patch it, and knobs of its
     /// processes go back. Changes under way are still judged, and taken back where they do harm.
     Freeze(freeze::FreezeArgs),
+    /// End every open Change, before an installation is removed or loses its rights to write.
+    ///
+    /// Freezes the installation, has what is open cut short (what was written stays, unverified), and waits. Where no
+    /// controller leads, it stands for election itself and does it; so it takes the arguments of flyball run, and needs
+    /// the controller's rights, and those of the Role flyball-freeze. The chart runs it before the release is uninstalled.
+    Drain(drain::Args),
     /// Let changes be made again.
     ///
     /// Deletes the ConfigMap flyball-freeze, which needs the right to get and delete it (Role
@@ -197,6 +204,7 @@ impl Cli {
                 said(request::run(args, Asked::Of(Request::RollBack), kubeconfig, context).await)
             }
             Command::Freeze(args) => said(freeze::freeze(args, kubeconfig, context).await),
+            Command::Drain(args) => said(Box::pin(drain::drain(args, kubeconfig, context)).await),
             Command::Unfreeze(args) => said(freeze::unfreeze(args, kubeconfig, context).await),
             Command::Inject(args) => said(inject::run(&args)),
             Command::Crds => said(crds::print(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)),

@@ -158,8 +158,30 @@ pub enum RunError {
 /// How long the first lists may take.
 const FIRST_LISTS: Duration = Duration::from_secs(120);
 
+impl Args {
+    /// The controller's own namespace.
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The only namespace that it looks at, if there is only one.
+    pub(super) fn scope(&self) -> Option<&str> {
+        self.watch_namespace.as_deref()
+    }
+}
+
 /// Runs until a signal asks to end.
 pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>) -> Result<ExitCode, RunError> {
+    until(CancellationToken::new(), args, kubeconfig, context).await
+}
+
+/// The same, until `stop` is cancelled; a signal cancels it, too.
+pub(super) async fn until(
+    stop: CancellationToken,
+    args: Args,
+    kubeconfig: Option<&Path>,
+    context: Option<String>,
+) -> Result<ExitCode, RunError> {
     install_crypto_provider();
     let logging = logging::init(args.log_format)?;
     let token = args.webhook_token_file.map(TokenFile::new).transpose()?;
@@ -187,7 +209,6 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
     };
     let listener = server::bind(args.listen).await?;
     let listening = listener.local_addr()?;
-    let stop = CancellationToken::new();
     let signals = on_signal(stop.clone())?;
     let (cluster, wake, woken) = Cluster::watch(&clients.read, &args.namespace, scope, &args.scale_kinds, written);
     let ctx = Arc::new(Context {

@@ -19,6 +19,10 @@ pub const REASON: &str = "reason";
 pub const BY: &str = "by";
 /// When, as RFC 3339 has it.
 pub const AT: &str = "at";
+/// What becomes of what is open already. Without it, it goes on being judged.
+pub const CHANGES: &str = "changes";
+/// Under [`CHANGES`]: it is cut short.
+pub const CUT_SHORT: &str = "cut-short";
 
 /// Who froze the installation, when, and why, as far as that is known: a ConfigMap that somebody made
 /// by hand freezes it too, whatever is in it.
@@ -30,6 +34,8 @@ pub struct Frozen {
     pub at: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// Whether what is open already is cut short, because the installation goes away.
+    pub cuts_short: bool,
 }
 
 impl Frozen {
@@ -44,6 +50,7 @@ impl Frozen {
             by: text(BY),
             at: text(AT).or_else(created),
             reason: text(REASON),
+            cuts_short: text(CHANGES).as_deref() == Some(CUT_SHORT),
         }
     }
 }
@@ -155,6 +162,11 @@ impl Freeze {
         self.state.borrow().why()
     }
 
+    /// Whether what is open already is to be cut short, too.
+    pub fn cuts_short(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Frozen(frozen) if frozen.cuts_short)
+    }
+
     /// Why nothing may be written in a namespace but roll-backs, if it is paused for itself.
     pub fn paused(&self, namespace: &str) -> Option<String> {
         self.namespaces.paused(namespace)
@@ -221,7 +233,12 @@ async fn follow(api: Api<ConfigMap>, publish: &watch::Sender<State>) {
             let moved = *old != new;
             if moved {
                 if let State::Frozen(frozen) = &new {
-                    warn!("frozen {frozen}; nothing is written but roll-backs");
+                    let open = if frozen.cuts_short {
+                        ", and what is open is cut short"
+                    } else {
+                        ""
+                    };
+                    warn!("frozen {frozen}; nothing is written but roll-backs{open}");
                 } else if matches!(old, State::Frozen(_)) {
                     warn!("not frozen any more");
                 }

@@ -189,12 +189,8 @@ fn why_abort(
     journal: &Journal<Replicas>,
     action: Option<&ReplicasAction>,
 ) -> Option<Abort> {
-    if requested(change) == Some("abort") {
-        return Some(Abort::Requested);
-    }
-    // What was written already goes on being judged, so that it can be taken back.
-    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.holds(&pass.namespace) {
-        return Some(Abort::Frozen);
+    if let Some(why) = without_its_policy(pass, change, journal.phase) {
+        return Some(why);
     }
     if pass.policy.mode != flyball_core::policy::Mode::Enforce || pass.policy.suspended || action.is_none() {
         return Some(Abort::NotEnforced);
@@ -202,6 +198,17 @@ fn why_abort(
     let paused = matches!(&pass.seen.found.target, check::Target::Present { paused: Some(_) });
     let moved = change.spec.target.reference != pass.object.spec.target_ref;
     (paused || moved).then_some(Abort::TargetWithdrawn)
+}
+
+/// What cuts a Change of whichever field short, whatever its policy says by now.
+pub(super) fn without_its_policy(pass: &Pass<'_>, change: &Change, phase: Phase) -> Option<Abort> {
+    if requested(change) == Some("abort") {
+        return Some(Abort::Requested);
+    }
+    let freeze = &pass.ctx.cluster.freeze;
+    // What was written already goes on being judged, so that it can be taken back, unless nobody stays to judge it.
+    let held = phase == Phase::Applying && freeze.holds(&pass.namespace);
+    (held || freeze.cuts_short()).then_some(Abort::Frozen)
 }
 
 /// What somebody asks of an open Change.

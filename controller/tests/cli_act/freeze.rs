@@ -3,12 +3,12 @@
 use crate::api::Server;
 use flyball_controller::{
     cli::{
-        freeze::{banner, go_on, lift, pause, press},
+        freeze::{Cut, Pressed, banner, go_on, let_go, lift, pause, press, press_to_cut},
         screen::Style,
     },
     observe::freeze::{Freeze, Frozen, State},
 };
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::{api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -61,6 +61,63 @@ async fn pressing_it_says_who_and_why_and_lifting_it_leaves_nothing() {
     assert_eq!(server.writes(), ["DELETE configmaps/flyball-freeze"]);
     assert_eq!(lift(&server.connection, PLACE).await.unwrap(), "It was not frozen.\n");
     assert_eq!(server.writes(), [""; 0]);
+}
+
+/// As `flyball drain` presses it.
+#[tokio::test]
+async fn what_is_open_is_cut_short_by_a_word_in_it() {
+    let cut = |owners| Cut {
+        reason: "the release is uninstalled",
+        owners,
+    };
+    let server = Server::with("freeze-cut", []).await;
+    let pod = OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        name: "flyball-1".to_owned(),
+        uid: "p-1".to_owned(),
+        ..OwnerReference::default()
+    };
+    let pressed = press_to_cut(&server.connection, PLACE, cut(vec![pod])).await.unwrap();
+    let map = server.get("configmaps/flyball-freeze").unwrap();
+    let frozen = Frozen::of(&serde_json::from_value(map.clone()).unwrap());
+    assert!(frozen.cuts_short);
+    assert_eq!(frozen.reason.as_deref(), Some("the release is uninstalled"));
+    assert_eq!(map["metadata"]["ownerReferences"][0]["uid"], "p-1");
+    let_go(&server.connection, PLACE, &pressed).await.unwrap();
+    assert_eq!(server.get("configmaps/flyball-freeze"), None);
+
+    // Somebody's own button stays theirs, and goes on holding everything when the word is taken out again.
+    press(&server.connection, PLACE, "a migration").await.unwrap();
+    let before = server.get("configmaps/flyball-freeze").unwrap()["data"].clone();
+    server.writes();
+    let pressed = press_to_cut(&server.connection, PLACE, cut(Vec::new())).await.unwrap();
+    assert!(matches!(pressed, Pressed::Before));
+    let mut with = before.clone();
+    with["changes"] = json!("cut-short");
+    assert_eq!(server.get("configmaps/flyball-freeze").unwrap()["data"], with);
+    let_go(&server.connection, PLACE, &pressed).await.unwrap();
+    assert_eq!(server.get("configmaps/flyball-freeze").unwrap()["data"], before);
+    assert_eq!(
+        server.writes(),
+        [
+            "POST configmaps/flyball-freeze",
+            "PATCH configmaps/flyball-freeze",
+            "PATCH configmaps/flyball-freeze",
+        ]
+    );
+}
+
+#[rstest]
+#[case(json!({"changes": "cut-short"}), true)]
+#[case(json!({"changes": " cut-short\n"}), true)]
+// Another word is of another version, and nothing that may be guessed.
+#[case(json!({"changes": "roll-back"}), false)]
+#[case(json!({}), false)]
+fn only_that_word_cuts_short(#[case] data: Value, #[case] expect: bool) {
+    let map: ConfigMap = serde_json::from_value(button(data)).unwrap();
+    assert_eq!(Frozen::of(&map).cuts_short, expect);
+    assert_eq!(Freeze::known(State::Frozen(Frozen::of(&map))).cuts_short(), expect);
 }
 
 #[tokio::test]

@@ -1,9 +1,6 @@
 //! A controller in a process of its own.
 
-use crate::{
-    bed::{Bed, eventually},
-    proxy::Proxy,
-};
+use crate::{bed::eventually, proxy::Proxy};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File},
@@ -22,6 +19,8 @@ pub struct Controller {
 /// What a controller is started with.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup<'a> {
+    /// Which program.
+    pub program: &'a Path,
     /// Who it is in the lease and in logs.
     pub identity: &'a str,
     /// Its own namespace: that of its lease, of its red button and of its Secrets.
@@ -34,8 +33,9 @@ pub struct Setup<'a> {
 
 impl Controller {
     /// Starts one behind `proxy`.
-    pub fn start(bed: &Bed, proxy: &Proxy, setup: Setup<'_>, folder: &Path) -> Self {
+    pub fn start(proxy: &Proxy, setup: Setup<'_>, folder: &Path) -> Self {
         let Setup {
+            program,
             identity,
             own,
             watched,
@@ -52,7 +52,7 @@ impl Controller {
         fs::write(&kubeconfig, text).expect("a kubeconfig");
         let log = folder.join(format!("{identity}.log"));
         let out = File::options().create(true).append(true).open(&log).expect("a log");
-        let child = Command::new(&bed.flyball)
+        let child = Command::new(program)
             .args(["--kubeconfig", &kubeconfig.display().to_string(), "run"])
             .args(["--namespace", own, "--identity", identity, "--listen", "127.0.0.1:0"])
             .args(watched.iter().flat_map(|namespace| ["--watch-namespace", namespace]))

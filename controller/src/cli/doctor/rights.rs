@@ -3,7 +3,7 @@
 mod ask;
 
 pub(in crate::cli) use ask::mine;
-pub use ask::{Installation, examine, installation};
+pub use ask::{Installation, Lever, examine, installation};
 
 use super::finding::{Finding, Mark};
 use crate::observe::cluster::ScaleKind;

@@ -10,14 +10,17 @@ use crate::{
         Authority, Field as _, Handle as _, JournalError, Journals, RuntimeHands, RuntimeTx, as_found, drive,
         journal_of, variables_of,
     },
-    reconcile::{Context, open::REFUSED_PAUSE},
+    reconcile::{
+        Context,
+        open::{self, REFUSED_PAUSE},
+    },
 };
 use flyball_core::{
     policy::{Mode, Setting},
     time::Span,
     transaction::{Abort, Cause, Journal, Outcome, Phase, Tx, Verdict},
 };
-use flyball_crds::{Change, Duration, REQUEST_ANNOTATION};
+use flyball_crds::{Change, Duration};
 use kube::ResourceExt;
 use tracing::{error, info};
 
@@ -136,12 +139,8 @@ async fn run(
 
 fn why_abort(it: &RuntimePass<'_, '_>, change: &Change, journal: &Journal<Setting>) -> Option<Abort> {
     let pass = it.pass;
-    if change.annotations().get(REQUEST_ANNOTATION).map(String::as_str) == Some("abort") {
-        return Some(Abort::Requested);
-    }
-    // What was written already goes on being judged, so that it can be taken back.
-    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.holds(&pass.namespace) {
-        return Some(Abort::Frozen);
+    if let Some(why) = open::without_its_policy(pass, change, journal.phase) {
+        return Some(why);
     }
     let known = it.actions.iter().any(|action| action.name == change.spec.action);
     if pass.policy.mode != Mode::Enforce || pass.policy.suspended || !known {

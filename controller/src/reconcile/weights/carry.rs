@@ -13,7 +13,10 @@ use crate::{
         manager_of,
     },
     promql,
-    reconcile::{Context, open::REFUSED_PAUSE},
+    reconcile::{
+        Context,
+        open::{self, REFUSED_PAUSE},
+    },
     validate::comparison_of_change,
 };
 use flyball_core::{
@@ -225,12 +228,8 @@ async fn run(
 
 fn why_abort(it: &WeightsPass<'_, '_>, change: &Change, journal: &Journal<Places<Weights>>) -> Option<Abort> {
     let pass = it.pass;
-    if change.annotations().get(REQUEST_ANNOTATION).map(String::as_str) == Some("abort") {
-        return Some(Abort::Requested);
-    }
-    // What was written already goes on being judged, so that it can be taken back.
-    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.holds(&pass.namespace) {
-        return Some(Abort::Frozen);
+    if let Some(why) = open::without_its_policy(pass, change, journal.phase) {
+        return Some(why);
     }
     let other = change.spec.action != it.action.name;
     if pass.policy.mode != Mode::Enforce || pass.policy.suspended || other {

@@ -7,7 +7,7 @@ use flyball_controller::{
         doctor::{
             cluster::{self, Lease, clocks, definition, version},
             finding::{Finding, Mark},
-            rights::{self, Installation, Right},
+            rights::{self, Installation, Lever, Right},
             schema::{Difference, differences, in_one_line},
         },
         fetch::{Controller, controller},
@@ -395,8 +395,12 @@ fn what_only_observes_needs_no_right_to_write_a_target_and_sources_of_a_file_are
         }}))
     };
     let route: ScaleKind = "gateway.networking.k8s.io/v1/HTTPRoute".parse().expect("a kind");
-    let missed = |args: &[&str]| -> Vec<String> {
-        let installation = Installation::of(&written(args));
+    let without = |args: &[&str], without: &[Lever]| -> Vec<String> {
+        let installation = Installation {
+            kinds: kinds(),
+            without: without.to_vec(),
+            ..Installation::of(&written(args))
+        };
         let all = [
             rights::of_the_controller("a", None, &kinds(), true, "flyball"),
             rights::of_the_controllers_routes(None, std::slice::from_ref(&route)),
@@ -405,6 +409,7 @@ fn what_only_observes_needs_no_right_to_write_a_target_and_sources_of_a_file_are
         let left = all.concat().into_iter().filter(|right| !installation.needs(right));
         left.map(|right| format!("{} {}", right.verb, right.resource)).collect()
     };
+    let missed = |args: &[&str]| without(args, &[]);
     assert_eq!(missed(&["run"]), [""; 0], "all is needed");
     assert_eq!(
         missed(&["run", "--observe-only"]),
@@ -422,5 +427,14 @@ fn what_only_observes_needs_no_right_to_write_a_target_and_sources_of_a_file_are
             "watch metricsources",
             "patch metricsources/status"
         ]
+    );
+    // Levers that are left out, as the chart's rbac.levers does.
+    let left = |levers: &[Lever]| without(&["run"], levers);
+    assert_eq!(left(&[Lever::Replicas]), ["update deployments/scale"]);
+    assert_eq!(left(&[Lever::Weights]), ["patch httproutes"]);
+    assert_eq!(left(&[Lever::Runtime]), ["patch pods"]);
+    assert_eq!(
+        left(&[Lever::Replicas, Lever::Runtime]),
+        ["patch deployments", "update deployments/scale", "patch pods"]
     );
 }

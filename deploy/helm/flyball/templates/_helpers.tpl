@@ -224,3 +224,58 @@ namespaceSelector:
 flyball.dev/watches: {{ . }}
 {{- end }}
 {{- end -}}
+
+{{/* The spec of a pod that runs one command with the controller's rights, and ends. */}}
+{{- define "flyball.podOnce" -}}
+{{- $root := .root -}}
+serviceAccountName: {{ .controller.name }}
+automountServiceAccountToken: true
+enableServiceLinks: false
+restartPolicy: Never
+{{- with .deadline }}
+activeDeadlineSeconds: {{ . }}
+{{- end }}
+{{- with $root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- with $root.Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+containers:
+- name: {{ index .args 0 }}
+  image: {{ include "flyball.image" $root }}
+  imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+  args:
+  {{- range .args }}
+  - {{ . }}
+  {{- end }}
+  resources:
+    {{- toYaml $root.Values.resources | nindent 4 }}
+  securityContext:
+    allowPrivilegeEscalation: false
+    readOnlyRootFilesystem: true
+    capabilities:
+      drop: [ALL]
+  {{- with .mounts }}
+  volumeMounts:
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .volumes }}
+volumes:
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end -}}

@@ -8,6 +8,7 @@ use crate::{
     cli::{
         doctor::finding::{Finding, Mark, Section},
         fetch::{self, Connection, ReadError, Scope},
+        write,
     },
     client::{CallError, READ_LIMIT, within},
     observe::cluster::ScaleKind,
@@ -38,6 +39,17 @@ const LEASE: &str = "flyball";
 /// Where its own objects are, which it writes also where it only observes.
 const OWN_GROUPS: [&str; 3] = ["flyball.dev", "coordination.k8s.io", "events.k8s.io"];
 
+/// A lever, as the chart's `rbac.levers` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Lever {
+    /// Numbers of replicas.
+    Replicas,
+    /// Weights of backends.
+    Weights,
+    /// Knobs of runtimes.
+    Runtime,
+}
+
 /// The controller as its Deployment describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installation {
@@ -53,6 +65,8 @@ pub struct Installation {
     pub observes: bool,
     /// Its sources are in a file, so that it reads no MetricSource.
     pub sources: bool,
+    /// It has no right to move these, on purpose.
+    pub without: Vec<Lever>,
 }
 
 impl Installation {
@@ -65,26 +79,32 @@ impl Installation {
             .containers
             .iter()
             .flat_map(|container| container.command.iter().chain(&container.args));
-        let words: Vec<&String> = words.flatten().collect();
+        let words: Vec<&str> = words.flatten().map(String::as_str).collect();
+        Self {
+            account: pod.service_account_name.clone(),
+            ..Self::of_words(&words)
+        }
+    }
+
+    /// Reads it from the words with which a controller is started.
+    pub fn of_words(words: &[&str]) -> Self {
         let values = |flag: &str| {
             let glued = format!("{flag}=");
             let glued = words.iter().filter_map(|word| word.strip_prefix(&*glued));
-            let apart = words
-                .windows(2)
-                .filter(|pair| pair[0] == flag)
-                .map(|pair| pair[1].as_str());
+            let apart = words.windows(2).filter(|pair| pair[0] == flag).map(|pair| pair[1]);
             glued.chain(apart).map(ToOwned::to_owned).collect::<Vec<_>>()
         };
         Self {
-            account: pod.service_account_name.clone(),
+            account: None,
             kinds: values("--scale-kind")
                 .iter()
                 .filter_map(|kind| kind.parse().ok())
                 .collect(),
             scope: values("--watch-namespace").pop(),
             lease: values("--lease-name").pop(),
-            observes: words.iter().any(|word| *word == "--observe-only"),
+            observes: words.contains(&"--observe-only"),
             sources: !values("--sources-file").is_empty(),
+            without: Vec::new(),
         }
     }
 
@@ -98,7 +118,26 @@ impl Installation {
         let reads = ["get", "list", "watch"].contains(&right.verb);
         let own = OWN_GROUPS.contains(&&*right.group);
         let of_sources = right.group == "flyball.dev" && right.resource.starts_with("metricsources");
-        (reads || own || !self.observes) && !(of_sources && self.sources)
+        let writes = !self.observes && !self.without(right);
+        (reads || own || writes) && !(of_sources && self.sources)
+    }
+
+    /// Whether a right to write is of levers alone that it does without.
+    fn without(&self, right: &Right) -> bool {
+        let of: &[Lever] = match &*right.resource {
+            "pods" => &[Lever::Runtime],
+            resource if resource.ends_with("/scale") => &[Lever::Replicas],
+            _ if self
+                .kinds
+                .iter()
+                .any(|kind| super::of_kind(kind) == (right.group.clone(), right.resource.clone())) =>
+            {
+                // Both stamp the workload.
+                &[Lever::Replicas, Lever::Runtime]
+            }
+            _ => &[Lever::Weights],
+        };
+        of.iter().all(|lever| self.without.contains(lever))
     }
 }
 
@@ -144,9 +183,26 @@ async fn of_account(
     (routes, agents): (&[ScaleKind], bool),
 ) -> Vec<Finding> {
     let account = installation.account.as_deref().unwrap_or(ACCOUNT);
+    // It may ask about itself, and rarely about accounts.
+    let itself = write::who(connection)
+        .await
+        .is_ok_and(|user| user == user_of(namespace, account));
     let kind = fetch::resource::<ServiceAccount>();
-    match fetch::get(&connection.clients.read, Scope::Namespace(namespace), &kind, account).await {
-        Ok(Some(_)) => {
+    let found = if itself {
+        Ok(true)
+    } else {
+        let found = fetch::get(&connection.clients.read, Scope::Namespace(namespace), &kind, account).await;
+        found.map(|found| found.is_some())
+    };
+    let ask = async |rights| {
+        if itself {
+            mine(connection, rights).await
+        } else {
+            theirs(connection, namespace, account, rights).await
+        }
+    };
+    match found {
+        Ok(true) => {
             let mut rights = of_the_controller(
                 namespace,
                 installation.scope.as_deref(),
@@ -157,20 +213,15 @@ async fn of_account(
             rights.extend(of_the_controllers_routes(installation.scope.as_deref(), routes));
             rights.extend(of_the_controllers_agents(installation.scope.as_deref(), agents));
             rights.retain(|right| installation.needs(right));
-            let answers = theirs(connection, namespace, account, rights).await;
+            let answers = ask(rights).await;
             let way_out = format!("give it to ServiceAccount {account} of namespace {namespace}, as the chart does");
             let mut findings = judge(account, Mark::Fail, &answers, &way_out);
             let view = of_the_controllers_view(installation.scope.as_deref(), &installation.kinds);
-            let view = judge(
-                account,
-                Mark::Warn,
-                &theirs(connection, namespace, account, view).await,
-                &way_out,
-            );
+            let view = judge(account, Mark::Warn, &ask(view).await, &way_out);
             findings.extend(view.into_iter().filter(|finding| finding.mark == Mark::Warn));
             findings
         }
-        Ok(None) => vec![Finding::new(
+        Ok(false) => vec![Finding::new(
             Mark::Skip,
             "controller",
             format!("there is no ServiceAccount {account} in namespace {namespace}"),
@@ -235,7 +286,7 @@ async fn theirs(connection: &Connection, namespace: &str, account: &str, rights:
         "system:authenticated".to_owned(),
     ];
     let subject = &SubjectAccessReviewSpec {
-        user: Some(format!("system:serviceaccount:{namespace}:{account}")),
+        user: Some(user_of(namespace, account)),
         groups: Some(groups.to_vec()),
         ..SubjectAccessReviewSpec::default()
     };
@@ -252,6 +303,11 @@ async fn theirs(connection: &Connection, namespace: &str, account: &str, rights:
         (right, given(answer.map(|review| review.status)))
     };
     stream::iter(rights).map(ask).buffered(QUESTIONS).collect().await
+}
+
+/// How the API server names a service account.
+fn user_of(namespace: &str, account: &str) -> String {
+    format!("system:serviceaccount:{namespace}:{account}")
 }
 
 fn given(answer: Result<Option<SubjectAccessReviewStatus>, CallError>) -> Result<bool, String> {

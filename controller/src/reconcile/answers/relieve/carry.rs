@@ -5,7 +5,7 @@ use crate::{
     apply::{Authority, Handle as _, Journals, PodEvent, PodHands, PodTx, drive, journal_of},
     clock::micro_time,
     observe::{is_open, relief},
-    reconcile::{Context, Pass, memory::Memory},
+    reconcile::{Context, Pass, memory::Memory, open},
 };
 use flyball_core::{
     check,
@@ -14,7 +14,7 @@ use flyball_core::{
     transaction::{Abort, Event, Journal, Phase, Target, Tx},
     verify::{Given, PodAlert, Relief, Resized, Told, judge_eviction, judge_resize, pod_alert},
 };
-use flyball_crds::{Change, ChangeField, ChangePod, REQUEST_ANNOTATION, Reason, Verdict as RecordedVerdict};
+use flyball_crds::{Change, ChangeField, ChangePod, Reason, Verdict as RecordedVerdict};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use std::sync::Arc;
@@ -193,12 +193,8 @@ async fn run(
 }
 
 fn why_abort(pass: &Pass<'_>, change: &Change, journal: &Journal<PodState>, pod: Option<&Pod>) -> Option<Abort> {
-    if change.annotations().get(REQUEST_ANNOTATION).map(String::as_str) == Some("abort") {
-        return Some(Abort::Requested);
-    }
-    // What was written already goes on being judged.
-    if journal.phase == Phase::Applying && pass.ctx.cluster.freeze.holds(&pass.namespace) {
-        return Some(Abort::Frozen);
+    if let Some(why) = open::without_its_policy(pass, change, journal.phase) {
+        return Some(why);
     }
     let known = pass
         .policy
