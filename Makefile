@@ -39,7 +39,7 @@ BOOK := target/book
 BOOK_FILES := README.md ARCHITECTURE.md CONTRIBUTING.md CHANGELOG.md LICENSE deploy/examples deploy/manifests deploy/observability deploy/helm/flyball/README.md \
 	tests/demo/README.md tests/testbed/README.md $(wildcard agents/*.md agents/*/README.md)
 
-.PHONY: help build docs test test-docs test-unit test-go test-alerts test-backends test-cluster lint fmt generate bench-loop bench-weights bench-runtime bench-decision bench-pods bench-agent-go race-agent-go clean tools
+.PHONY: help build docs test test-apart test-docs test-unit test-go test-alerts test-backends test-cluster lint fmt generate bench-loop bench-weights bench-runtime bench-decision bench-pods bench-agent-go race-agent-go clean tools
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -59,8 +59,14 @@ docs: $(MDBOOK) ## Build the documentation as a book into target/book
 test-docs: docs ## Run the tests of the documentation: links, YAML, commands, and what it says of the code
 	FLYBALL_BOOK=$(CURDIR)/$(BOOK) $(CARGO) test --locked -p flyball-tests --test docs
 
-test: test-unit test-docs test-go test-java test-node test-python test-chart test-alerts test-backends test-cluster ## Run all tests, the ones on the real cluster included
+# The image is built beside what needs no cluster: its last step is one long one on one processor. What installs into .tools goes before.
+test: $(ZIG) $(CERTIFICATES) $(MDBOOK) $(NEXTEST) ## Run all tests, the ones on the real cluster included
+	@$(MAKE) --no-print-directory --jobs=2 test-apart $(if $(filter Linux,$(shell uname -s)),image)
+	@$(MAKE) --no-print-directory test-cluster
 	@echo "all tests passed"
+
+test-apart:
+	@$(MAKE) --no-print-directory --jobs=1 test-unit test-docs test-go test-java test-node test-python test-chart test-alerts test-backends
 
 test-unit: ## Run the Rust tests that need no cluster
 	$(CARGO) test --locked --workspace --exclude flyball-tests
