@@ -10,9 +10,9 @@ JAVA_TESTS := $(JAVA_BUILD)/tests
 # A service whose memory is steered from outside, in one jar.
 JAVA_DEMO  := $(JAVA_BUILD)/flyball-demo.jar
 
-JAVA_SOURCES      := $(sort $(wildcard agents/java/src/main/dev/flyball/agent/*.java))
+JAVA_SOURCES      := $(sort $(wildcard agents/java/src/main/dev/flyball/*/*.java))
 JAVA_TEST_SOURCES := $(sort $(wildcard agents/java/src/test/dev/flyball/agent/*.java))
-JAVA_API_SOURCES  := $(addprefix agents/java/src/main/dev/flyball/agent/,Flyball.java Level.java)
+JAVA_API_SOURCES  := $(sort $(wildcard agents/java/src/main/dev/flyball/api/*.java))
 JAVA_DEMO_SOURCES := $(sort $(wildcard agents/java/demo/dev/flyball/demo/*.java))
 # Read by JDKs that are too old for the agent, so that it can tell them.
 JAVA_OLD_SOURCES  := agents/java/src/main/dev/flyball/agent/Premain.java
@@ -40,7 +40,7 @@ $(JAVA_API): $(JAVA_API_SOURCES) agents/java/manifest.txt agents/java/java.mk LI
 	rm -rf $(JAVA_BUILD)/api && mkdir -p $(JAVA_BUILD)/api
 	$(JAVA_HOME_BUILD)/bin/javac --release 17 -Xlint:all -Werror -g:source,lines -d $(JAVA_BUILD)/api $(JAVA_API_SOURCES)
 	install -m 644 -D LICENSE $(JAVA_BUILD)/api/META-INF/LICENSE
-	sed -n -e 's/^Implementation-Title: .*/Implementation-Title: flyball-api/p' -e '/^Implementation-Version: /p' agents/java/manifest.txt > $(JAVA_BUILD)/api-manifest.txt
+	sed -n -e 's/^Implementation-Title: .*/Implementation-Title: flyball-api/p' -e '/^Implementation-Version: /p' -e '$$aAutomatic-Module-Name: dev.flyball.api' agents/java/manifest.txt > $(JAVA_BUILD)/api-manifest.txt
 	cd $(JAVA_BUILD)/api && $(JAVA_JAR) --file $@ --manifest $(JAVA_BUILD)/api-manifest.txt META-INF/LICENSE $$(find . -name '*.class' | LC_ALL=C sort)
 
 $(JAVA_DEMO): $(JAVA_DEMO_SOURCES) $(JAVA_API)

@@ -183,28 +183,31 @@ func TestWhatIsInTheBundleOfJava(t *testing.T) {
 		t.Errorf("the bundle has\n%s, not\n%s", strings.Join(has, "\n"), strings.Join(want, "\n"))
 	}
 
-	const folder = "dev/flyball/agent/"
 	in := func(kind, names string) []string {
 		list := []string{"META-INF/MANIFEST.MF", "META-INF/LICENSE"}
 		for _, name := range strings.Fields(names) {
-			list = append(list, folder+name+kind)
+			list = append(list, "dev/flyball/"+name+kind)
 		}
 		return list
 	}
-	const agent = `Agent AgentBean AgentMXBean Cgroup Decision Evidence FlightRecording Flyball HotSpot Hub KernelFile Knob Level Line Log
-		Metrics MetricsServer Premain ProcessMemory Reason Refused Settings Snapshot StateFile Watermarks World`
-	const inner = ` Agent$Later FlightRecording$Failed Flyball$ByName Hub$Listener Line$1 Line$Form Line$Key`
+	const api = `api/Flyball api/Level `
+	const agent = api + `agent/Agent agent/AgentBean agent/AgentMXBean agent/Cgroup agent/Decision agent/Evidence agent/FlightRecording agent/HotSpot
+		agent/Hub agent/KernelFile agent/Knob agent/Line agent/Log agent/Metrics agent/MetricsServer agent/Premain agent/ProcessMemory agent/Reason
+		agent/Refused agent/Settings agent/Snapshot agent/StateFile agent/Watermarks agent/World `
+	const inner = `api/Flyball$ByName agent/Agent$Later agent/FlightRecording$Failed agent/Hub$Listener agent/Line$1 agent/Line$Form agent/Line$Key`
 	licence := "META-INF/LICENSE"
 	holds(t, jar(central, "flyball-agent", version, ".jar"), "", licence, in(".class", agent+inner)...)
 	holds(t, jar(central, "flyball-agent", version, "-sources.jar"), "", licence, in(".java", agent)...)
-	holds(t, jar(central, "flyball-api", version, ".jar"), "", licence, in(".class", `Flyball Flyball$ByName Level`)...)
-	holds(t, jar(central, "flyball-api", version, "-sources.jar"), "", licence, in(".java", `Flyball Level`)...)
+	holds(t, jar(central, "flyball-api", version, ".jar"), "", licence, in(".class", api+`api/Flyball$ByName`)...)
+	holds(t, jar(central, "flyball-api", version, "-sources.jar"), "", licence, in(".java", api)...)
 
 	// What javadoc adds beside the pages of classes is its own.
-	for artifact, pages := range map[string][]string{"flyball-agent": {"AgentMXBean", "Flyball", "Level", "Premain"}, "flyball-api": {"Flyball", "Level"}} {
+	for artifact, pages := range map[string][]string{
+		"flyball-agent": {"agent/AgentMXBean", "agent/Premain", "agent/package-summary"}, "flyball-api": {"api/Flyball", "api/Level", "api/package-summary"},
+	} {
 		files := archived(t, jar(central, artifact, version, "-javadoc.jar"))
-		for _, page := range append(pages, "package-summary") {
-			if files[folder+page+".html"] == "" {
+		for _, page := range pages {
+			if files["dev/flyball/"+page+".html"] == "" {
 				t.Errorf("%s has no page of %s", artifact, page)
 			}
 		}

@@ -16,7 +16,7 @@ import (
 )
 
 const javaService = `
-import dev.flyball.agent.Flyball;
+import dev.flyball.api.Flyball;
 import java.lang.management.ManagementFactory;
 import javax.management.ObjectName;
 
@@ -75,6 +75,8 @@ func TestAUserOfJava(t *testing.T) {
 	central := unpacked(t, u)
 	agent, api := jar(central, "flyball-agent", version, ".jar"), jar(central, "flyball-api", version, ".jar")
 	u.write("Shop.java", javaService)
+	u.write("module/shop/Shop.java", "package shop;\n"+javaService)
+	u.write("module/module-info.java", "module shop { requires dev.flyball.api; requires java.management; }")
 	for _, release := range []string{"17", "25"} {
 		t.Run(release, func(t *testing.T) {
 			home, err := exec.Command(source.path("agents/java/jdk"), release).Output()
@@ -85,6 +87,11 @@ func TestAUserOfJava(t *testing.T) {
 			u := &user{t, u.dir, u.env}
 			u.run(tool("javac"), "-d", release, "-cp", api, "Shop.java")
 			heard(t, "java", u.told().run(tool("java"), "-javaagent:"+agent, "-cp", release+":"+api, "Shop"))
+
+			// The same as a module.
+			modules := release + "-modules"
+			u.run(tool("javac"), "-d", modules, "-p", api, "module/module-info.java", "module/shop/Shop.java")
+			heard(t, "java", u.told().run(tool("java"), "-javaagent:"+agent, "-p", modules+":"+api, "-m", "shop/shop.Shop"))
 		})
 	}
 }
