@@ -21,8 +21,9 @@ func TestAUserOfNode(t *testing.T) {
 	archive := one(t, "*.tgz")
 	u := newUser(t)
 	u.write("package.json", `{"name": "shop", "version": "1.0.0", "private": true}`)
-	u.run("npm", "install", "--offline", "--no-audit", "--no-fund", archive)
-	if listed := u.run("npm", "ls", "--parseable", "--long", "--all"); !strings.HasSuffix(strings.TrimSpace(listed), ":flyball-agent@"+wanted(t, "node")) {
+	npm := program("FLYBALL_NPM", "npm")
+	u.run(npm, "install", "--offline", "--no-audit", "--no-fund", archive)
+	if listed := u.run(npm, "ls", "--parseable", "--long", "--all"); !strings.HasSuffix(strings.TrimSpace(listed), ":flyball-agent@"+wanted(t, "node")) {
 		t.Errorf("npm ls lists %s", listed)
 	}
 	u.write("service.js", nodeService)
