@@ -163,7 +163,7 @@ func TestWhatIsInTheModulesOfGo(t *testing.T) {
 		internal/page/page.go internal/page/page_test.go
 		internal/watch/native_linux.go internal/watch/watch_linux.go internal/watch/watch_other.go`)...)
 	holds(t, filepath.Join(proxy, "prom/@v", version+".zip"), "flyball.dev/agent/prom@"+version+"/", "LICENSE",
-		words(`LICENSE go.mod go.sum prom.go prom_test.go`)...)
+		words(`LICENSE README.md go.mod go.sum prom.go prom_test.go`)...)
 }
 
 func TestWhatIsInTheBundleOfJava(t *testing.T) {
