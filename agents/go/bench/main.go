@@ -3,7 +3,7 @@
 // so that a drift of the machine falls on both. It prints medians, and asserts
 // nothing.
 //
-//	go run ./bench -seconds 60 -rounds 5
+//	go run . -seconds 60 -rounds 5
 package main
 
 import (

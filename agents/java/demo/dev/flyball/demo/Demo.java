@@ -2,8 +2,8 @@ package dev.flyball.demo;
 
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
-import dev.flyball.agent.Flyball;
-import dev.flyball.agent.Level;
+import dev.flyball.api.Flyball;
+import dev.flyball.api.Level;
 import java.io.IOException;
 import java.net.InetSocketAddress;
 import java.net.URI;

@@ -4,11 +4,11 @@ import java.util.function.Consumer;
 
 /**
  * Tells listeners of the level, from a thread of its own that begins with the first of them: a listener that hangs must not keep a lease from ending. {@link
- * Flyball} finds this class and its method by their names; both are kept from release to release.
+ * dev.flyball.api.Flyball} finds this class and its method by their names; both are kept from release to release.
  */
 public final class Hub implements Runnable {
     private static final Hub HUB = new Hub();
-    /** The names of {@link Level}'s constants. */
+    /** The names of {@link dev.flyball.api.Level}'s constants. */
     private static final String[] NAMES = {"NORMAL", "WARNING", "HIGH", "EMERGENCY"};
 
     private boolean running;

@@ -10,7 +10,7 @@ final class Line {
     /** A knob that the line does not name. */
     static final long ABSENT = -1;
 
-    /** The words for pressure. Not those of {@link Level}, which may come from an application's own jar, of another release than this one. */
+    /** The words for pressure. Not those of {@link dev.flyball.api.Level}, which may come from an application's own jar, of another release than this one. */
     static final String[] LEVELS = {"normal", "warning", "high", "emergency"};
 
     private static final long NO_NUMBER = -1;

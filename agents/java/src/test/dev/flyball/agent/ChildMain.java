@@ -1,6 +1,7 @@
 package dev.flyball.agent;
 
 import com.sun.management.HotSpotDiagnosticMXBean;
+import dev.flyball.api.Flyball;
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.lang.management.ManagementFactory;
@@ -82,7 +83,7 @@ final class ChildMain {
     /** As an application that ships the API within itself, in a class loader that looks there first. */
     private static String listenElsewhere(String jar) throws Exception {
         ClassLoader own = new URLClassLoader(new URL[] {Path.of(jar).toUri().toURL()}, ClassLoader.getPlatformClassLoader());
-        Class<?> flyball = own.loadClass("dev.flyball.agent.Flyball");
+        Class<?> flyball = own.loadClass("dev.flyball.api.Flyball");
         if (flyball.getClassLoader() != own) {
             return "the same class";
         }

@@ -1,4 +1,4 @@
-package dev.flyball.agent;
+package dev.flyball.api;
 
 /** How short of memory the container is. The order of the constants is the order of severity. */
 public enum Level {

@@ -1,4 +1,4 @@
-package dev.flyball.agent;
+package dev.flyball.api;
 
 import java.lang.reflect.InvocationTargetException;
 import java.util.Objects;
@@ -6,7 +6,8 @@ import java.util.function.Consumer;
 
 /**
  * What an application may ask of the agent. Without an agent in the process it does nothing. {@code flyball-api.jar} has this class and {@link Level} alone, to
- * compile against and to ship; whichever class loader and release it comes from, it finds the agent of the process.
+ * compile against and to ship; whichever class loader and release it comes from, it finds the agent of the process. No class of the agent's own is in this
+ * package: where an application has it on its module path, Java looks for all of a package there, and would not find them.
  */
 public final class Flyball {
     private Flyball() {}
