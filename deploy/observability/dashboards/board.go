@@ -19,6 +19,13 @@ type row struct {
 	panels []panel
 }
 
+// mark is a line through all panels of a dashboard where something happened to a policy.
+type mark struct {
+	name   string
+	colour string
+	expr   string
+}
+
 // board is a dashboard. The uid is part of links, so it never changes.
 type board struct {
 	file        string
@@ -26,9 +33,8 @@ type board struct {
 	title       string
 	description string
 	variables   []variable
-	// changes marks the end of each Change, with its verdict.
-	changes string
-	rows    []row
+	marks       []mark
+	rows        []row
 }
 
 func (b board) build() (dashboard.Dashboard, error) {
@@ -47,10 +53,10 @@ func (b board) build() (dashboard.Dashboard, error) {
 				Value: dashboard.StringOrArrayOfString{ArrayOfString: []string{"$__all"}},
 			}))
 	}
-	if b.changes != "" {
-		built = built.Annotation(dashboard.NewAnnotationQueryBuilder().Name("Changes").Datasource(source).Enable(true).
-			IconColor("blue").Target(prometheus.NewDataqueryBuilder().Datasource(source).Expr(b.changes).RefId("Anno").Range()).
-			Expr(b.changes).Step("60s").TitleFormat("{{policy}}: {{outcome}}").TagKeys("namespace,policy,outcome"))
+	for _, m := range b.marks {
+		built = built.Annotation(dashboard.NewAnnotationQueryBuilder().Name(m.name).Datasource(source).Enable(true).
+			IconColor(m.colour).Target(prometheus.NewDataqueryBuilder().Datasource(source).Expr(m.expr).RefId("Anno").Range()).
+			Expr(m.expr).Step("60s").TitleFormat("{{policy}}: {{outcome}}").TagKeys("namespace,policy,outcome"))
 	}
 	for _, r := range b.rows {
 		built = built.WithRow(dashboard.NewRowBuilder(r.title))
@@ -58,5 +64,16 @@ func (b board) build() (dashboard.Dashboard, error) {
 			built = built.WithPanel(p.build())
 		}
 	}
-	return built.Build()
+	board, err := built.Build()
+	if err != nil {
+		return board, err
+	}
+	// The builders put both into a menu, where nobody finds them who does not know of them.
+	for i := range board.Links {
+		board.Links[i].Placement = nil
+	}
+	for i := range board.Annotations.List {
+		board.Annotations.List[i].Placement = nil
+	}
+	return board, nil
 }

@@ -25,19 +25,44 @@ type written struct {
 	}
 	Annotations struct {
 		List []struct {
-			Name, Expr string
-			Datasource struct{ UID string }
+			Name, Expr, IconColor, Placement string
+			Datasource                       struct{ UID string }
 		}
 	}
+	Links  []struct{ Placement string }
 	Panels []writtenPanel
 }
 
 type writtenPanel struct {
-	Type, Title, Description string
-	Datasource               struct{ UID string }
-	FieldConfig              struct{ Defaults struct{ Unit string } }
-	Targets                  []struct{ Expr, LegendFormat string }
-	GridPos                  struct{ H, W, X, Y int }
+	Type, Title, Description, Interval string
+	Datasource                         struct{ UID string }
+	FieldConfig                        struct {
+		Defaults struct {
+			Unit, NoValue string
+			Thresholds    struct {
+				Steps []struct {
+					Value *float64
+					Color string
+				}
+			}
+			Mappings []struct {
+				Options map[string]struct{ Text string }
+			}
+			Custom struct {
+				DrawStyle string
+				Stacking  struct{ Mode string }
+			}
+		}
+		Overrides []struct {
+			Matcher struct{ ID, Options string }
+		}
+	}
+	Options struct {
+		Orientation, TextMode string
+		Legend                struct{ DisplayMode string }
+	}
+	Targets []struct{ Expr, LegendFormat string }
+	GridPos struct{ H, W, X, Y int }
 }
 
 func each(t *testing.T, look func(t *testing.T, b board, w written)) {
@@ -121,11 +146,140 @@ func TestDataSourceIsChosenAtTheTop(t *testing.T) {
 			}
 		}
 		for _, a := range w.Annotations.List {
-			if a.Name == "Changes" && a.Datasource.UID != "${datasource}" {
-				t.Errorf("the marks ask %q", a.Datasource.UID)
+			if a.Datasource.UID != "${datasource}" {
+				t.Errorf("the marks %s ask %q", a.Name, a.Datasource.UID)
 			}
 		}
 	})
+}
+
+func TestMarksAndLinksAreInSight(t *testing.T) {
+	marks := 0
+	each(t, func(t *testing.T, b board, w written) {
+		if len(w.Links) != 1 || w.Links[0].Placement != "" {
+			t.Errorf("the links are %+v", w.Links)
+		}
+		colours := map[string]bool{}
+		for _, a := range w.Annotations.List {
+			if a.Placement != "" || a.IconColor == "" || colours[a.IconColor] {
+				t.Errorf("the marks %+v", a)
+			}
+			colours[a.IconColor] = true
+			marks++
+		}
+	})
+	if marks != 2 {
+		t.Errorf("%d kinds of marks", marks)
+	}
+}
+
+// What Grafana takes where a dashboard says nothing: the first of several values alone, and red from 80 on.
+func TestNumbersAreWholeAndColouredOnPurpose(t *testing.T) {
+	numbers := 0
+	each(t, func(t *testing.T, _ board, w written) {
+		for _, p := range w.graphs() {
+			if p.Type != "stat" {
+				continue
+			}
+			numbers++
+			steps := p.FieldConfig.Defaults.Thresholds.Steps
+			if p.Options.Orientation != "auto" || len(steps) == 0 || steps[0].Value != nil || steps[0].Color == "" {
+				t.Errorf("%s: orientation %q, colours %+v", p.Title, p.Options.Orientation, steps)
+			}
+			for i, step := range steps {
+				if i > 0 && (step.Value == nil || i > 1 && *step.Value <= *steps[i-1].Value) {
+					t.Errorf("%s: colours %+v", p.Title, steps)
+				}
+			}
+			want := map[string]string{"Version": "name", "Policies": "value_and_name", "Agents": "value_and_name"}[p.Title]
+			if want == "" {
+				want = "auto"
+			}
+			if p.Options.TextMode != want {
+				t.Errorf("%s shows %s", p.Title, p.Options.TextMode)
+			}
+		}
+	})
+	if numbers != 13 {
+		t.Errorf("%d numbers", numbers)
+	}
+}
+
+func TestAnEmptyPanelSaysWhy(t *testing.T) {
+	each(t, func(t *testing.T, _ board, w written) {
+		for _, p := range w.graphs() {
+			empty := p.FieldConfig.Defaults.NoValue
+			for _, target := range p.Targets {
+				if strings.HasSuffix(target.Expr, "> 0") && p.Type != "stat" && empty == "" {
+					t.Errorf("%s is empty where nothing happens, and does not say so", p.Title)
+				}
+			}
+			if strings.HasSuffix(empty, unlessNoneLeads) == (p.FieldConfig.Defaults.Custom.DrawStyle == "bars") && strings.Contains(empty, "leads") {
+				t.Errorf("%s: %s", p.Title, empty)
+			}
+		}
+	})
+}
+
+// A bar at every scrape would show one event in each of the four that a rate looks back to, and bars side by side hide each other.
+func TestBarsAreCounts(t *testing.T) {
+	bars := 0
+	each(t, func(t *testing.T, _ board, w written) {
+		for _, p := range w.graphs() {
+			if p.FieldConfig.Defaults.Custom.DrawStyle != "bars" {
+				continue
+			}
+			bars++
+			if p.Interval != barInterval || p.FieldConfig.Defaults.Custom.Stacking.Mode != "normal" {
+				t.Errorf("%s: every %q, stacked %q", p.Title, p.Interval, p.FieldConfig.Defaults.Custom.Stacking.Mode)
+			}
+			for _, target := range p.Targets {
+				if !strings.Contains(target.Expr, "increase(") {
+					t.Errorf("%s does not count: %s", p.Title, target.Expr)
+				}
+			}
+		}
+	})
+	if bars != 8 {
+		t.Errorf("%d panels with bars", bars)
+	}
+}
+
+func TestAnOutcomeHasOneColour(t *testing.T) {
+	each(t, func(t *testing.T, _ board, w written) {
+		for _, p := range w.graphs() {
+			for _, target := range p.Targets {
+				if !strings.HasSuffix(target.LegendFormat, "{{outcome}}") || p.Title == "Passes" {
+					continue
+				}
+				if len(p.FieldConfig.Overrides) != len(outcomes) {
+					t.Errorf("%s: colours by chance", p.Title)
+				}
+				for _, o := range p.FieldConfig.Overrides {
+					if o.Matcher.ID != "byRegexp" || outcomes[o.Matcher.Options] == "" {
+						t.Errorf("%s: %+v", p.Title, o.Matcher)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestStatesHaveWords(t *testing.T) {
+	words := map[string]int{}
+	each(t, func(t *testing.T, _ board, w written) {
+		for _, p := range w.graphs() {
+			for _, m := range p.FieldConfig.Defaults.Mappings {
+				words[p.Title] += len(m.Options)
+				if m.Options["0"].Text == "" {
+					t.Errorf("%s: 0 has no word", p.Title)
+				}
+			}
+		}
+	})
+	if words["Circuit breakers"] != 3 || words["Pressure that is told"] != 4 {
+		t.Errorf("%v", words)
+	}
 }
 
 func TestEveryVariableIsAListOfWhichAllCanBeChosenAndIsUsed(t *testing.T) {
