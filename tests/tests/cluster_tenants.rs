@@ -14,9 +14,9 @@ use flyball_crds::{Change, FeedbackPolicy, Phase};
 use flyball_tests::{
     bed::{Bed, bed, eventually_within, skipped},
     boards::{Query, queries},
+    helm::{Release, reachable},
     leak::leaking,
     processes::{Folder, Prometheus, Range, result},
-    helm::{Release, reachable},
     world::{World, objects::with, phase_of},
 };
 use k8s_openapi::api::core::v1::Pod;

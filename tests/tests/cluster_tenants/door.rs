@@ -4,8 +4,8 @@ use flyball_tests::{
     bed::{Bed, skipped},
     demo::access::Access,
     docs,
-    processes::{Folder, Running, free_port},
     helm::Release,
+    processes::{Folder, Running, free_port},
 };
 use k8s_openapi::api::{
     authentication::v1::{TokenRequest, TokenRequestSpec},
