@@ -28,6 +28,9 @@ CLUSTER_TESTS := $(patsubst tests/tests/%.rs,--test %,$(CLUSTER_FILES))
 # Real servers for the tests of the protocol; VictoriaMetrics takes about a minute to build.
 VICTORIA_METRICS := $(TESTBED_DIR)/bin/victoria-metrics
 ALERTMANAGER := $(TESTBED_DIR)/bin/alertmanager
+# What opens a Prometheus to the people of a namespace, for the tests on the real cluster.
+LABEL_PROXY := $(TESTBED_DIR)/bin/prom-label-proxy
+RBAC_PROXY := $(TESTBED_DIR)/bin/kube-rbac-proxy
 
 # Go modules of which all packages are ours and quick to build.
 GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom agents/go/bench deploy/observability/dashboards
@@ -96,6 +99,15 @@ $(ALERTMANAGER): tests/backends/alertmanager/go.mod tests/backends/alertmanager/
 	@mkdir -p $(@D)
 	cd tests/backends/alertmanager && go build -buildvcs=false -ldflags "-s -w" -o $@ github.com/prometheus/alertmanager/cmd/alertmanager
 
+$(LABEL_PROXY): tests/backends/tenancy/go.mod tests/backends/tenancy/go.sum
+	@mkdir -p $(@D)
+	cd tests/backends/tenancy && go build -buildvcs=false -ldflags "-s -w" -o $@ github.com/prometheus-community/prom-label-proxy
+
+# 0.19.1 is the newest version that was to be had as a module.
+$(RBAC_PROXY): tests/backends/tenancy/go.mod tests/backends/tenancy/go.sum
+	@mkdir -p $(@D)
+	cd tests/backends/tenancy && go build -buildvcs=false -ldflags "-s -w" -o $@ github.com/brancz/kube-rbac-proxy/cmd/kube-rbac-proxy
+
 # A bed that is up already is used and left up. `up` exits with 77 where this machine can't hold one; the
 # tests then say so, and fail if CI=true.
 define on_the_bed
@@ -109,12 +121,13 @@ define on_the_bed
 	if [ $$was_up = no ]; then trap '$(TESTBED) down --dir $(TESTBED_DIR)' EXIT; fi; \
 	prometheus="$$(cd tests/testbed && go run ./fetch --dir $(TESTBED_DIR))"; \
 	export FLYBALL_PROMETHEUS="$$prometheus" FLYBALL_DEMO=$(DEMO_PROGRAM) FLYBALL_HELM=$(HELM); \
+	export FLYBALL_LABEL_PROXY=$(LABEL_PROXY) FLYBALL_RBAC_PROXY=$(RBAC_PROXY); \
 	export FLYBALL_BIN=$(2) FLYBALL_TESTBED=$(TESTBED) FLYBALL_TESTBED_DIR=$(TESTBED_DIR) \
 		FLYBALL_TESTBED_KUBECONFIG=$(TESTBED_DIR)/kubeconfig KUBECONFIG=$(TESTBED_DIR)/kubeconfig; \
 	$(3)
 endef
 
-test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) $(HEAP_IMAGE) $(FLYBALL_IMAGE) $(HELM) $(JAVA_AGENT) $(JAVA_DEMO) $(NEXTEST) ## Run the tests on the real cluster
+test-cluster: build testbed-build $(DEMO_IMAGE) $(DEMO_PROGRAM) $(HEAP_IMAGE) $(FLYBALL_IMAGE) $(HELM) $(LABEL_PROXY) $(RBAC_PROXY) $(JAVA_AGENT) $(JAVA_DEMO) $(NEXTEST) ## Run the tests on the real cluster
 	$(call on_the_bed,the tests on the real cluster,$(BIN),$(NEXTEST) nextest run --locked --profile cluster -p flyball-tests $(CLUSTER_TESTS))
 
 bench-loop: testbed-build $(DEMO_IMAGE) ## Measure the loop beside the HorizontalPodAutoscaler, on the real cluster

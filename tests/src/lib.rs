@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod bench;
+pub mod boards;
 pub mod demo;
 pub mod docs;
 pub mod gateway;
@@ -9,6 +10,8 @@ pub mod helm;
 pub mod hpa;
 pub mod laws;
 pub mod leak;
+pub mod operator;
+pub mod processes;
 pub mod proxy;
 pub mod rights;
 pub mod runtimes;

@@ -6,6 +6,7 @@
 use flyball_crds::Phase;
 use flyball_tests::{
     bed::{bed, eventually_within},
+    boards::queries,
     leak::leaking,
     scraper::Scraper,
     world::{World, phase_of},
@@ -14,8 +15,6 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
-    fs,
-    path::Path,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -97,77 +96,6 @@ const EITHER: &[(&str, &str, &str, &str)] = &[
         "the kernel tells it with version 2 of its control groups alone",
     ),
 ];
-
-/// A query of a dashboard.
-struct Query {
-    board: String,
-    panel: String,
-    legend: String,
-    expr: String,
-}
-
-impl Query {
-    fn is(&self, (board, panel, legend, _): &(&str, &str, &str, &str)) -> bool {
-        (self.board.as_str(), self.panel.as_str(), self.legend.as_str()) == (*board, *panel, *legend)
-    }
-
-    /// As Grafana asks it with everything chosen.
-    fn asked(&self) -> String {
-        let mut expr = self.expr.replace("$__rate_interval", "20s").replace("$__range", "2m");
-        for variable in ["namespace", "policy", "pod", "job", "instance"] {
-            expr = expr.replace(&format!("\"${variable}\""), "\".+\"");
-        }
-        assert!(!expr.contains('$') || expr.contains("\"$1\""), "{expr}");
-        expr
-    }
-}
-
-/// The queries of panels and marks, and the variables' as `(board, series, label)`.
-fn queries() -> (Vec<Query>, Vec<(String, String, String)>) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/observability/dashboards");
-    let (mut queries, mut variables) = (Vec::new(), Vec::new());
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let board = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let written: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        for panel in written["panels"].as_array().unwrap() {
-            for target in panel["targets"].as_array().into_iter().flatten() {
-                queries.push(Query {
-                    board: board.clone(),
-                    panel: text(&panel["title"]),
-                    legend: text(&target["legendFormat"]),
-                    expr: text(&target["expr"]),
-                });
-            }
-        }
-        for mark in written["annotations"]["list"].as_array().into_iter().flatten() {
-            if let Some(expr) = mark["expr"].as_str() {
-                // Over a minute of steps, as the others are.
-                let expr = expr.replace("offset 1m", "offset 20s");
-                queries.push(Query {
-                    board: board.clone(),
-                    panel: text(&mark["name"]),
-                    legend: "mark".to_owned(),
-                    expr,
-                });
-            }
-        }
-        for variable in written["templating"]["list"].as_array().unwrap() {
-            if let Some(query) = variable["query"]
-                .as_str()
-                .and_then(|query| query.strip_prefix("label_values("))
-            {
-                let (series, label) = query.strip_suffix(')').unwrap().rsplit_once(", ").unwrap();
-                variables.push((board.clone(), series.to_owned(), label.to_owned()));
-            }
-        }
-    }
-    (queries, variables)
-}
 
 /// How many series with a number in them a range query of the last two minutes returns.
 async fn series(client: &reqwest::Client, base: &str, expr: &str) -> usize {

@@ -189,6 +189,27 @@ pub async fn list(
     }
 }
 
+/// All objects of a kind that a cluster may lack: none where it does. Without the right the API server refuses before it looks
+/// whether there is such a kind, so discovery is asked, which everybody may.
+pub async fn list_if_served(
+    client: &Client,
+    scope: Scope<'_>,
+    resource: &ApiResource,
+) -> Result<Vec<DynamicObject>, ReadError> {
+    match list(client, scope, resource, ListParams::default()).await {
+        Err(ReadError::NotServed(_)) => Ok(Vec::new()),
+        Err(error @ ReadError::Forbidden { .. }) => {
+            let kinds = client.list_api_group_resources(&resource.api_version);
+            let served = match within(Instant::now() + READ_LIMIT, kinds).await {
+                Ok(kinds) => kinds.resources.iter().any(|kind| kind.name == resource.plural),
+                Err(error) => error.kind() != CallKind::NotFound,
+            };
+            if served { Err(error) } else { Ok(Vec::new()) }
+        }
+        listed => listed,
+    }
+}
+
 /// One object, if there is one.
 pub async fn get(
     client: &Client,

@@ -11,7 +11,7 @@ use super::{
     fetch::{self, Connection, ReadError, Scope},
     import::Autoscaler,
     screen::{quoted, show},
-    takeover::facts::others,
+    takeover::facts::{horizontal, others},
     write::{self, ActError, Place, refuse},
 };
 use crate::{
@@ -123,25 +123,7 @@ pub async fn read(connection: &Connection, namespace: &str, args: &Args) -> Resu
         name: object.name_any(),
     };
     let mut notes = Vec::new();
-    let autoscaler = match others(connection, namespace, &target).await {
-        Ok(others) => {
-            let made = others.iter().find(|other| other.autoscaler == Autoscaler::ScaledObject);
-            if let Some(scaled) = made {
-                let name = scaled.object.name_any();
-                return refuse(format!(
-                    "ScaledObject {name} scales this workload; draft from that: flyball import scaledobject {name} -n {namespace}"
-                ));
-            }
-            let hpa = others.into_iter().next();
-            hpa.and_then(|other| other.object.try_parse::<HorizontalPodAutoscaler>().ok())
-        }
-        Err(error) => {
-            notes.push(format!(
-                "whether an autoscaler scales the workload is not known: {error}"
-            ));
-            None
-        }
-    };
+    let autoscaler = autoscaler(connection, namespace, &target, &mut notes).await?;
     let alerts = alerts(connection, namespace, &target.name, &mut notes).await;
     let found = server(connection, namespace, args, &mut notes).await?;
     let source = match &args.source {
@@ -177,6 +159,38 @@ pub async fn read(connection: &Connection, namespace: &str, args: &Args) -> Resu
         source,
         notes,
     })
+}
+
+/// The HorizontalPodAutoscaler on the workload. A ScaledObject is another command's; where those can't be read, the one that
+/// KEDA made tells of its own.
+async fn autoscaler(
+    connection: &Connection,
+    namespace: &str,
+    target: &TargetRef,
+    notes: &mut Vec<String>,
+) -> Result<Option<HorizontalPodAutoscaler>, ActError> {
+    let (scaled, hpa) = match others(connection, namespace, target).await {
+        Ok(others) => {
+            let made = others.iter().find(|other| other.autoscaler == Autoscaler::ScaledObject);
+            let scaled = made.map(|made| made.object.name_any());
+            (scaled, others.into_iter().next().map(|other| other.object))
+        }
+        Err(error) => {
+            notes.push(format!(
+                "whether another autoscaler scales the workload is not known: {error}"
+            ));
+            let found = horizontal(connection, namespace, target).await.unwrap_or_default();
+            let mut owners = found.iter().flat_map(ResourceExt::owner_references);
+            let scaled = owners.find(|owner| owner.kind == "ScaledObject");
+            (scaled.map(|owner| owner.name.clone()), found.into_iter().next())
+        }
+    };
+    if let Some(name) = scaled {
+        return refuse(format!(
+            "ScaledObject {name} scales this workload; draft from that: flyball import scaledobject {name} -n {namespace}"
+        ));
+    }
+    Ok(hpa.and_then(|object| object.try_parse::<HorizontalPodAutoscaler>().ok()))
 }
 
 /// The workload that is meant.
@@ -262,20 +276,11 @@ fn requested(object: &DynamicObject) -> Vec<ResourceName> {
 /// The alerts of the namespace's PrometheusRules that name the workload. Of one name there must be one rule.
 async fn alerts(connection: &Connection, namespace: &str, workload: &str, notes: &mut Vec<String>) -> Vec<Alert> {
     let kind = prometheus_rule::resource();
-    let listed = fetch::list(
-        &connection.clients.read,
-        Scope::Namespace(namespace),
-        &kind,
-        ListParams::default(),
-    )
-    .await;
-    match listed {
+    match fetch::list_if_served(&connection.clients.read, Scope::Namespace(namespace), &kind).await {
         Ok(objects) => {
             let read = |object: &DynamicObject| PrometheusRule::read(&object.name_any(), object.data.get("spec"));
             of_rules(objects.iter().map(read), namespace, workload)
         }
-        // A cluster without the operator has no such kind, and lacks nothing.
-        Err(ReadError::NotServed(_)) => Vec::new(),
         Err(error) => {
             notes.push(format!("PrometheusRules were not looked at: {error}"));
             Vec::new()

@@ -223,6 +223,11 @@ impl Respond for Answers {
             _ => {}
         }
         if method == "GET" {
+            let plural = last(&path, 1);
+            if state.denied.contains(&format!("list {plural}")) {
+                let message = format!("{plural} is forbidden: User \"alice\" cannot list resource \"{plural}\"");
+                return failure(403, "Forbidden", &message, &path);
+            }
             let query: BTreeMap<_, _> = request.url.query_pairs().into_owned().collect();
             return read(&state.objects, &path, &query);
         }

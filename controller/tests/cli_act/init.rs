@@ -386,6 +386,43 @@ async fn what_can_not_be_read_stands_in_the_draft() {
     assert!(server.writes().is_empty());
 }
 
+/// The API server refuses to list what is not there, too: it looks at rights first.
+#[tokio::test]
+async fn what_may_not_be_listed_hides_no_autoscaler_and_is_not_missed_where_it_is_not_served() {
+    let ours = hpa(json!({"metadata": {"name": "checkout"}, "spec": {"scaleTargetRef": {"name": "checkout"}}}));
+    let server = Server::with("init-rights", [deployment("checkout", 4, json!({})), ours.clone()]).await;
+    let args = Args {
+        target: Some("deploy/checkout".to_owned()),
+        ..Args::default()
+    };
+    // Nothing serves PrometheusRules here; ScaledObjects are served, and may not be listed.
+    server.deny("list prometheusrules");
+    server.deny("list scaledobjects");
+    let facts = read(&server.connection, "shop", &args).await.unwrap();
+    let said = facts.notes.join("\n");
+    assert!(!said.contains("PrometheusRules"), "{said}");
+    assert!(
+        said.contains("no right to list scaledobjects in namespace shop"),
+        "{said}"
+    );
+    assert!(facts.autoscaler.is_some(), "{said}");
+    valid(&draft(&facts), "rights");
+
+    let owner = json!([{"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": "queue", "uid": "u"}]);
+    server.objects(|objects| {
+        objects.change(
+            "horizontalpodautoscalers/checkout",
+            &json!({"metadata": {"ownerReferences": owner}}),
+        );
+    });
+    let refused = read(&server.connection, "shop", &args).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("flyball import scaledobject queue -n shop"),
+        "{refused}"
+    );
+    assert!(server.writes().is_empty());
+}
+
 #[tokio::test]
 async fn prometheus_is_asked_through_the_api_server() {
     let server = Server::with("init-proxy", []).await;

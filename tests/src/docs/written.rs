@@ -23,6 +23,7 @@ pub const OTHERS: &[(&str, &str, &str)] = &[
         "scrape_configs",
         "a part of Prometheus' configuration",
     ),
+    ("docs/monitoring.md", "datasources", "a part of Grafana's provisioning"),
 ];
 
 /// A document of a block, and where it stands.

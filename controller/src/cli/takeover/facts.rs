@@ -2,7 +2,7 @@
 
 use crate::{
     cli::{
-        fetch::{self, Connection, ReadError, Scope},
+        fetch::{self, Connection, Scope},
         import::Autoscaler,
         kept::{Kept, KeptError},
         suspend::no_policy,
@@ -88,27 +88,35 @@ pub async fn read(connection: &Connection, namespace: &str, name: &str) -> Resul
     })
 }
 
+/// The objects of the horizontal autoscaler on a target, those that KEDA made included.
+pub async fn horizontal(
+    connection: &Connection,
+    namespace: &str,
+    target: &TargetRef,
+) -> Result<Vec<DynamicObject>, ActError> {
+    let (client, scope) = (&connection.clients.read, Scope::Namespace(namespace));
+    let mut found = fetch::list(client, scope, &Autoscaler::Hpa.resource(), ListParams::default()).await?;
+    found.retain(|object| scales(object, target));
+    Ok(found)
+}
+
 /// The autoscalers on a target. One that KEDA made counts with its ScaledObject.
 pub async fn others(connection: &Connection, namespace: &str, target: &TargetRef) -> Result<Vec<Other>, ActError> {
     let (client, scope) = (&connection.clients.read, Scope::Namespace(namespace));
-    let (hpas, scaled) = (Autoscaler::Hpa.resource(), Autoscaler::ScaledObject.resource());
+    let scaled = Autoscaler::ScaledObject.resource();
     let (hpas, scaled) = tokio::join!(
-        fetch::list(client, scope, &hpas, ListParams::default()),
-        fetch::list(client, scope, &scaled, ListParams::default()),
+        horizontal(connection, namespace, target),
+        fetch::list_if_served(client, scope, &scaled),
     );
-    let scaled = match scaled {
-        Err(ReadError::NotServed(_)) => Vec::new(),
-        scaled => scaled?,
-    };
-    let on_target = |objects: Vec<DynamicObject>| objects.into_iter().filter(|object| scales(object, target));
-    let mut others: Vec<Other> = on_target(scaled)
+    let scaled = scaled?.into_iter().filter(|object| scales(object, target));
+    let mut others: Vec<Other> = scaled
         .map(|object| Other {
             autoscaler: Autoscaler::ScaledObject,
             object,
             behind: None,
         })
         .collect();
-    for object in on_target(hpas?) {
+    for object in hpas? {
         let owner = others.iter_mut().find(|other| is_behind(&object, &other.object));
         match owner {
             Some(owner) => owner.behind = Some(object),
