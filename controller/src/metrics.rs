@@ -17,8 +17,8 @@ use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Metric, Registry},
 };
-use series::Series;
-use std::{sync::atomic::AtomicU64, time::Duration};
+use series::{Labels, Series};
+use std::{collections::BTreeSet, sync::atomic::AtomicU64, time::Duration};
 use table::doc;
 
 const SECONDS: [f64; 15] = [
@@ -36,6 +36,8 @@ fn minutes() -> Histogram {
 
 /// A share, from 0 to 1.
 type Share = Gauge<f64, AtomicU64>;
+/// Seconds that add up.
+type Seconds = Counter<f64, AtomicU64>;
 
 /// The shares of a backend among those that are managed, from 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,6 +81,42 @@ pub enum Sent {
     Failed,
     /// It was not tried: too many were waiting.
     Dropped,
+}
+
+/// What became of a namespace's query of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamespaceQuery {
+    /// It was answered.
+    Answered,
+    /// It was asked in vain.
+    Failed,
+    /// It cost too much.
+    Costly,
+    /// It was not asked: there was no place.
+    Busy,
+    /// It was not asked: the namespace had as many under way as it may.
+    NamespaceBusy,
+    /// It was not asked: the namespace asks too often.
+    NamespaceRate,
+    /// It was not asked: the namespace's own circuit breaker is open.
+    NamespaceCircuit,
+    /// It was not asked: the source's circuit breaker is open.
+    Circuit,
+}
+
+impl NamespaceQuery {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed => "failed",
+            Self::Costly => "costly",
+            Self::Busy => "busy",
+            Self::NamespaceBusy => "namespace_busy",
+            Self::NamespaceRate => "namespace_rate",
+            Self::NamespaceCircuit => "namespace_circuit",
+            Self::Circuit => "circuit",
+        }
+    }
 }
 
 /// What was asked of the API server.
@@ -131,6 +169,9 @@ pub struct Metrics {
     query_duration: Series<Histogram>,
     query_errors: Series<Counter>,
     source_circuit: Series<Gauge>,
+    namespace_queries: Series<Counter>,
+    namespace_wait: Series<Seconds>,
+    namespace_circuit: Series<Gauge>,
     replicas_desired: Series<Gauge>,
     replicas_current: Series<Gauge>,
     weight_desired: Series<Share>,
@@ -192,6 +233,13 @@ impl Metrics {
             query_duration: register(r, "flyball_query_duration_seconds", Series::new(seconds)),
             query_errors: register(r, "flyball_query_errors_total", Series::new(Counter::default)),
             source_circuit: register(r, "flyball_source_circuit_state", Series::new(Gauge::default)),
+            namespace_queries: register(r, "flyball_namespace_queries_total", Series::new(Counter::default)),
+            namespace_wait: register(
+                r,
+                "flyball_namespace_query_wait_seconds_total",
+                Series::new(Seconds::default),
+            ),
+            namespace_circuit: register(r, "flyball_namespace_circuit_state", Series::new(Gauge::default)),
             replicas_desired: register(r, "flyball_replicas_desired", Series::new(Gauge::default)),
             replicas_current: register(r, "flyball_replicas_current", Series::new(Gauge::default)),
             weight_desired: register(r, "flyball_weight_desired", Series::new(Share::default)),
@@ -376,14 +424,44 @@ impl Metrics {
 
     /// The state of a source's circuit breaker.
     pub fn circuit(&self, source: &str, stage: Stage) {
-        let name = match stage {
-            Stage::Closed => "closed",
-            Stage::Open => "open",
-            Stage::HalfOpen => "half_open",
-        };
         self.source_circuit
-            .keep_only(&[("source", source)], ("state", name))
+            .keep_only(&[("source", source)], ("state", state(stage)))
             .set(1);
+    }
+
+    /// A query of a namespace was asked of a source, or was not, after it had waited for so long.
+    pub fn namespace_queried(&self, namespace: &str, source: &str, result: NamespaceQuery, waited: Duration) {
+        let labels = [("namespace", namespace), ("source", source)];
+        let [one, two] = labels;
+        self.namespace_queries
+            .of(&[one, two, ("result", result.as_str())])
+            .inc();
+        self.namespace_wait.of(&labels).inc_by(waited.as_secs_f64());
+    }
+
+    /// The state of a namespace's own circuit breaker at a source.
+    pub fn namespace_circuit(&self, namespace: &str, source: &str, stage: Stage) {
+        self.namespace_circuit
+            .keep_only(&[("namespace", namespace), ("source", source)], ("state", state(stage)))
+            .set(1);
+    }
+
+    /// Takes away what is told of namespaces at sources that none of their policies asks. `asking`: source and namespace of each policy.
+    pub fn keep_namespaces(&self, asking: &BTreeSet<(String, String)>) {
+        let keep = |labels: &Labels| {
+            let of = |name: &str| {
+                labels
+                    .iter()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| value.clone())
+            };
+            of("source")
+                .zip(of("namespace"))
+                .is_some_and(|pair| asking.contains(&pair))
+        };
+        self.namespace_queries.retain(keep);
+        self.namespace_wait.retain(keep);
+        self.namespace_circuit.retain(keep);
     }
 
     /// How many replicas an action's target has, and how many the action asks for.
@@ -544,6 +622,9 @@ impl Metrics {
         self.query_duration.remove(&[("source", source)]);
         self.query_errors.remove(&[("source", source)]);
         self.source_circuit.remove(&[("source", source)]);
+        self.namespace_queries.remove(&[("source", source)]);
+        self.namespace_wait.remove(&[("source", source)]);
+        self.namespace_circuit.remove(&[("source", source)]);
     }
 }
 
@@ -553,6 +634,15 @@ impl<'a> PolicyName<'a> {
             .into_iter()
             .chain(more)
             .collect()
+    }
+}
+
+/// How a breaker's stage is named.
+const fn state(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Closed => "closed",
+        Stage::Open => "open",
+        Stage::HalfOpen => "half_open",
     }
 }
 

@@ -4,6 +4,7 @@
 
 use flyball_controller::{
     metrics::Metrics,
+    observe::source::addresses::Addresses,
     record::{
         cloudevents::{CloudEvents, Sink},
         events::{Events, Told, target_reference},
@@ -179,6 +180,30 @@ async fn a_redirect_is_not_followed() {
     let metrics = published(sink, &["once"], 1).await;
     assert_eq!(count(&metrics, "error"), 1);
     assert!(elsewhere.received_requests().await.unwrap().is_empty());
+}
+
+/// By its name when it is sent, written out when the process starts.
+#[tokio::test]
+async fn an_address_that_is_not_allowed_takes_nothing() {
+    let receiver = receiver(&[400]).await;
+    let port = receiver.address().port();
+    let allowed = |network: &str| Addresses::new(vec![network.parse().unwrap()], Vec::new());
+    let at =
+        |host: &str, addresses: &Addresses| Sink::among(&format!("http://{host}:{port}"), None, "/flyball", addresses);
+    let error = at("127.0.0.1", &allowed("10.0.0.0/8")).unwrap_err().to_string();
+    assert!(
+        error.starts_with("--cloudevents-url: address 127.0.0.1 is not in --allow-addresses"),
+        "{error}"
+    );
+    let error = at("169.254.169.254", &Addresses::default()).unwrap_err().to_string();
+    assert!(error.contains("link-local"), "{error}");
+    let metrics = published(at("localhost", &Addresses::default()).unwrap(), &["once"], 1).await;
+    assert_eq!(count(&metrics, "error"), 1);
+    assert_eq!(receiver.received_requests().await.unwrap().len(), 1);
+    let sink = at("localhost", &allowed("10.0.0.0/8")).unwrap();
+    let metrics = published(sink, &["once"], 1).await;
+    assert_eq!(count(&metrics, "error"), 1);
+    assert_eq!(receiver.received_requests().await.unwrap().len(), 1);
 }
 
 #[rstest]

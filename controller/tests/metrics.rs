@@ -4,7 +4,7 @@
 
 use flyball_controller::{
     client::CallKind,
-    metrics::{Evaluation, Kind, METRICS, Metrics, PolicyName, Sent, Shares, Verb},
+    metrics::{Evaluation, Kind, METRICS, Metrics, NamespaceQuery, PolicyName, Sent, Shares, Verb},
 };
 use flyball_core::{breaker::Stage, check::Check, evaluate::watermark::Level, signal::Quality, time::Span};
 use flyball_crds::{Direction, Mode, Phase, WeightMove};
@@ -50,6 +50,8 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.applied(second);
     metrics.queried("prometheus", second, Some("timeout"));
     metrics.circuit("prometheus", Stage::Closed);
+    metrics.namespace_queried(policy.namespace, "prometheus", NamespaceQuery::Answered, second);
+    metrics.namespace_circuit(policy.namespace, "prometheus", Stage::Closed);
     metrics.replicas(policy, "more-replicas", 2, 3);
     metrics.weights(policy, "shift", &[shares("web-a", 0.25), shares("web-b", 0.75)]);
     metrics.backends_out(policy, "shift", 1);
@@ -243,6 +245,38 @@ fn a_source_has_one_state_at_a_time_and_none_when_it_is_gone() {
     assert_eq!(lines(), [state("prom", "open"), state("prometheus", "half_open")]);
     metrics.remove_source("prometheus");
     assert_eq!(lines(), [state("prom", "open")]);
+}
+
+#[test]
+fn a_namespace_without_a_policy_at_a_source_leaves_no_series() {
+    let metrics = Metrics::new();
+    let pairs = || -> BTreeSet<String> {
+        let text = metrics.encode();
+        let lines = samples(&text)
+            .into_iter()
+            .filter(|line| line.starts_with("flyball_namespace_"));
+        let pair = |line: &str| line.split('"').skip(1).step_by(2).take(2).collect::<Vec<_>>().join("@");
+        lines.map(pair).collect()
+    };
+    for (namespace, source) in [("shop", "prometheus"), ("shop", "mimir"), ("search", "prometheus")] {
+        metrics.namespace_queried(namespace, source, NamespaceQuery::Costly, Duration::ZERO);
+        metrics.namespace_circuit(namespace, source, Stage::Open);
+    }
+    assert_eq!(pairs().len(), 3);
+    let asking = |pairs: &[(&str, &str)]| {
+        let pair = |(source, namespace): &(&str, &str)| ((*source).to_owned(), (*namespace).to_owned());
+        pairs.iter().map(pair).collect::<BTreeSet<_>>()
+    };
+    metrics.keep_namespaces(&asking(&[
+        ("prometheus", "shop"),
+        ("mimir", "shop"),
+        ("mimir", "search"),
+    ]));
+    assert_eq!(pairs(), ["shop@mimir", "shop@prometheus"].map(str::to_owned).into());
+    metrics.remove_source("mimir");
+    assert_eq!(pairs(), ["shop@prometheus"].map(str::to_owned).into());
+    metrics.keep_namespaces(&BTreeSet::new());
+    assert!(pairs().is_empty());
 }
 
 #[test]

@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.perNamespace) || !has(self.perNamespace.maxConcurrentQueries) || self.perNamespace.maxConcurrentQueries <= (has(self.maxConcurrentQueries) ? self.maxConcurrentQueries : 16)").message("perNamespace.maxConcurrentQueries can't be more than maxConcurrentQueries, which is 16 where it is not set"))]
 pub struct MetricSourceSpec {
     /// The base URL, such as `http://prometheus.monitoring:9090` or, behind a path,
     /// `https://mimir.example/prometheus`. `http` or `https`, without user, password or query.
@@ -64,10 +65,15 @@ pub struct MetricSourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     pub max_response_mebibytes: Option<i32>,
-    /// How many queries of all policies together are asked at once; others wait. Default 16.
+    /// How many queries of all policies together are asked at once; others wait. Default 16. A place that is free goes to
+    /// the namespace that has the fewest, in turns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 256))]
     pub max_concurrent_queries: Option<i32>,
+    /// What the policies of one namespace may ask, all together. Default: no limit of its own, so that a namespace alone has all
+    /// places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_namespace: Option<PerNamespace>,
     /// How often the server scrapes, from 1s to 1h. It says how many samples a full range has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scrape_interval: Option<Duration>,
@@ -78,6 +84,28 @@ pub struct MetricSourceSpec {
     /// The namespaces whose policies may use this source. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
+}
+
+/// What the policies of one namespace may ask of a source, all together. What is refused is missing data with a reason, and takes nothing away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.burst) || has(self.queriesPerSecond)").message("perNamespace.burst goes with perNamespace.queriesPerSecond; set that, or remove burst"))]
+#[x_kube(validation = Rule::new("has(self.maxConcurrentQueries) || has(self.queriesPerSecond)").message("perNamespace needs maxConcurrentQueries or queriesPerSecond; set one, or remove perNamespace"))]
+pub struct PerNamespace {
+    /// How many of its queries are asked at once; others of it wait. At most the source's `maxConcurrentQueries`, which is the
+    /// default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 256))]
+    pub max_concurrent_queries: Option<i32>,
+    /// How many of its queries are asked in a second, on average; others wait for their turn. A signal is two queries, for the
+    /// age of its samples is asked beside it. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub queries_per_second: Option<i32>,
+    /// How many may be asked at once after a pause, such as all queries of a pass. Default: ten times `queriesPerSecond`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub burst: Option<i32>,
 }
 
 /// An Alertmanager, which is asked for its silences and told of alerts, and nothing else. No credentials are sent to it.

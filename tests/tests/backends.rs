@@ -20,3 +20,5 @@ mod notify;
 mod samples;
 #[path = "backends/server.rs"]
 mod server;
+#[path = "backends/tenants.rs"]
+mod tenants;

@@ -291,3 +291,52 @@ async fn what_the_api_server_can_see_it_refuses_with_a_message() {
         );
     }
 }
+
+/// What is not asked is missing data: nothing is taken away on it, and the policy says which limit of which source it met.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_says_which_limit_of_its_source_it_met_and_takes_nothing_away() {
+    let Some(bed) = bed().await else { return };
+    let world = World::new(&bed, "limits").await;
+    world.web(3).await;
+    // A reading is two queries, of which the second has its turn only after the time-out.
+    let limit = json!({"maxConcurrentQueries": 4, "queriesPerSecond": 1, "burst": 1});
+    let url = &world.prometheus.url;
+    let limited = json!({"url": url, "timeout": "900ms", "perNamespace": limit});
+    world.source(&world.namespace, limited).await;
+    world
+        .apply(&objects::policy_with_way_down("web", &world.namespace))
+        .await;
+    let controller = world.controller("one");
+    let says = async |words: &str| {
+        world
+            .policy("web", words, |policy| {
+                let (ready, _, message) = condition(policy, "Ready")?;
+                (ready == "False" && message.contains(words)).then_some(())
+            })
+            .await;
+    };
+    let words = format!("spec.perNamespace.queriesPerSecond of MetricSource {}", world.namespace);
+    says(&words).await;
+    // It is quiet for longer than the policy wants it to be, as far as anybody could ask.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    says(&words).await;
+    assert_eq!(world.replicas("Deployment", "web").await, 3);
+    controller.end().await;
+
+    // An address that the installation denies is none of the policy's business either.
+    let controller = world.controller_with("two", &["--deny-addresses=127.0.0.0/8"]);
+    says("is in 127.0.0.0/8 of --deny-addresses").await;
+    assert_eq!(world.replicas("Deployment", "web").await, 3);
+    controller.end().await;
+
+    // Without the limit it goes down, as it would have all the time.
+    world
+        .source(&world.namespace, json!({"url": url, "timeout": "5s"}))
+        .await;
+    let _controller = world.controller("three");
+    eventually("fewer replicas", async || {
+        (world.replicas("Deployment", "web").await < 3).then_some(())
+    })
+    .await;
+    world.laws().await;
+}

@@ -49,7 +49,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the controller.
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Print the custom resource definitions.
     Crds,
     /// Print what a shell needs to complete these commands.
@@ -186,7 +186,7 @@ impl Cli {
         } = self;
         let kubeconfig = kubeconfig.as_deref();
         let done = match command {
-            Command::Run(args) => said(run::run(args, kubeconfig, context).await),
+            Command::Run(args) => said(run::run(*args, kubeconfig, context).await),
             Command::Get(args) => said(get::run(args, kubeconfig, context).await),
             Command::Explain(args) => said(explain::run(args, kubeconfig, context).await),
             Command::Doctor(args) => said(doctor::run(args, kubeconfig, context).await),

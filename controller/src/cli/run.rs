@@ -11,7 +11,10 @@ use crate::{
     observe::{
         Asks,
         cluster::{Cluster, DEFAULT_KINDS, ScaleKind, within},
-        source::install_crypto_provider,
+        source::{
+            addresses::{Addresses, Network},
+            install_crypto_provider,
+        },
         sources::Sources,
     },
     reconcile::{Context, budget::Budget, schedule},
@@ -93,6 +96,14 @@ pub struct Args {
     /// `AWS_ENDPOINT`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and the others of that kind.
     #[arg(long, value_name = "s3://BUCKET/PREFIX", value_parser = NonEmptyStringValueParser::new())]
     evidence_url: Option<String>,
+    /// Ask nothing but these networks: sources, their token endpoints, their Alertmanagers, and whoever takes CloudEvents. Separated by
+    /// commas, such as `10.0.0.0/8,fd00::/8`. Default: all addresses. Link-local ones and those where clouds serve credentials are never
+    /// asked.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    allow_addresses: Vec<Network>,
+    /// Ask nothing in these networks, even where they are allowed.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    deny_addresses: Vec<Network>,
     /// Write no target, whatever the mode of a policy says: Enforce recommends. For an installation without the right to write any.
     #[arg(long)]
     observe_only: bool,
@@ -185,10 +196,14 @@ pub(super) async fn until(
     install_crypto_provider();
     let logging = logging::init(args.log_format)?;
     let token = args.webhook_token_file.map(TokenFile::new).transpose()?;
+    let addresses = Addresses::new(args.allow_addresses, args.deny_addresses);
     let sink = args
         .cloudevents_url
         .as_deref()
-        .map(|url| Sink::new(url, args.cloudevents_token_file.as_deref(), &args.cloudevents_source))
+        .map(|url| {
+            let token = args.cloudevents_token_file.as_deref();
+            Sink::among(url, token, &args.cloudevents_source, &addresses)
+        })
         .transpose()?;
     let evidence = evidence(args.evidence_dir.as_deref(), args.evidence_url.as_deref())?;
     let clients = Clients::from_config(client::config(kubeconfig, context).await?).await?;
@@ -214,7 +229,7 @@ pub(super) async fn until(
     let ctx = Arc::new(Context {
         clients: clients.clone(),
         cluster,
-        sources: Sources::default(),
+        sources: Sources::new(addresses, Arc::clone(&recorder.metrics)),
         // Sent once, like a write: the next pass asks again, and this one would only wait.
         asks: Asks::new(clients.write.clone(), args.fixed_nodes),
         recorder: recorder.clone(),
@@ -390,6 +405,38 @@ mod tests {
             assert!(parse(&[word]).is_err(), "{word}");
             assert!(parse(&[&format!("{word}one")]).is_ok(), "{word}");
         }
+    }
+
+    #[test]
+    fn networks_are_lists_and_a_wrong_one_is_told_with_the_way_out() {
+        let networks = |words: &[&str]| {
+            let command = Args::augment_args(clap::Command::new("run").no_binary_name(true));
+            let matches = command.try_get_matches_from(words)?;
+            let networks = matches.get_many::<Network>("allow_addresses").into_iter().flatten();
+            Ok(networks.map(ToString::to_string).collect::<Vec<_>>())
+        };
+        let none = networks(&[]).map_err(|error: clap::Error| error.to_string());
+        assert_eq!(none, Ok(Vec::new()));
+        let two = networks(&[
+            "--allow-addresses=10.0.0.0/8,fd00::/8",
+            "--allow-addresses",
+            "192.0.2.7",
+        ]);
+        assert_eq!(
+            two.map_err(|error| error.to_string()),
+            Ok(vec![
+                "10.0.0.0/8".to_owned(),
+                "fd00::/8".to_owned(),
+                "192.0.2.7/32".to_owned()
+            ])
+        );
+        let wrong = networks(&["--deny-addresses=10.1.0.0/8"])
+            .expect_err("bits")
+            .to_string();
+        assert!(
+            wrong.contains("--deny-addresses") && wrong.contains("write 10.0.0.0/8"),
+            "{wrong}"
+        );
     }
 
     #[test]

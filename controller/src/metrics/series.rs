@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-type Labels = Vec<(&'static str, String)>;
+pub(super) type Labels = Vec<(&'static str, String)>;
 
 /// One metric for each set of labels. The library's `Family` can't be asked which sets it holds.
 pub(super) struct Series<M> {
@@ -57,6 +57,12 @@ impl<M: Clone> Series<M> {
             let next = own.get(shared.len()).map(|(_, value)| value.as_str());
             !own.starts_with(&shared) || next.is_some_and(|value| values.contains(&value))
         });
+    }
+
+    /// Takes away those whose labels are not to be kept.
+    pub fn retain(&self, keep: impl Fn(&Labels) -> bool) {
+        let mut all = self.all.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|own, _| keep(own));
     }
 
     /// Takes away all that have each of these labels.

@@ -148,6 +148,21 @@ pub const METRICS: &[Doc] = &[
         &["source", "state"],
         "1 for the state of a source's circuit breaker, closed, open or half_open; the other states are absent",
     ),
+    counter(
+        "flyball_namespace_queries_total",
+        &["namespace", "source", "result"],
+        "Queries of a namespace's policies by result: answered, failed, costly (it cost the source too much), or not asked for want of a place (busy, namespace_busy), by namespace_rate, or by a circuit breaker (namespace_circuit, circuit)",
+    ),
+    counter(
+        "flyball_namespace_query_wait_seconds_total",
+        &["namespace", "source"],
+        "How long these queries waited for their turn and for a place",
+    ),
+    gauge(
+        "flyball_namespace_circuit_state",
+        &["namespace", "source", "state"],
+        "1 for the state of a namespace's own circuit breaker at a source, closed, open or half_open; the other states are absent",
+    ),
     gauge(
         "flyball_replicas_desired",
         &["namespace", "policy", "action"],

@@ -4,13 +4,15 @@
 //! asks again with its next pass; a retry would only answer for a time that has passed. The one exception is a
 //! token that was revoked, see `token.rs`.
 
-mod addresses;
+pub mod addresses;
 mod alerts;
 mod error;
 mod gate;
 mod http;
+mod places;
 mod settings;
 mod silences;
+mod tenants;
 mod token;
 mod version;
 
@@ -28,7 +30,8 @@ use super::{
     credentials::{self, Secrets, TLS},
     envelope::{self, Answer},
 };
-use crate::clock;
+use crate::{clock, metrics::Metrics};
+use addresses::Addresses;
 use error::NO_TYPE;
 use flyball_core::{
     breaker::Stage,
@@ -38,8 +41,9 @@ use flyball_core::{
     time::{Span, Timestamp},
 };
 use flyball_crds::MetricSourceSpec;
-use gate::{Gate, Places};
-use http::{ERROR_BYTES, cause, header, host};
+use gate::{Gate, Pass};
+use http::{Asking, ERROR_BYTES, cause, header, host};
+use places::{Places, Tenant};
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},
@@ -47,9 +51,9 @@ use reqwest::{
 use settings::Settings;
 use silences::Alertmanager;
 use std::{
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use token::Tokens;
 
@@ -58,8 +62,17 @@ const PROBE: &str = "time()";
 /// How far a server's time of evaluation may be from the time asked for.
 const MAX_SHIFT: Span = Span::from_secs(1);
 
-/// A MetricSource, ready to be asked. It has no `Debug`, for it holds credentials.
+/// A MetricSource, ready to be asked by one namespace, or by the controller itself. It has no `Debug`, for it holds credentials.
+#[derive(Clone)]
 pub struct Source {
+    server: Arc<Server>,
+    gate: Arc<Gate>,
+    tenant: Tenant,
+    metrics: Option<Arc<Metrics>>,
+}
+
+/// What all who ask a source share, but for the gate.
+struct Server {
     name: String,
     client: Client,
     tokens: Option<Tokens>,
@@ -67,7 +80,6 @@ pub struct Source {
     timeout: Span,
     mebibytes: i32,
     scrape_interval: Option<Span>,
-    gate: Gate,
     alertmanager: Option<Alertmanager>,
     now: Clock,
 }
@@ -75,58 +87,92 @@ pub struct Source {
 impl Source {
     /// A source of the MetricSource `name`. `secrets` holds what [`credentials::needed`] lists.
     pub fn new(name: impl Into<String>, spec: &MetricSourceSpec, secrets: &Secrets) -> Result<Self, SourceError> {
-        Self::with_clock(name, spec, secrets, Arc::new(clock::steady()))
+        Self::among(name, spec, secrets, &Addresses::default())
     }
 
-    /// The same, with a clock of one's own for the circuit breaker and the tokens.
+    /// The same, where the installation says which addresses are asked.
+    pub fn among(
+        name: impl Into<String>,
+        spec: &MetricSourceSpec,
+        secrets: &Secrets,
+        addresses: &Addresses,
+    ) -> Result<Self, SourceError> {
+        Self::build(name.into(), spec, secrets, addresses, Arc::new(clock::steady()))
+    }
+
+    /// With a clock of one's own for the circuit breakers, the rates and the tokens.
     pub fn with_clock(
         name: impl Into<String>,
         spec: &MetricSourceSpec,
         secrets: &Secrets,
         now: Clock,
     ) -> Result<Self, SourceError> {
+        Self::build(name.into(), spec, secrets, &Addresses::default(), now)
+    }
+
+    fn build(
+        name: String,
+        spec: &MetricSourceSpec,
+        secrets: &Secrets,
+        addresses: &Addresses,
+        now: Clock,
+    ) -> Result<Self, SourceError> {
         let settings = Settings::read(spec)?;
         let headers = credentials::headers(spec, secrets)?;
         let tls = spec.tls.as_ref();
         let oauth2 = spec.auth.as_ref().and_then(|auth| auth.oauth2.as_ref());
+        let plain = Asking {
+            timeout: settings.timeout,
+            secrets,
+            addresses,
+        };
         let tokens = oauth2
-            .map(|oauth2| Tokens::new(oauth2, tls, settings.timeout, secrets, Arc::clone(&now)))
+            .map(|oauth2| Tokens::new(oauth2, tls, &plain, Arc::clone(&now)))
             .transpose()?;
-        let name = name.into();
-        let places = Places::new(settings.concurrency);
-        Ok(Self {
-            client: http::client(&settings.url, headers, settings.timeout, tls, &TLS, secrets)?,
+        let places = Places::new(settings.concurrency, settings.most_of_one);
+        let patience = (settings.timeout, spread(&name));
+        let gate = Gate::new(name.clone(), places, settings.rate, patience, Arc::clone(&now));
+        let server = Server {
+            client: http::client(&settings.url, headers, tls, &TLS, &plain)?,
             tokens,
-            alertmanager: Alertmanager::new(spec, settings.timeout)?,
+            alertmanager: Alertmanager::new(spec, settings.timeout, addresses)?,
             url: settings.url,
             timeout: settings.timeout,
             mebibytes: settings.mebibytes,
             scrape_interval: settings.scrape_interval,
-            gate: Gate::new(places, settings.timeout, spread(&name), Arc::clone(&now)),
             now,
             name,
+        };
+        Ok(Self {
+            server: Arc::new(server),
+            gate: Arc::new(gate),
+            tenant: None,
+            metrics: None,
         })
     }
 
     /// This source in the place of `before`: the queries that `before` still has under way keep their places, if
-    /// server and limit are the same. Its circuit breaker is forgotten: what failed may be what was changed.
+    /// server and limits are the same. Its circuit breakers are forgotten: what failed may be what was changed.
     #[must_use]
     pub fn instead_of(mut self, before: &Self) -> Self {
         let (old, new) = (before.gate.places(), self.gate.places());
-        if host(&before.url) == host(&self.url) && old.limit() == new.limit() {
-            self.gate = Gate::new(old.clone(), self.timeout, spread(&self.name), Arc::clone(&self.now));
+        if host(&before.server.url) == host(&self.server.url) && old.limits() == new.limits() {
+            let Server { name, timeout, now, .. } = &*self.server;
+            let patience = (*timeout, spread(name));
+            let gate = Gate::new(name.clone(), old.clone(), self.gate.rate(), patience, Arc::clone(now));
+            self.gate = Arc::new(gate);
         }
         self
     }
 
     /// The MetricSource's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.server.name
     }
 
     /// How often the server scrapes, if the MetricSource says so.
-    pub const fn scrape_interval(&self) -> Option<Span> {
-        self.scrape_interval
+    pub fn scrape_interval(&self) -> Option<Span> {
+        self.server.scrape_interval
     }
 
     /// What the circuit breaker does with the next query.
@@ -139,23 +185,113 @@ impl Source {
         self.gate.outage()
     }
 
-    /// Asks an instant query for the time `at`, when there is a place and the circuit breaker lets it.
+    /// Asks an instant query for the time `at`, when there is a place and the circuit breakers let it.
     ///
-    /// What closes an open breaker is not this query but one that costs the server nothing: one policy's query
-    /// that never ends must not keep the breaker open for the queries of all others.
+    /// What closes an open breaker of the source is not this query but one that costs the server nothing: one policy's query
+    /// that never ends must not keep the breaker open for the queries of all others. For the same reason one that costs nothing follows a
+    /// namespace's query that was not answered in time: it tells whether the query failed or the server.
     pub async fn instant(&self, query: &str, at: Timestamp) -> Result<Answer, SourceError> {
-        let mut pass = self.gate.enter().await?;
-        if pass.is_probe() {
-            let probed = self.ask(PROBE, at).await.map(drop);
-            pass.leave(probed.as_ref().err());
-            probed?;
-            pass = self.gate.enter().await?;
-        }
-        let answer = self.ask(query, at).await;
-        pass.leave(answer.as_ref().err());
+        let began = Instant::now();
+        let entered = self.gate.enter(&self.tenant, text_number(query)).await;
+        let waited = began.elapsed();
+        let (answer, costly) = match entered {
+            Ok(pass) => self.within(pass, query, at).await,
+            Err(error) => (Err(error), false),
+        };
+        self.tell(&answer, costly, waited);
         answer
     }
 
+    /// The answer, and whether it is the query's cost that failed.
+    async fn within(&self, mut pass: Pass<'_>, query: &str, at: Timestamp) -> (Result<Answer, SourceError>, bool) {
+        let server = &self.server;
+        if pass.is_probe() {
+            let probed = server.ask(PROBE, at).await;
+            let again = pass.again(probed.as_ref().err());
+            if let Err(error) = probed.and(again) {
+                return (Err(error), false);
+            }
+        }
+        let answer = server.ask(query, at).await;
+        let costly = match &answer {
+            Err(error) if pass.has_tenant() && error.may_be_the_query() => {
+                let probed = server.ask(PROBE, at).await;
+                pass.leave_after_probe(error, probed.as_ref().err())
+            }
+            answer => pass.leave(answer.as_ref().err()),
+        };
+        (answer, costly)
+    }
+
+    /// Asks a query and, at the same time, the age of the samples behind it.
+    ///
+    /// A value without a known age is an error, not fresh: an expression such as `x or vector(0)`
+    /// goes on answering when nothing is scraped any more, and must not take replicas away then.
+    pub async fn read(&self, query: &Query, max_age: Span, at: Timestamp) -> Reading {
+        let age = async {
+            match &query.age {
+                Some(age) => self.instant(age, at).await.map(|answer| Some(age_of(&answer))),
+                None => Ok(None),
+            }
+        };
+        let (answer, age) = futures::join!(self.instant(&query.text, at), age);
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return unread(&error, at, error.to_string()),
+        };
+        let known = match age {
+            Ok(known) => known,
+            Err(error) => return unread(&error, at, format!("the age of the samples could not be read: {error}")),
+        };
+        match known {
+            // An empty answer is Missing, whatever its age.
+            Some(None) if !answer.samples.is_empty() => Reading::failed(
+                at,
+                "there is a value but no sample behind it; is everything scraped, and is vector(...) hiding that it is not?",
+            ),
+            age => Reading::answered(at, answer.samples, &answer.warnings, age.flatten(), max_age),
+        }
+    }
+
+    /// The silences in force, as the source's Alertmanager tells.
+    pub async fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, SilenceError> {
+        match &self.server.alertmanager {
+            Some(alertmanager) => alertmanager.silences(now).await,
+            None => Err(SilenceError::None),
+        }
+    }
+
+    /// Whether there is an Alertmanager to post alerts to.
+    pub fn has_alertmanager(&self) -> bool {
+        self.server.alertmanager.is_some()
+    }
+
+    /// Posts one batch of alerts to the source's Alertmanager: all of them, or an error.
+    pub async fn notify(&self, tellings: &[Telling]) -> Result<(), NotifyError> {
+        match &self.server.alertmanager {
+            Some(alertmanager) => alertmanager.post(tellings).await,
+            None => Err(NotifyError::None(self.server.name.clone())),
+        }
+    }
+
+    /// Whether the server answers queries, for the time that it is asked for: one that evaluates earlier makes
+    /// every sample look younger than it is.
+    pub async fn ready(&self, now: Timestamp) -> Result<(), SourceError> {
+        let answer = self.instant(PROBE, now).await?;
+        let [time] = answer.samples.as_slice() else {
+            return Ok(());
+        };
+        #[allow(clippy::cast_precision_loss)] // Milliseconds of this era fit into a double.
+        let shift = (time.value - now.as_millis() as f64 / 1000.0).abs();
+        let shift = span(shift).unwrap_or(Span::MAX);
+        if shift > MAX_SHIFT {
+            return Err(SourceError::Shifted(shift));
+        }
+        Ok(())
+    }
+}
+
+impl Server {
     async fn ask(&self, query: &str, at: Timestamp) -> Result<Answer, SourceError> {
         let form = self.form(query, at);
         let mut response = self
@@ -191,73 +327,6 @@ impl Source {
         }
         let token = tokens.token().await?;
         send(request().header(AUTHORIZATION, token.header)).await
-    }
-
-    /// Asks a query and, at the same time, the age of the samples behind it.
-    ///
-    /// A value without a known age is an error, not fresh: an expression such as `x or vector(0)`
-    /// goes on answering when nothing is scraped any more, and must not take replicas away then.
-    pub async fn read(&self, query: &Query, max_age: Span, at: Timestamp) -> Reading {
-        let age = async {
-            match &query.age {
-                Some(age) => self.instant(age, at).await.map(|answer| Some(age_of(&answer))),
-                None => Ok(None),
-            }
-        };
-        let (answer, age) = futures::join!(self.instant(&query.text, at), age);
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => return unread(&error, at, error.to_string()),
-        };
-        let known = match age {
-            Ok(known) => known,
-            Err(error) => return unread(&error, at, format!("the age of the samples could not be read: {error}")),
-        };
-        match known {
-            // An empty answer is Missing, whatever its age.
-            Some(None) if !answer.samples.is_empty() => Reading::failed(
-                at,
-                "there is a value but no sample behind it; is everything scraped, and is vector(...) hiding that it is not?",
-            ),
-            age => Reading::answered(at, answer.samples, &answer.warnings, age.flatten(), max_age),
-        }
-    }
-
-    /// The silences in force, as the source's Alertmanager tells.
-    pub async fn silences(&self, now: Timestamp) -> Result<Vec<Silence>, SilenceError> {
-        match &self.alertmanager {
-            Some(alertmanager) => alertmanager.silences(now).await,
-            None => Err(SilenceError::None),
-        }
-    }
-
-    /// Whether there is an Alertmanager to post alerts to.
-    pub const fn has_alertmanager(&self) -> bool {
-        self.alertmanager.is_some()
-    }
-
-    /// Posts one batch of alerts to the source's Alertmanager: all of them, or an error.
-    pub async fn notify(&self, tellings: &[Telling]) -> Result<(), NotifyError> {
-        match &self.alertmanager {
-            Some(alertmanager) => alertmanager.post(tellings).await,
-            None => Err(NotifyError::None(self.name.clone())),
-        }
-    }
-
-    /// Whether the server answers queries, for the time that it is asked for: one that evaluates earlier makes
-    /// every sample look younger than it is.
-    pub async fn ready(&self, now: Timestamp) -> Result<(), SourceError> {
-        let answer = self.instant(PROBE, now).await?;
-        let [time] = answer.samples.as_slice() else {
-            return Ok(());
-        };
-        #[allow(clippy::cast_precision_loss)] // Milliseconds of this era fit into a double.
-        let shift = (time.value - now.as_millis() as f64 / 1000.0).abs();
-        let shift = span(shift).unwrap_or(Span::MAX);
-        if shift > MAX_SHIFT {
-            return Err(SourceError::Shifted(shift));
-        }
-        Ok(())
     }
 
     /// The query and its time as the body of a form.
@@ -328,7 +397,9 @@ impl Source {
 
     fn failure(&self, error: &reqwest::Error) -> SourceError {
         let host = || host(&self.url);
-        if error.is_timeout() {
+        if let Some(refused) = addresses::refused(error) {
+            refused.into()
+        } else if error.is_timeout() {
             SourceError::TimedOut(self.timeout)
         } else if error.is_connect() {
             SourceError::Connect {
@@ -363,6 +434,13 @@ pub fn check(spec: &MetricSourceSpec) -> Vec<SourceError> {
     let mut errors = Settings::check(spec);
     errors.extend(credentials::check(spec, &secrets).into_iter().map(SourceError::from));
     errors
+}
+
+/// A number in the place of a query's text.
+fn text_number(query: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    query.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// By how much this source's pauses differ from those of others, in other clusters too, where it may have the same

@@ -1,6 +1,11 @@
 //! Each `MetricSource` as it is defined now, with its Secrets, ready to be asked.
 
-use super::{cluster::Cluster, credentials, source::Source};
+use super::{
+    cluster::Cluster,
+    credentials,
+    source::{Source, addresses::Addresses},
+};
+use crate::metrics::Metrics;
 use flyball_crds::{MetricSource, NamespacesFrom, Reason, SecretKey};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use std::{
@@ -65,10 +70,28 @@ type Origin = (Option<String>, Option<i64>, BTreeMap<SecretKey, Vec<u8>>);
 /// Built sources, kept so that their connections are.
 #[derive(Default)]
 pub struct Sources {
-    built: Mutex<HashMap<String, (Origin, Arc<Source>)>>,
+    built: Mutex<HashMap<String, Built>>,
+    addresses: Addresses,
+    metrics: Option<Arc<Metrics>>,
+}
+
+struct Built {
+    origin: Origin,
+    source: Arc<Source>,
+    /// As each namespace asks it.
+    namespaces: BTreeMap<String, Arc<Source>>,
 }
 
 impl Sources {
+    /// None yet, at addresses that the installation allows; what each namespace asks is counted.
+    pub fn new(addresses: Addresses, metrics: Arc<Metrics>) -> Self {
+        Self {
+            built: Mutex::default(),
+            addresses,
+            metrics: Some(metrics),
+        }
+    }
+
     /// The source of this name, for a policy of this namespace.
     pub fn get(&self, cluster: &Cluster, name: &str, namespace: &str) -> Result<Arc<Source>, SourceProblem> {
         let object = cluster
@@ -81,35 +104,69 @@ impl Sources {
                 namespace: namespace.to_owned(),
             });
         }
-        self.build(cluster, &object)
+        self.with(cluster, &object, |built| {
+            let one = built.namespaces.entry(namespace.to_owned());
+            let new = || Arc::new(built.source.of_namespace(namespace, self.metrics.clone()));
+            Arc::clone(one.or_insert_with(new))
+        })
     }
 
-    /// The source itself, whoever asks.
+    /// The source itself, as the controller asks it.
     pub fn build(&self, cluster: &Cluster, object: &MetricSource) -> Result<Arc<Source>, SourceProblem> {
+        self.with(cluster, object, |built| Arc::clone(&built.source))
+    }
+
+    fn with<T>(
+        &self,
+        cluster: &Cluster,
+        object: &MetricSource,
+        what: impl FnOnce(&mut Built) -> T,
+    ) -> Result<T, SourceProblem> {
         let name = object.name_any();
         let origin = (object.uid(), object.metadata.generation, secrets(cluster, object)?);
-        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((from, source)) = built.get(&name)
-            && *from == origin
+        let mut all = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all.get_mut(&name);
+        if let Some(built) = before
+            && built.origin == origin
         {
-            return Ok(Arc::clone(source));
+            return Ok(what(built));
         }
-        let source = Source::new(name.clone(), &object.spec, &origin.2).map_err(|error| SourceProblem::Invalid {
+        let source = Source::among(name.clone(), &object.spec, &origin.2, &self.addresses);
+        let source = source.map_err(|error| SourceProblem::Invalid {
             source_name: name.clone(),
             message: error.to_string(),
         })?;
-        let source = Arc::new(match built.get(&name) {
-            Some((_, before)) => source.instead_of(before),
+        let source = Arc::new(match all.get(&name) {
+            Some(before) => source.instead_of(&before.source),
             None => source,
         });
-        built.insert(name, (origin, Arc::clone(&source)));
-        Ok(source)
+        let mut built = Built {
+            origin,
+            source,
+            namespaces: BTreeMap::new(),
+        };
+        let found = what(&mut built);
+        all.insert(name, built);
+        Ok(found)
     }
 
     /// Forgets the sources that are no longer there, and their connections.
     pub fn keep(&self, present: &BTreeSet<String>) {
         let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         built.retain(|name, _| present.contains(name));
+    }
+
+    /// Forgets the namespaces of which no policy asks a source any more. `asking`: source and namespace of each policy.
+    pub fn keep_namespaces(&self, asking: &BTreeSet<(String, String)>) {
+        let mut all = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, built) in all.iter_mut() {
+            let own = asking.iter().filter(|(source, _)| source == name);
+            let present: BTreeSet<&str> = own.map(|(_, namespace)| namespace.as_str()).collect();
+            built.source.keep_namespaces(&present);
+            built
+                .namespaces
+                .retain(|namespace, _| present.contains(namespace.as_str()));
+        }
     }
 }
 

@@ -23,6 +23,13 @@ pub async fn look(ctx: &Context, authority: &Authority) -> BTreeSet<String> {
     let sources = ctx.cluster.sources.state();
     let present = sources.iter().map(|source| source.name_any()).collect();
     ctx.sources.keep(&present);
+    let policies = ctx.cluster.policies.state();
+    let asking = policies
+        .iter()
+        .filter_map(|policy| Some((policy.spec.source_ref.name.clone(), policy.namespace()?)))
+        .collect();
+    ctx.sources.keep_namespaces(&asking);
+    ctx.recorder.metrics.keep_namespaces(&asking);
     futures::future::join_all(sources.iter().map(|source| look_at(ctx, source, authority))).await;
     present
 }

@@ -8,7 +8,10 @@
 
 use crate::{
     metrics::{Metrics, Sent},
-    observe::source::install_crypto_provider,
+    observe::source::{
+        addresses::{Addresses, Refused, refused},
+        install_crypto_provider,
+    },
     server::webhook::{TokenFile, WebhookError},
 };
 use cloudevents::{EventBuilder, EventBuilderV10};
@@ -47,6 +50,9 @@ pub enum SinkError {
     /// There is no token.
     #[error("--cloudevents-token-file {0}")]
     Token(#[from] WebhookError),
+    /// It is at an address that is not asked.
+    #[error("--cloudevents-url: {0}")]
+    Address(#[from] Refused),
     /// A client can't be made.
     #[error("--cloudevents-url: {0}")]
     Client(#[from] reqwest::Error),
@@ -65,6 +71,11 @@ impl Sink {
     /// Who is at `url`, sent the bearer token in a file, which is read with each request. `source` is what each event says that it
     /// comes from.
     pub fn new(url: &str, token: Option<&Path>, source: &str) -> Result<Self, SinkError> {
+        Self::among(url, token, source, &Addresses::default())
+    }
+
+    /// The same, where the installation says which addresses are asked.
+    pub fn among(url: &str, token: Option<&Path>, source: &str, addresses: &Addresses) -> Result<Self, SinkError> {
         let wrong = || SinkError::Url(url.escape_debug().to_string());
         let parsed = Url::parse(url).map_err(|_| wrong())?;
         let plain = parsed.username().is_empty() && parsed.password().is_none() && parsed.fragment().is_none();
@@ -74,10 +85,12 @@ impl Sink {
         if source.is_empty() || source.chars().any(|c| c.is_whitespace() || c.is_control()) {
             return Err(SinkError::Source(source.to_owned()));
         }
+        addresses.check_url(&parsed)?;
         install_crypto_provider();
         let mut builder = Client::builder()
             .redirect(Policy::none())
             .referer(false)
+            .dns_resolver(addresses.resolver())
             .user_agent(concat!("flyball/", env!("CARGO_PKG_VERSION")))
             .timeout(ANSWER_LIMIT);
         if parsed.scheme() == "http" {
@@ -214,7 +227,10 @@ impl Sender {
         }
         let answer = request.body(body).send().await;
         // The error's own words would hold the URL.
-        let answer = answer.map_err(|error| Untaken::Again(error.without_url().to_string()))?;
+        let answer = answer.map_err(|error| match refused(&error) {
+            Some(refused) => Untaken::Never(refused.to_string()),
+            None => Untaken::Again(error.without_url().to_string()),
+        })?;
         let status = answer.status();
         if status.is_success() {
             return Ok(());

@@ -27,47 +27,69 @@ use wiremock::{
 };
 
 /// A server that answers each query only when it is let, and counts those under way.
-struct Slow {
-    url: String,
+#[derive(Clone)]
+pub struct Slow {
+    pub url: String,
     under_way: Arc<AtomicUsize>,
-    most: Arc<AtomicUsize>,
-    let_go: Arc<Semaphore>,
+    pub most: Arc<AtomicUsize>,
+    pub let_go: Arc<Semaphore>,
+    /// The queries in the order in which they came.
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Slow {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let slow = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             under_way: Arc::default(),
             most: Arc::default(),
             let_go: Arc::new(Semaphore::new(0)),
+            asked: Arc::default(),
         };
-        let (under_way, most, let_go) = (slow.under_way.clone(), slow.most.clone(), slow.let_go.clone());
+        let serving = slow.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, under_way.clone(), most.clone(), let_go.clone()));
+                tokio::spawn(serving.clone().serve(stream));
             }
         });
         slow
     }
 
     /// Waits until so many are under way.
-    async fn until(&self, count: usize) {
+    pub async fn until(&self, count: usize) {
         while self.under_way.load(Ordering::SeqCst) != count {
             tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         }
     }
+
+    /// Waits until so many were asked, and says which.
+    pub async fn asked(&self, count: usize) -> Vec<String> {
+        loop {
+            let asked = self.asked.lock().unwrap().clone();
+            if asked.len() >= count {
+                return asked;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        }
+    }
+
+    async fn serve(self, stream: TcpStream) {
+        serve(stream, &self).await;
+    }
 }
 
-async fn serve(mut stream: TcpStream, under_way: Arc<AtomicUsize>, most: Arc<AtomicUsize>, let_go: Arc<Semaphore>) {
+async fn serve(mut stream: TcpStream, slow: &Slow) {
     let mut buffer = [0; 4096];
     // Each request is one small packet.
-    while stream.read(&mut buffer).await.is_ok_and(|n| n > 0) {
-        let now = under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        most.fetch_max(now, Ordering::SeqCst);
-        let_go.acquire().await.unwrap().forget();
-        under_way.fetch_sub(1, Ordering::SeqCst);
+    while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+        let request = String::from_utf8_lossy(&buffer[..n]).into_owned();
+        let query = request.rsplit_once("query=").unwrap().1.split('&').next().unwrap();
+        slow.asked.lock().unwrap().push(query.to_owned());
+        let now = slow.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+        slow.most.fetch_max(now, Ordering::SeqCst);
+        slow.let_go.acquire().await.unwrap().forget();
+        slow.under_way.fetch_sub(1, Ordering::SeqCst);
         let body = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",

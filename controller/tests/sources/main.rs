@@ -4,9 +4,11 @@
 // Helpers outside #[test] may fail loudly too.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod addresses;
 mod build;
 mod gate;
 mod rotation;
 mod settings;
+mod tenants;
 mod tls;
 mod token;

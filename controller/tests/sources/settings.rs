@@ -33,6 +33,15 @@ fn grant(more: Value) -> Value {
 #[case(json!({"maxConcurrentQueries": 0}), "spec.maxConcurrentQueries", "0 is not between 1 and 256; write for example 16")]
 #[case(json!({"maxConcurrentQueries": 257}), "spec.maxConcurrentQueries", "257 is not between 1 and 256")]
 #[case(json!({"maxConcurrentQueries": -1}), "spec.maxConcurrentQueries", "-1 is not between 1 and 256")]
+#[case(json!({"perNamespace": {"maxConcurrentQueries": 0}}), "spec.perNamespace.maxConcurrentQueries", "0 is not between 1 and 16; write a number of these")]
+#[case(json!({"perNamespace": {"maxConcurrentQueries": 17}}), "spec.perNamespace.maxConcurrentQueries", "17 is not between 1 and 16")]
+#[case(json!({"maxConcurrentQueries": 4, "perNamespace": {"maxConcurrentQueries": 5}}), "spec.perNamespace.maxConcurrentQueries", "5 is not between 1 and 4")]
+#[case(json!({"perNamespace": {"queriesPerSecond": 0}}), "spec.perNamespace.queriesPerSecond", "0 is not between 1 and 1000")]
+#[case(json!({"perNamespace": {"queriesPerSecond": 1001}}), "spec.perNamespace.queriesPerSecond", "1001 is not between 1 and 1000")]
+#[case(json!({"perNamespace": {"queriesPerSecond": 1, "burst": 0}}), "spec.perNamespace.burst", "0 is not between 1 and 10000")]
+#[case(json!({"perNamespace": {"queriesPerSecond": 1, "burst": 10001}}), "spec.perNamespace.burst", "10001 is not between 1 and 10000")]
+#[case(json!({"perNamespace": {"maxConcurrentQueries": 1, "burst": 5}}), "spec.perNamespace.burst", "it goes with spec.perNamespace.queriesPerSecond")]
+#[case(json!({"perNamespace": {}}), "spec.perNamespace", "it needs maxConcurrentQueries or queriesPerSecond")]
 #[case(json!({"scrapeInterval": "500ms"}), "spec.scrapeInterval", "500ms is not between 1s and 1h")]
 #[case(json!({"scrapeInterval": "61m"}), "spec.scrapeInterval", "1h1m is not between 1s and 1h")]
 #[case(json!({"scrapeInterval": "0"}), "spec.scrapeInterval", "0s is not between 1s and 1h")]
@@ -108,6 +117,7 @@ fn everything_at_once_is_right() {
     let spec = read(json!({
         "queryParams": {"dedup": "true", "extra_filters[]": "{team=\"shop\"}", "nocache": "0"},
         "timeout": "2m", "maxConcurrentQueries": 256, "maxResponseMebibytes": 64, "scrapeInterval": "15s",
+        "perNamespace": {"maxConcurrentQueries": 256, "queriesPerSecond": 1000, "burst": 10000},
         "headers": [{"name": "X-Scope-OrgID", "value": "shop|search"}],
         "auth": {"oauth2": {
             "tokenUrl": "https://login/token?tenant=7", "clientId": "fly ball", "clientSecret": key("secret"),

@@ -21,6 +21,9 @@ pub fn source() -> Value {
 const URL: &str = "url must begin with http:// or https:// and carry no user, password, query or fragment; put credentials into spec.auth";
 const HEADER: &str = "a header's name consists of letters, digits and dashes, and is none of Authorization, Cookie, Host, Proxy-Authorization; put credentials into spec.auth";
 
+const PER_NAMESPACE: &str =
+    "perNamespace.maxConcurrentQueries can't be more than maxConcurrentQueries, which is 16 where it is not set";
+
 const TOKEN_URL: &str = "tokenUrl must begin with http:// or https:// and carry no user, password or fragment";
 
 /// The client credentials grant with everything in it, in the place of the bearer's token.
@@ -129,6 +132,37 @@ pub const SOURCES: &[Case] = &[
         "another host",
         &[("/spec/headers/0/name", || json!("host"))],
         Some(HEADER),
+    ),
+    (
+        "limits of each namespace",
+        &[(
+            "/spec/perNamespace",
+            || json!({"maxConcurrentQueries": 16, "queriesPerSecond": 5, "burst": 40}),
+        )],
+        None,
+    ),
+    (
+        "more for each namespace than there is",
+        &[("/spec/perNamespace", || json!({"maxConcurrentQueries": 17}))],
+        Some(PER_NAMESPACE),
+    ),
+    (
+        "more for each namespace than is written",
+        &[
+            ("/spec/maxConcurrentQueries", || json!(4)),
+            ("/spec/perNamespace", || json!({"maxConcurrentQueries": 5})),
+        ],
+        Some(PER_NAMESPACE),
+    ),
+    (
+        "a burst without a rate",
+        &[("/spec/perNamespace", || json!({"maxConcurrentQueries": 4, "burst": 40}))],
+        Some("perNamespace.burst goes with perNamespace.queriesPerSecond; set that, or remove burst"),
+    ),
+    (
+        "no limit of each namespace",
+        &[("/spec/perNamespace", || json!({}))],
+        Some("perNamespace needs maxConcurrentQueries or queriesPerSecond; set one, or remove perNamespace"),
     ),
     (
         "two headers in one",

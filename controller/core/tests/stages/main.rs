@@ -19,6 +19,7 @@ mod relief;
 mod runtime;
 mod shared;
 mod template;
+mod tenants;
 mod transaction;
 mod undo;
 mod verify;

@@ -1,7 +1,7 @@
 //! Why a source can't be used or did not answer.
 
 use super::{
-    addresses::Forbidden,
+    addresses::Refused,
     settings::{CONCURRENCY, MAX_TIMEOUT, SCRAPE_INTERVAL},
     token::TokenError,
 };
@@ -10,6 +10,11 @@ use flyball_core::time::{Span, SpanError, Timestamp};
 
 /// In place of an `errorType` that was not sent.
 pub(super) const NO_TYPE: &str = "no errorType";
+
+/// By what servers say that a query costs too much: Prometheus ("query processing would load too many samples into memory"), Mimir and Thanos
+/// ("exceeded the maximum number", "exceeded series limit"), VictoriaMetrics ("too many points", "cannot select more than", "exceeds", "not
+/// enough memory"). With the blank, for a refusal may quote labels.
+const COSTLY: [&str; 4] = ["too many ", " exceed", "cannot select more than", "not enough memory"];
 
 /// Why a source can't be used or did not answer. No message holds a secret, a path or a body.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -28,9 +33,9 @@ pub enum SourceError {
     /// The token endpoint's URL is not one that is asked.
     #[error("spec.auth.oauth2.tokenUrl: {0}; write for example https://login.example/oauth2/token")]
     TokenUrl(&'static str),
-    /// It names an address that is never asked.
-    #[error("a URL of the source: {0}; name the server itself")]
-    Address(#[from] Forbidden),
+    /// It names an address that is not asked, or a name that leads to one.
+    #[error(transparent)]
+    Address(#[from] Refused),
     /// The time-out is not a duration.
     #[error("spec.timeout: {0}")]
     Timeout(#[from] SpanError),
@@ -46,6 +51,22 @@ pub enum SourceError {
     /// A limit that lets nothing through, or too much.
     #[error("spec.maxConcurrentQueries: {0} is not between 1 and {max}; write for example 16", max = CONCURRENCY.1)]
     Concurrency(i32),
+    /// A limit of each namespace that lets nothing through, or too much.
+    #[error("spec.perNamespace.{field}: {value} is not between 1 and {max}; write a number of these, or remove it")]
+    PerNamespace {
+        /// Its last part.
+        field: &'static str,
+        /// What is written.
+        value: i32,
+        /// The most.
+        max: i32,
+    },
+    /// A burst without a rate.
+    #[error("spec.perNamespace.burst: it goes with spec.perNamespace.queriesPerSecond; set that, or remove burst")]
+    BurstAlone,
+    /// Limits without one.
+    #[error("spec.perNamespace: it needs maxConcurrentQueries or queriesPerSecond; set one, or remove perNamespace")]
+    NoLimit,
     /// A parameter that can't be sent.
     #[error("{field}.{name}: {reason}")]
     Parameter {
@@ -82,6 +103,49 @@ pub enum SourceError {
         limit: usize,
         /// How long was waited.
         waited: Span,
+    },
+    /// The namespace has as many queries under way as it may have.
+    #[error(
+        "no place within {waited} among the {limit} queries at once that spec.perNamespace.maxConcurrentQueries of MetricSource {source_name} allows namespace {namespace}; lengthen the interval of its policies, or have that raised"
+    )]
+    NamespaceBusy {
+        /// The source.
+        source_name: String,
+        /// The namespace.
+        namespace: String,
+        /// How many may be under way.
+        limit: usize,
+        /// How long was waited.
+        waited: Span,
+    },
+    /// The namespace asks more often than it may.
+    #[error(
+        "not asked, namespace {namespace} asks more than the {per_second} queries per second that spec.perNamespace.queriesPerSecond of MetricSource {source_name} allows, and its next turn is {wait} away; lengthen the interval of its policies, or have that raised"
+    )]
+    NamespaceRate {
+        /// The source.
+        source_name: String,
+        /// The namespace.
+        namespace: String,
+        /// How many in a second it may ask.
+        per_second: u32,
+        /// How long this one would have to wait.
+        wait: Span,
+    },
+    /// The namespace's own circuit breaker is open.
+    #[error(
+        "not asked, queries of namespace {namespace} that cost MetricSource {source_name} too much are left alone since {}, the last: {why}; make them cheaper, by a recording rule, a shorter range or fewer series",
+        crate::clock::time(*.since).0
+    )]
+    NamespaceOpen {
+        /// The source.
+        source_name: String,
+        /// The namespace.
+        namespace: String,
+        /// Since when.
+        since: Timestamp,
+        /// The last failure.
+        why: String,
     },
     /// The circuit breaker is open.
     #[error("not asked, the circuit breaker is open since {} after repeated failures, the last: {why}", crate::clock::time(*.since).0)]
@@ -202,11 +266,17 @@ impl SourceError {
             | Self::ScrapeInterval(_)
             | Self::ScrapeIntervalRange(_)
             | Self::Concurrency(_)
+            | Self::PerNamespace { .. }
+            | Self::BurstAlone
+            | Self::NoLimit
             | Self::Parameter { .. }
             | Self::Parameters { .. }
             | Self::Credentials(_)
             | Self::Client(_)
             | Self::Busy { .. }
+            | Self::NamespaceBusy { .. }
+            | Self::NamespaceRate { .. }
+            | Self::NamespaceOpen { .. }
             | Self::Open { .. }
             | Self::Redirect { .. }
             | Self::QueryRefused { .. }
@@ -231,6 +301,35 @@ impl SourceError {
                 retry_after: *retry_after,
             },
             error => error.clone(),
+        }
+    }
+
+    /// Whether the query costs too much: the server says so, as against an expression that can't be evaluated, or more is answered than
+    /// is read.
+    pub fn is_costly(&self) -> bool {
+        match self {
+            Self::QueryRefused {
+                status: 422, message, ..
+            } => {
+                let message = message.to_ascii_lowercase();
+                COSTLY.iter().any(|words| message.contains(words))
+            }
+            Self::TooLarge(_) | Self::Answer(EnvelopeError::TooManySeries(_)) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether this may be the query's fault as well as the server's: no answer in time, whoever says so. A server that wants to be left
+    /// alone says it of itself.
+    pub fn may_be_the_query(&self) -> bool {
+        match self {
+            Self::TimedOut(_) => true,
+            Self::Unavailable {
+                status: 503 | 504,
+                retry_after,
+                ..
+            } => retry_after.is_none_or(Span::is_zero),
+            _ => false,
         }
     }
 

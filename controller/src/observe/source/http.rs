@@ -1,6 +1,6 @@
 //! HTTP as sources and token endpoints are asked: no redirects, one deadline, bounded bodies.
 
-use super::{SourceError, addresses};
+use super::{SourceError, addresses::Addresses};
 use crate::observe::credentials::{self, Secrets, TlsFields};
 use flyball_core::time::{Span, Timestamp};
 use flyball_crds::Tls;
@@ -21,22 +21,33 @@ pub fn install_crypto_provider() {
     drop(rustls::crypto::ring::default_provider().install_default());
 }
 
+/// What all clients of a source have in common.
+pub(super) struct Asking<'a> {
+    pub timeout: Span,
+    pub secrets: &'a Secrets,
+    pub addresses: &'a Addresses,
+}
+
 /// A client for `url` with these TLS settings, which `fields` names in errors.
 pub(super) fn client(
     url: &Url,
     headers: HeaderMap,
-    timeout: Span,
     tls: Option<&Tls>,
     fields: &TlsFields,
-    secrets: &Secrets,
+    asking: &Asking<'_>,
 ) -> Result<Client, SourceError> {
+    let Asking {
+        timeout,
+        secrets,
+        addresses,
+    } = *asking;
     install_crypto_provider();
-    addresses::check_url(url)?;
+    addresses.check_url(url)?;
     let mut builder = Client::builder()
         .default_headers(headers)
         .redirect(Policy::none())
         .referer(false)
-        .dns_resolver(addresses::Resolver)
+        .dns_resolver(addresses.resolver())
         .user_agent(concat!("flyball/", env!("CARGO_PKG_VERSION")))
         .timeout(Duration::from_millis(timeout.as_millis()));
     let identity = credentials::identity(tls, fields, secrets)?;

@@ -1,8 +1,8 @@
 //! What a MetricSource says about how it is asked, read from its texts and numbers.
 
-use super::SourceError;
+use super::{SourceError, addresses::Addresses};
 use crate::promql::shorten;
-use flyball_core::time::Span;
+use flyball_core::{rate::Rate, time::Span};
 use flyball_crds::MetricSourceSpec;
 use reqwest::Url;
 use std::collections::BTreeMap;
@@ -17,6 +17,12 @@ pub const DEFAULT_MEBIBYTES: i32 = 8;
 pub const DEFAULT_CONCURRENCY: i32 = 16;
 /// The least and the most that a source may allow.
 pub const CONCURRENCY: (i32, i32) = (1, 256);
+/// The most queries in a second that a namespace may be allowed.
+pub const MOST_PER_SECOND: i32 = 1000;
+/// The largest burst.
+pub const MOST_BURST: i32 = 10_000;
+/// The burst where the source does not say, in seconds of the rate: a pass asks all its queries at once.
+const BURST_SECONDS: i32 = 10;
 /// The shortest and the longest scrape interval.
 pub const SCRAPE_INTERVAL: (Span, Span) = (Span::from_secs(1), Span::from_secs(3600));
 /// The most parameters of a query or of a request for a token.
@@ -30,6 +36,10 @@ pub(super) struct Settings {
     pub timeout: Span,
     pub mebibytes: i32,
     pub concurrency: usize,
+    /// Of one namespace.
+    pub most_of_one: usize,
+    /// Of one namespace.
+    pub rate: Option<Rate>,
     pub scrape_interval: Option<Span>,
 }
 
@@ -51,6 +61,8 @@ impl Settings {
             timeout: timeout(spec)?,
             mebibytes: spec.max_response_mebibytes.unwrap_or(DEFAULT_MEBIBYTES).clamp(1, 64),
             concurrency: concurrency(spec)?,
+            most_of_one: most_of_one(spec)?,
+            rate: rate(spec)?,
             scrape_interval: scrape_interval(spec)?,
         })
     }
@@ -74,6 +86,8 @@ impl Settings {
             parameters("spec.queryParams", &spec.query_params, &["query", "time"]).err(),
             timeout(spec).err(),
             concurrency(spec).err(),
+            most_of_one(spec).err(),
+            rate(spec).err(),
             scrape_interval(spec).err(),
             spec.alertmanager
                 .as_ref()
@@ -140,6 +154,47 @@ fn concurrency(spec: &MetricSourceSpec) -> Result<usize, SourceError> {
     usize::try_from(limit).map_err(|_| SourceError::Concurrency(limit))
 }
 
+/// How many queries of one namespace may be under way.
+fn most_of_one(spec: &MetricSourceSpec) -> Result<usize, SourceError> {
+    let all = spec.max_concurrent_queries.unwrap_or(DEFAULT_CONCURRENCY);
+    // What is wrong with it is told of itself.
+    let all = all.clamp(CONCURRENCY.0, CONCURRENCY.1);
+    let most = spec.per_namespace.and_then(|each| each.max_concurrent_queries);
+    within("maxConcurrentQueries", most.unwrap_or(all), all)
+}
+
+fn rate(spec: &MetricSourceSpec) -> Result<Option<Rate>, SourceError> {
+    let Some(each) = spec.per_namespace else {
+        return Ok(None);
+    };
+    let Some(written) = each.queries_per_second else {
+        return match each.burst {
+            Some(_) => Err(SourceError::BurstAlone),
+            None if each.max_concurrent_queries.is_none() => Err(SourceError::NoLimit),
+            None => Ok(None),
+        };
+    };
+    let per_second = within("queriesPerSecond", written, MOST_PER_SECOND)?;
+    let burst = each.burst.unwrap_or_else(|| written.saturating_mul(BURST_SECONDS));
+    let burst = within("burst", burst, MOST_BURST)?;
+    let rate = |per_second: usize, burst: usize| {
+        Some(Rate {
+            per_second: u32::try_from(per_second).ok()?,
+            burst: u32::try_from(burst).ok()?,
+        })
+    };
+    Ok(rate(per_second, burst))
+}
+
+/// A limit of each namespace, from 1 to `max`.
+fn within(field: &'static str, value: i32, max: i32) -> Result<usize, SourceError> {
+    let wrong = SourceError::PerNamespace { field, value, max };
+    match usize::try_from(value) {
+        Ok(limit) if (1..=max).contains(&value) => Ok(limit),
+        _ => Err(wrong),
+    }
+}
+
 fn scrape_interval(spec: &MetricSourceSpec) -> Result<Option<Span>, SourceError> {
     let Some(text) = &spec.scrape_interval else {
         return Ok(None);
@@ -178,7 +233,7 @@ fn checked(text: &str) -> Result<Url, &'static str> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err("a user or password does not belong here but into spec.auth");
     }
-    if super::addresses::check_url(&url).is_err() {
+    if Addresses::default().check_url(&url).is_err() {
         return Err(
             "this is a link-local, multicast or unspecified address, or a cloud's metadata, where no server of this kind is",
         );

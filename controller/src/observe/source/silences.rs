@@ -4,8 +4,9 @@
 //! told by the matchers of its silences, as Alertmanager itself applies them (API v2, `GET /api/v2/silences`).
 
 use super::{
+    addresses::Addresses,
     alerts::{self, NotifyError},
-    http,
+    http::{self, Asking},
 };
 use flyball_core::{
     decide::notify::Telling,
@@ -49,13 +50,18 @@ pub(super) struct Alertmanager {
 }
 
 impl Alertmanager {
-    pub fn new(spec: &MetricSourceSpec, timeout: Span) -> Result<Option<Self>, SourceError> {
+    pub fn new(spec: &MetricSourceSpec, timeout: Span, addresses: &Addresses) -> Result<Option<Self>, SourceError> {
         let Some(written) = &spec.alertmanager else {
             return Ok(None);
         };
         let url = url(&written.url)?;
         let alerts = sibling(&url, "alerts");
-        let client = http::client(&url, HeaderMap::new(), timeout, None, &TLS, &Secrets::default())?;
+        let asking = Asking {
+            timeout,
+            secrets: &Secrets::default(),
+            addresses,
+        };
+        let client = http::client(&url, HeaderMap::new(), None, &TLS, &asking)?;
         Ok(Some(Self { client, url, alerts }))
     }
 

@@ -6,11 +6,11 @@
 use super::{
     SourceError,
     gate::Clock,
-    http::{self, ERROR_BYTES},
+    http::{self, Asking, ERROR_BYTES},
     settings,
 };
 use crate::{
-    observe::credentials::{self, CredentialsError, OAUTH2_TLS, Secrets, TLS},
+    observe::credentials::{self, CredentialsError, OAUTH2_TLS, TLS},
     promql::shorten,
 };
 use flyball_core::time::{Span, Timestamp};
@@ -137,20 +137,14 @@ pub(super) struct Token {
 
 impl Tokens {
     /// For these settings. `tls` are the source's, for a token endpoint without its own.
-    pub fn new(
-        oauth2: &OAuth2,
-        tls: Option<&Tls>,
-        timeout: Span,
-        secrets: &Secrets,
-        now: Clock,
-    ) -> Result<Self, SourceError> {
+    pub fn new(oauth2: &OAuth2, tls: Option<&Tls>, asking: &Asking<'_>, now: Clock) -> Result<Self, SourceError> {
         let url = settings::token_url(&oauth2.token_url)?;
         settings::parameters(
             "spec.auth.oauth2.endpointParams",
             &oauth2.endpoint_params,
             &settings::TOKEN_PARAMETERS,
         )?;
-        let secret = credentials::client_secret(oauth2, secrets)?;
+        let secret = credentials::client_secret(oauth2, asking.secrets)?;
         let scope = oauth2.scopes.join(" ");
         let mut pairs = vec![("grant_type", "client_credentials")];
         if !scope.is_empty() {
@@ -183,10 +177,10 @@ impl Tokens {
             None => (tls, &TLS),
         };
         Ok(Self {
-            client: http::client(&url, headers, timeout, tls, fields, secrets)?,
+            client: http::client(&url, headers, tls, fields, asking)?,
             url,
             form,
-            timeout,
+            timeout: asking.timeout,
             now,
             held: Mutex::default(),
         })

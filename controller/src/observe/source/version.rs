@@ -22,12 +22,13 @@ impl Source {
     /// The server's version, such as `3.4.1`, with its name where it tells one. `None` where it tells
     /// none: not every server of this API does.
     pub async fn version(&self) -> Option<String> {
-        let mut url = self.url.clone();
+        let server = &self.server;
+        let mut url = server.url.clone();
         let path = url.path().strip_suffix("/query")?.to_owned();
         url.set_path(&format!("{path}/status/buildinfo"));
-        let mut response = self.send(|| self.client.get(url.clone())).await.ok()?;
-        self.accept(&mut response).await.ok()?;
-        let body = self.body(&mut response, ERROR_BYTES).await.ok()??;
+        let mut response = server.send(|| server.client.get(url.clone())).await.ok()?;
+        server.accept(&mut response).await.ok()?;
+        let body = server.body(&mut response, ERROR_BYTES).await.ok()??;
         let Envelope {
             data: Build { application, version },
         } = serde_json::from_slice(&body).ok()?;

@@ -248,3 +248,22 @@ fn an_open_circuit_of_the_controller_is_told() {
         "{found:?}"
     );
 }
+
+/// The command does not know what the installation allows; the controller does.
+#[test]
+fn an_address_that_the_installation_does_not_allow_is_told_as_the_controller_says_it() {
+    let message = "address 10.1.2.3 of prometheus.x is not in --allow-addresses of the installation; name another server, or add its \
+                   network there (controller.allowAddresses of the chart)";
+    let status = json!({"status": {"conditions": [condition("Ready", "False", "SourceUnavailable", message)]}});
+    let source = source("prometheus", "https://mimir.example.com", status);
+    let found = sources::judge(&source, &Keys::new(), "flyball-system", &Asked::Answers(None));
+    assert_eq!(found[0].mark, Mark::Fail);
+    assert_eq!(
+        found[0].said,
+        "the controller says: SourceUnavailable: address 10.1.2.3 of prometheus.x is not in --allow-addresses of the installation"
+    );
+    assert_eq!(
+        found[0].way_out,
+        "name another server, or add its network there (controller.allowAddresses of the chart)"
+    );
+}
