@@ -19,10 +19,17 @@ pub const OTHERS: &[(&str, &str, &str)] = &[
         "a part of Alertmanager's configuration",
     ),
     (
+        "docs/alertmanager.md",
+        "http_config",
+        "a part of Alertmanager's configuration",
+    ),
+    (
         "docs/monitoring.md",
         "scrape_configs",
         "a part of Prometheus' configuration",
     ),
+    ("docs/monitoring.md", "metrics", "values of the chart"),
+    ("docs/monitoring.md", "networkPolicy", "values of the chart"),
 ];
 
 /// A document of a block, and where it stands.
