@@ -230,8 +230,9 @@ impl World {
 
     /// Keeps the journals as they are now in a folder, one of each field and phase, for tests of other versions.
     pub async fn keep_journals(&self, folder: &Path) {
-        let kept = self.any("flyball.dev/v1alpha1", "Change").list(&ListParams::default());
-        for mut change in kept.await.expect("the Changes").items {
+        let journals = self.any("flyball.dev/v1alpha1", "Change");
+        let kept = journals.list(&ListParams::default()).await.expect("the Changes");
+        for mut change in kept.items {
             let field = change.data["spec"]["field"].as_str().unwrap_or("none").to_owned();
             let phase = change.data["status"]["phase"].as_str().unwrap_or("Unsaid").to_owned();
             change.metadata.managed_fields = None;
