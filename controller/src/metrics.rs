@@ -5,8 +5,10 @@
 
 mod process;
 mod series;
+mod served;
 mod table;
 
+pub use served::Access;
 pub use table::{Doc, Kind, METRICS};
 
 use crate::client::CallKind;
@@ -189,6 +191,8 @@ pub struct Metrics {
     events_dropped: Counter,
     cloud_events: Series<Counter>,
     log_lines_dropped: Counter,
+    access: Series<Counter>,
+    certificates: Series<Counter>,
 }
 
 impl Default for Metrics {
@@ -257,11 +261,19 @@ impl Metrics {
             events_dropped: register(r, "flyball_events_dropped_total", Counter::default()),
             cloud_events: register(r, "flyball_cloudevents_total", Series::new(Counter::default)),
             log_lines_dropped: register(r, "flyball_log_lines_dropped_total", Counter::default()),
+            access: register(r, "flyball_metrics_requests_total", Series::new(Counter::default)),
+            certificates: register(r, "flyball_certificate_reloads_total", Series::new(Counter::default)),
             registry,
         };
         // A counter that is absent until its first event hides that event from rate().
         for check in Check::of_all_levers() {
             metrics.check_refusals.of(&[("check", check.name())]);
+        }
+        for access in Access::ALL {
+            metrics.access.of(&[("result", access.as_str())]);
+        }
+        for result in ["taken", "failed"] {
+            metrics.certificates.of(&[("result", result)]);
         }
         metrics.policies([]);
         metrics
@@ -572,6 +584,17 @@ impl Metrics {
             Sent::Dropped => "dropped",
         };
         self.cloud_events.of(&[("result", result)]).inc();
+    }
+
+    /// Somebody asked for the metrics.
+    pub fn access(&self, result: Access) {
+        self.access.of(&[("result", result.as_str())]).inc();
+    }
+
+    /// The files of the certificate were read anew; whether what was in them could be taken.
+    pub fn certificate(&self, taken: bool) {
+        let result = if taken { "taken" } else { "failed" };
+        self.certificates.of(&[("result", result)]).inc();
     }
 
     /// So many log lines were lost since the process began.

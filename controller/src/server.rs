@@ -2,33 +2,44 @@
 //!
 //! | path | says |
 //! |---|---|
-//! | `/metrics` | the metrics, in the text format of `OpenMetrics` |
+//! | `/metrics` | the metrics, in the text format of `OpenMetrics`; to whom the API server allows it, where that is asked: see [`access`] |
 //! | `/healthz` | whether the loop is alive; a process that fails this is to be restarted |
 //! | `/readyz` | whether the caches are filled and the API server is there; a standby is ready too |
 //! | `/api/v1/alertmanager` | takes Alertmanager's webhook, if there is a token for it: see [`webhook`] |
 //! | `/debug/state` | who leads and what each policy last came to, as JSON; only from the pod itself |
+//!
+//! All of it is on one port, by HTTP or by TLS: see [`tls`]. Probes of the kubelet take any certificate.
 
+pub mod access;
+mod bucket;
+mod door;
+pub mod tls;
 pub mod webhook;
 
 use crate::{lease::Leadership, logging::Pipe, metrics::Metrics};
+use access::Access;
 use axum::{
     Json, Router,
-    extract::{ConnectInfo, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    extract::{ConnectInfo, State, connect_info::Connected},
+    http::{HeaderMap, HeaderName, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
+    serve::IncomingStream,
 };
+use door::Door;
 use flyball_crds::{Mode, Reason};
+use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
+use tls::{Certificate, TlsError};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -58,6 +69,9 @@ pub enum ServerError {
         /// Why.
         reason: std::io::Error,
     },
+    /// There is no TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// It ended by itself.
     #[error("the HTTP server ended: {0}; restart the process")]
     Ended(#[from] std::io::Error),
@@ -218,6 +232,18 @@ pub struct Told {
     pub logs: Option<Pipe>,
     /// The receiver of alerts, if there is one.
     pub webhook: Option<Webhook>,
+    /// Who may read the metrics; without it, everybody.
+    pub access: Option<Arc<Access>>,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+struct Peer(IpAddr);
+
+impl Connected<IncomingStream<'_, Door>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+        Self(stream.remote_addr().ip().to_canonical())
+    }
 }
 
 /// Takes the address. Port 0: any that is free.
@@ -227,11 +253,17 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
         .map_err(|reason| ServerError::Bind { address, reason })
 }
 
-/// Serves until `stop`, and then ends soon, although a request may still be under way.
-pub async fn serve(listener: TcpListener, told: Told, stop: CancellationToken) -> Result<(), ServerError> {
-    let service = router(told).into_make_service_with_connect_info::<SocketAddr>();
+/// Serves until `stop`, and then ends soon, although a request may still be under way. With a certificate, by TLS alone.
+pub async fn serve(
+    listener: TcpListener,
+    certificate: Option<Arc<Certificate>>,
+    told: Told,
+    stop: CancellationToken,
+) -> Result<(), ServerError> {
+    let door = Door::new(listener, certificate.as_ref())?;
+    let service = router(told).into_make_service_with_connect_info::<Peer>();
     let ending = stop.clone();
-    let server = axum::serve(listener, service)
+    let server = axum::serve(door, service)
         .with_graceful_shutdown(stop.cancelled_owned())
         .into_future();
     tokio::pin!(server);
@@ -271,7 +303,30 @@ fn verdict(verdict: Result<(), String>) -> Response {
     }
 }
 
-async fn metrics(State(told): State<Told>) -> Response {
+fn refuse(status: StatusCode, headers: &[(HeaderName, String)], why: &str) -> Response {
+    let mut response = (status, format!("{why}\n")).into_response();
+    for (name, value) in headers {
+        if let Ok(value) = value.parse() {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// What a secret is known by, without keeping it.
+fn fingerprint(secret: &[u8]) -> [u8; 32] {
+    let digest = digest(&SHA256, secret);
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(digest.as_ref()).for_each(|(to, from)| *to = *from);
+    bytes
+}
+
+async fn metrics(State(told): State<Told>, ConnectInfo(Peer(peer)): ConnectInfo<Peer>, headers: HeaderMap) -> Response {
+    if let Some(access) = &told.access
+        && let Err(refusal) = access.check(&headers, peer, Instant::now()).await
+    {
+        return refusal.answer();
+    }
     // At the time of the scrape: a leader whose time ran out is none, announced or not.
     told.metrics.leader(told.leadership.borrow().is_leader(Instant::now()));
     if let Some(logs) = &told.logs {
@@ -280,9 +335,9 @@ async fn metrics(State(told): State<Told>) -> Response {
     ([(CONTENT_TYPE, OPEN_METRICS)], told.metrics.encode()).into_response()
 }
 
-async fn state(State(told): State<Told>, ConnectInfo(peer): ConnectInfo<SocketAddr>) -> Response {
+async fn state(State(told): State<Told>, ConnectInfo(Peer(peer)): ConnectInfo<Peer>) -> Response {
     // The port is open to whoever may scrape; the names of all tenants' policies are not for them.
-    if !peer.ip().to_canonical().is_loopback() {
+    if !peer.is_loopback() {
         let way = "only from the pod itself: kubectl -n flyball-system port-forward deploy/flyball 8080\n";
         return (StatusCode::FORBIDDEN, way).into_response();
     }

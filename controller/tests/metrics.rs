@@ -4,7 +4,7 @@
 
 use flyball_controller::{
     client::CallKind,
-    metrics::{Evaluation, Kind, METRICS, Metrics, NamespaceQuery, PolicyName, Sent, Shares, Verb},
+    metrics::{Access, Evaluation, Kind, METRICS, Metrics, NamespaceQuery, PolicyName, Sent, Shares, Verb},
 };
 use flyball_core::{breaker::Stage, check::Check, evaluate::watermark::Level, signal::Quality, time::Span};
 use flyball_crds::{Direction, Mode, Phase, WeightMove};
@@ -64,6 +64,8 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.event_dropped();
     metrics.cloud_event(Sent::Taken);
     metrics.log_lines_dropped(3);
+    metrics.access(Access::Limited);
+    metrics.certificate(false);
 }
 
 fn samples(text: &str) -> Vec<&str> {

@@ -44,8 +44,9 @@ async fn served() -> Served {
         identity: "us".to_owned(),
         logs: None,
         webhook: None,
+        access: None,
     };
-    let task = tokio::spawn(serve(listener, told, stop.clone()));
+    let task = tokio::spawn(serve(listener, None, told, stop.clone()));
     Served {
         address,
         health,

@@ -84,10 +84,11 @@ async fn served(name: &str) -> Served {
             leadership: seen,
             limits: Arc::default(),
         }),
+        access: None,
     };
     let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    tokio::spawn(serve(listener, told, stop.clone()));
+    tokio::spawn(serve(listener, None, told, stop.clone()));
     Served {
         address,
         leadership,

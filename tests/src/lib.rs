@@ -1,5 +1,6 @@
 //! Worlds, faults and scenarios in which the controller's own code is run.
 
+pub mod authority;
 pub mod bed;
 pub mod bench;
 pub mod boards;

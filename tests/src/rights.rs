@@ -1,6 +1,13 @@
-//! What an account may do, as the API server is asked.
+//! What an account may do, as the API server is asked, and its tokens.
 
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+#![allow(clippy::expect_used, clippy::missing_panics_doc)] // What fails here ends a test, and says so.
+
+use k8s_openapi::api::{
+    authentication::v1::{TokenRequest, TokenRequestSpec},
+    authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
+    core::v1::ServiceAccount,
+};
+use kube::{Api, Client, api::PostParams};
 
 /// A right: the verb, the group and the resource (with its subresource behind a slash), and where.
 #[derive(Clone, Copy, Debug)]
@@ -44,4 +51,25 @@ impl Right<'_> {
             ..SubjectAccessReview::default()
         }
     }
+}
+
+/// A token of a ServiceAccount, which is made if it is not there.
+pub async fn token(client: &Client, namespace: &str, account: &str, audiences: &[&str]) -> String {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    if api.get_opt(account).await.expect("an answer").is_none() {
+        let made = serde_json::json!({"metadata": {"name": account}});
+        let made: ServiceAccount = serde_json::from_value(made).expect("a ServiceAccount");
+        api.create(&PostParams::default(), &made).await.expect("it is made");
+    }
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            audiences: audiences.iter().map(|&one| one.to_owned()).collect(),
+            ..TokenRequestSpec::default()
+        },
+        ..TokenRequest::default()
+    };
+    let answer = api
+        .create_token_request(account, &PostParams::default(), &request)
+        .await;
+    answer.expect("a token").status.expect("a token").token
 }

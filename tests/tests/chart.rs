@@ -94,7 +94,7 @@ fn the_charts_files_are_copies_of_their_originals() {
 }
 
 /// The files of deploy/manifests by the templates that they come from.
-const MANIFESTS: [(&str, &str); 11] = [
+const MANIFESTS: [(&str, &str); 12] = [
     ("admission/authors", "authors"),
     ("admission/changes", "changes"),
     ("admission/pods", "pods"),
@@ -102,6 +102,7 @@ const MANIFESTS: [(&str, &str); 11] = [
     ("admission/workloads", "admission"),
     ("deployment", "deployment"),
     ("lease", "lease"),
+    ("networkpolicy", "networkpolicy"),
     ("rbac", "rbac"),
     ("roles", "roles"),
     ("service", "service"),
@@ -447,6 +448,8 @@ fn what_it_renders_is_valid_for_each_version_of_kubernetes() {
         "commonLabels={\"team\":\"shop\"}",
         "serviceAccount={\"annotations\":{\"a\":\"b\"}}",
         "podDisruptionBudget={\"maxUnavailable\":\"50%\"}",
+        "tls={\"secretName\":\"shown\"}",
+        "metrics={\"authorization\":true,\"readers\":[{\"name\":\"prometheus\",\"namespace\":\"monitoring\"}]}",
     ];
     for settings in [&handed_on[..], &["observeOnly=true"], &namespaced] {
         all.push_str("---\n");

@@ -5,6 +5,8 @@
 
 #[path = "cluster_helm/drain.rs"]
 mod drain;
+#[path = "cluster_helm/serving.rs"]
+mod serving;
 #[path = "cluster_helm/versions.rs"]
 mod versions;
 

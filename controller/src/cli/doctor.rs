@@ -102,6 +102,7 @@ pub async fn run(args: Args, kubeconfig: Option<&Path>, context: Option<String>)
         observes: found.observes,
         sources: found.sources,
         without: args.without,
+        reviews: found.reviews,
     };
     report.add(&cluster::examine_controller(&connection, place, installation.lease()).await)?;
     let keda = world::keda(&connection.clients.read).await;

@@ -25,6 +25,8 @@ use crate::{
     },
     server::{
         self, Health, Policies, ServerError, Told,
+        access::Access,
+        tls::{Certificate, TlsError},
         webhook::{TokenFile, Webhook, WebhookError},
     },
     signals::End,
@@ -61,6 +63,17 @@ pub struct Args {
     /// Where /metrics, /healthz, /readyz and /debug/state are served.
     #[arg(long, default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Serve them by TLS alone, with the certificates in this file, PEM: the server's own first, then those of its authorities. The files are
+    /// looked at every ten seconds, and what is new in them is shown from then on.
+    #[arg(long, value_name = "FILE", requires = "tls_private_key_file")]
+    tls_cert_file: Option<PathBuf>,
+    /// The key of that certificate, PEM, without a pass phrase.
+    #[arg(long, value_name = "FILE", requires = "tls_cert_file")]
+    tls_private_key_file: Option<PathBuf>,
+    /// Serve /metrics only to whoever sends a bearer token that the API server knows, of somebody who may `get` the URL /metrics. Needs TLS,
+    /// or the token could be read on its way, and the right to create tokenreviews and subjectaccessreviews.
+    #[arg(long, requires = "tls_cert_file")]
+    metrics_authorization: bool,
     /// The form of the logs, which go to standard error. What is logged: `FLYBALL_LOG`, default info.
     #[arg(long, value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -137,6 +150,9 @@ pub enum RunError {
     /// The address is not to be had.
     #[error(transparent)]
     Server(#[from] ServerError),
+    /// Its certificate can't be shown.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Alerts can't be taken.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
@@ -195,6 +211,11 @@ pub(super) async fn until(
 ) -> Result<ExitCode, RunError> {
     install_crypto_provider();
     let logging = logging::init(args.log_format)?;
+    let certificate = args
+        .tls_cert_file
+        .zip(args.tls_private_key_file)
+        .map(|(certificate, key)| Certificate::new(certificate, key))
+        .transpose()?;
     let token = args.webhook_token_file.map(TokenFile::new).transpose()?;
     let addresses = Addresses::new(args.allow_addresses, args.deny_addresses);
     let sink = args
@@ -254,6 +275,12 @@ pub(super) async fn until(
     };
     let election = Election::start(store, identity.clone(), Timing::default())?;
     recorder.health.synced();
+    let access = args
+        .metrics_authorization
+        .then(|| Arc::new(Access::new(clients.write.clone(), Arc::clone(&recorder.metrics))));
+    if let Some(certificate) = &certificate {
+        tokio::spawn(Arc::clone(certificate).follow(Arc::clone(&recorder.metrics), stop.clone()));
+    }
     let told = Told {
         metrics: recorder.metrics,
         health: recorder.health,
@@ -268,10 +295,11 @@ pub(super) async fn until(
             leadership: election.leadership(),
             limits: Arc::default(),
         }),
+        access,
     };
     let publishing = tokio::spawn(publisher.run(stop.clone()));
     let sending = sender.map(|sender| tokio::spawn(sender.run(stop.clone())));
-    let serving = tokio::spawn(server::serve(listener, told, stop.clone()));
+    let serving = tokio::spawn(server::serve(listener, certificate, told, stop.clone()));
     info!(identity, version = env!("CARGO_PKG_VERSION"), %listening, "running");
     schedule::run(ctx, election.leadership(), woken, stop).await;
     // Only when no pass runs any more may another process take over.
@@ -405,6 +433,17 @@ mod tests {
             assert!(parse(&[word]).is_err(), "{word}");
             assert!(parse(&[&format!("{word}one")]).is_ok(), "{word}");
         }
+    }
+
+    /// A token that is sent in clear is somebody else's soon.
+    #[test]
+    fn the_metrics_are_authorized_by_tls_alone() {
+        assert!(parse(&["--metrics-authorization"]).is_err());
+        assert!(parse(&["--tls-cert-file=tls.crt"]).is_err());
+        assert!(parse(&["--tls-private-key-file=tls.key"]).is_err());
+        let pair = ["--tls-cert-file=tls.crt", "--tls-private-key-file=tls.key"];
+        assert!(parse(&pair).is_ok());
+        assert!(parse(&[pair[0], pair[1], "--metrics-authorization"]).is_ok());
     }
 
     #[test]

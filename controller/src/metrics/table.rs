@@ -248,6 +248,16 @@ pub const METRICS: &[Doc] = &[
         &[],
         "Log lines that were not written because nobody read the output",
     ),
+    counter(
+        "flyball_metrics_requests_total",
+        &["result"],
+        "Requests for these metrics where --metrics-authorization is set: allowed, unauthenticated, forbidden, limited (too many unknown tokens) or unavailable (the API server could not be asked)",
+    ),
+    counter(
+        "flyball_certificate_reloads_total",
+        &["result"],
+        "Times the files of the server's certificate were read anew: taken, or failed, each time while the one before is shown",
+    ),
     gauge("process_resident_memory_bytes", &[], "Resident memory"),
     counter("process_cpu_seconds_total", &[], "User and system time"),
     gauge(

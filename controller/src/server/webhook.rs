@@ -12,13 +12,14 @@
 //! Shape of the body: version 4 of Alertmanager's webhook, of which `alerts[].labels` are read.
 //! Source: Alertmanager, "Configuration", `<webhook_config>`.
 
+use super::{bucket::Bucket, refuse};
 use crate::{lease::Leadership, observe::cluster::Wake};
 use axum::{
     Json, Router,
     body::Bytes,
     extract::{DefaultBodyLimit, Path, State},
     http::{
-        HeaderMap, HeaderName, StatusCode,
+        HeaderMap, StatusCode,
         header::{AUTHORIZATION, CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE},
     },
     response::{IntoResponse, Response},
@@ -121,26 +122,26 @@ pub struct Webhook {
 #[derive(Debug, Default)]
 pub struct Limits(Mutex<Lately>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lately {
-    /// How many requests are used up, as of then. They come back with time.
-    requests: Option<(f64, Instant)>,
+    requests: Bucket,
     woken: HashMap<ObjectRef<FeedbackPolicy>, Instant>,
+}
+
+impl Default for Lately {
+    fn default() -> Self {
+        Self {
+            requests: Bucket::new(BURST, Duration::from_secs(60) / BURST),
+            woken: HashMap::new(),
+        }
+    }
 }
 
 impl Limits {
     /// Takes one request; else how long until there is one.
     fn request(&self, now: Instant) -> Result<(), Duration> {
         let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let each = 60.0 / f64::from(BURST);
-        let used = lately.requests.map_or(0.0, |(used, at)| {
-            (used - now.saturating_duration_since(at).as_secs_f64() / each).max(0.0)
-        });
-        if used + 1.0 > f64::from(BURST) {
-            return Err(Duration::from_secs_f64((used + 1.0 - f64::from(BURST)) * each));
-        }
-        lately.requests = Some((used + 1.0, now));
-        Ok(())
+        lately.requests.take(now)
     }
 
     /// Whether a policy may be woken now; it then counts as woken.
@@ -302,16 +303,6 @@ fn concerned(policies: &[Arc<FeedbackPolicy>], alerts: &[Alert]) -> Vec<ObjectRe
     };
     let all = policies.iter().filter(|policy| concerns(policy));
     all.map(|policy| ObjectRef::from_obj(policy.as_ref())).collect()
-}
-
-fn refuse(status: StatusCode, headers: &[(HeaderName, String)], why: &str) -> Response {
-    let mut response = (status, format!("{why}\n")).into_response();
-    for (name, value) in headers {
-        if let Ok(value) = value.parse() {
-            response.headers_mut().insert(name, value);
-        }
-    }
-    response
 }
 
 /// Whether two texts are the same, in a time that tells nothing of where they differ.

@@ -19,11 +19,18 @@ pub const OTHERS: &[(&str, &str, &str)] = &[
         "a part of Alertmanager's configuration",
     ),
     (
+        "docs/alertmanager.md",
+        "http_config",
+        "a part of Alertmanager's configuration",
+    ),
+    (
         "docs/monitoring.md",
         "scrape_configs",
         "a part of Prometheus' configuration",
     ),
     ("docs/monitoring.md", "datasources", "a part of Grafana's provisioning"),
+    ("docs/monitoring.md", "metrics", "values of the chart"),
+    ("docs/monitoring.md", "networkPolicy", "values of the chart"),
 ];
 
 /// A document of a block, and where it stands.

@@ -9,40 +9,20 @@ use flyball_controller::{
     },
 };
 use flyball_crds::{Auth, Basic, KeyPair, MetricSourceSpec, SecretKey, Tls};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair as Key};
+use flyball_tests::authority::Authority;
 
 /// bcrypt of [`PASSWORD`], at the least cost.
 const HASH: &str = "$2a$04$42yvg8w4zcw/kooJXnPGbu/dXnWBHO.60MznYJjf5t7bqx1OpN2Oq";
 const PASSWORD: &str = "secret & more";
 
-/// An authority that issues certificates.
-struct Authority(CertifiedIssuer<'static, Key>);
+const LOOPBACK: [&str; 1] = ["127.0.0.1"];
 
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, Key::generate().unwrap()).unwrap())
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    /// A certificate for loopback and its key, PEM.
-    fn issue(&self) -> (String, String) {
-        let key = Key::generate().unwrap();
-        let params = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
-    }
-
-    /// Writes a certificate of the server and what it trusts itself.
-    fn write(&self, folder: &Folder) {
-        let (certificate, key) = self.issue();
-        folder.write("server.crt", &certificate);
-        folder.write("server.key", &key);
-        folder.write("clients.crt", &self.pem());
-    }
+/// Writes a certificate of the server and what it trusts itself.
+fn write(authority: &Authority, folder: &Folder) {
+    let issued = authority.issue(&LOOPBACK);
+    folder.write("server.crt", &issued.certificate);
+    folder.write("server.key", &issued.key);
+    folder.write("clients.crt", &authority.pem());
 }
 
 fn key(name: &str) -> SecretKey {
@@ -55,7 +35,7 @@ fn key(name: &str) -> SecretKey {
 /// A Prometheus that wants a certificate and a password.
 fn prometheus(authority: &Authority) -> Option<Server> {
     let folder = configured("global: {scrape_interval: 1s}\n");
-    authority.write(&folder);
+    write(authority, &folder);
     let web = format!(
         "tls_server_config: {{cert_file: server.crt, key_file: server.key, client_auth_type: RequireAndVerifyClientCert, \
          client_ca_file: clients.crt}}\nbasic_auth_users: {{flyball: \"{HASH}\"}}\n"
@@ -71,7 +51,7 @@ fn prometheus(authority: &Authority) -> Option<Server> {
 /// A VictoriaMetrics that shows a certificate and wants a password.
 fn victoria_metrics(authority: &Authority) -> Option<Server> {
     let folder = configured("");
-    authority.write(&folder);
+    write(authority, &folder);
     let at = |name: &str| folder.path().join(name).display().to_string();
     let more = [
         "-tls".to_owned(),
@@ -93,15 +73,14 @@ struct Ask {
 
 fn secrets(authority: &Authority) -> Secrets {
     let other = Authority::new();
-    let (certificate, private) = authority.issue();
-    let (unknown, unknown_key) = other.issue();
+    let (known, unknown) = (authority.issue(&LOOPBACK), other.issue(&LOOPBACK));
     [
         ("ca", authority.pem()),
         ("other", other.pem()),
-        ("tls.crt", certificate),
-        ("tls.key", private),
-        ("unknown.crt", unknown),
-        ("unknown.key", unknown_key),
+        ("tls.crt", known.certificate),
+        ("tls.key", known.key),
+        ("unknown.crt", unknown.certificate),
+        ("unknown.key", unknown.key),
         ("right", format!("{PASSWORD}\n")),
         ("wrong", "guess".to_owned()),
     ]
@@ -202,7 +181,7 @@ async fn a_new_authority_is_taken_over_on_both_sides() {
     let (before, after) = (secrets(&old), secrets(&new));
     assert_eq!(ask(&server, &before, &RIGHT).await, Ok(()));
     assert!(ask(&server, &after, &RIGHT).await.is_err());
-    new.write(&server.folder);
+    write(&new, &server.folder);
     assert_eq!(ask(&server, &after, &RIGHT).await, Ok(()));
     assert!(ask(&server, &before, &RIGHT).await.is_err());
 }

@@ -269,6 +269,20 @@ pub fn of_the_controllers_agents(scope: Option<&str>, any: bool) -> Vec<Right> {
     rights.0
 }
 
+/// What the controller asks of whoever wants its metrics, where not everybody may have them.
+pub fn of_the_controllers_reviews() -> Vec<Right> {
+    let (cluster, mut rights) = (&Place::Cluster, Rights::default());
+    let closed = "nobody may read its metrics";
+    rights.add(&["create"], ("authentication.k8s.io", "tokenreviews"), cluster, closed);
+    rights.add(
+        &["create"],
+        ("authorization.k8s.io", "subjectaccessreviews"),
+        cluster,
+        closed,
+    );
+    rights.0
+}
+
 /// What the controller looks at where it may. Without it a decision rests on less, and says so.
 pub fn of_the_controllers_view(scope: Option<&str>, kinds: &[ScaleKind]) -> Vec<Right> {
     let (place, cluster, mut rights) = (&Place::of(scope), &Place::Cluster, Rights::default());

@@ -438,3 +438,25 @@ fn what_only_observes_needs_no_right_to_write_a_target_and_sources_of_a_file_are
         ["patch deployments", "update deployments/scale", "patch pods"]
     );
 }
+
+/// Also where nothing else may be written: a review is an answer that is asked for by POST.
+#[test]
+fn who_may_read_the_metrics_is_asked_by_whom_it_is_told_to() {
+    let needed = |args: &[&str]| -> Vec<String> {
+        let installation = Installation::of(&made(json!({"spec": {
+            "selector": {}, "template": {"spec": {"containers": [{"name": "c", "args": args}]}},
+        }})));
+        let all = rights::of_the_controllers_reviews().into_iter();
+        let needed = all.filter(|right| installation.needs(right));
+        needed
+            .map(|right| format!("{} {}.{}", right.verb, right.resource, right.group))
+            .collect()
+    };
+    assert_eq!(needed(&["run"]), [""; 0]);
+    let both = [
+        "create tokenreviews.authentication.k8s.io",
+        "create subjectaccessreviews.authorization.k8s.io",
+    ];
+    assert_eq!(needed(&["run", "--metrics-authorization"]), both);
+    assert_eq!(needed(&["run", "--observe-only", "--metrics-authorization"]), both);
+}

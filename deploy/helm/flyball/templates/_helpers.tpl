@@ -279,3 +279,36 @@ volumes:
 {{- toYaml . | nindent 0 }}
 {{- end }}
 {{- end -}}
+
+{{/* The Secret with the server's certificate; empty: it serves plain HTTP. */}}
+{{- define "flyball.tlsSecret" -}}
+{{- if .Values.tls.certManager.enabled -}}
+{{- .Values.tls.secretName | default (printf "%s-tls" (include "flyball.fullname" .)) -}}
+{{- else -}}
+{{- .Values.tls.secretName -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The name by which the server is known. */}}
+{{- define "flyball.serverName" -}}
+{{ include "flyball.fullname" . }}.{{ .Release.Namespace }}.svc
+{{- end -}}
+
+{{/* How a monitor asks a server that shows a certificate. */}}
+{{- define "flyball.scrapedByTLS" -}}
+scheme: https
+tlsConfig:
+  serverName: {{ include "flyball.serverName" . }}
+  {{- with .Values.tls.caKey }}
+  ca:
+    secret:
+      name: {{ include "flyball.tlsSecret" $ }}
+      key: {{ . }}
+  {{- end }}
+{{- with .Values.metrics.tokenSecret }}
+authorization:
+  credentials:
+    name: {{ . }}
+    key: {{ $.Values.metrics.tokenKey }}
+{{- end }}
+{{- end -}}

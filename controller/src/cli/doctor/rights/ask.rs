@@ -1,8 +1,8 @@
 //! Asks the API server for rights, and the controller's Deployment for what it may move.
 
 use super::{
-    Answer, Place, Right, judge, of_the_controller, of_the_controllers_agents, of_the_controllers_routes,
-    of_the_controllers_view, of_the_report,
+    Answer, Place, Right, judge, of_the_controller, of_the_controllers_agents, of_the_controllers_reviews,
+    of_the_controllers_routes, of_the_controllers_view, of_the_report,
 };
 use crate::{
     cli::{
@@ -50,6 +50,9 @@ pub enum Lever {
     Runtime,
 }
 
+/// Whom it lets read its metrics.
+const REVIEW_GROUPS: [&str; 2] = ["authentication.k8s.io", "authorization.k8s.io"];
+
 /// The controller as its Deployment describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Installation {
@@ -67,6 +70,8 @@ pub struct Installation {
     pub sources: bool,
     /// It has no right to move these, on purpose.
     pub without: Vec<Lever>,
+    /// It asks who may read its metrics.
+    pub reviews: bool,
 }
 
 impl Installation {
@@ -103,6 +108,7 @@ impl Installation {
             scope: values("--watch-namespace").pop(),
             lease: values("--lease-name").pop(),
             observes: words.contains(&"--observe-only"),
+            reviews: words.contains(&"--metrics-authorization"),
             sources: !values("--sources-file").is_empty(),
             without: Vec::new(),
         }
@@ -115,6 +121,9 @@ impl Installation {
 
     /// Whether it needs a right: what is left out on purpose is not missing.
     pub fn needs(&self, right: &Right) -> bool {
+        if REVIEW_GROUPS.contains(&&*right.group) {
+            return self.reviews;
+        }
         let reads = ["get", "list", "watch"].contains(&right.verb);
         let own = OWN_GROUPS.contains(&&*right.group);
         let of_sources = right.group == "flyball.dev" && right.resource.starts_with("metricsources");
@@ -212,6 +221,7 @@ async fn of_account(
             );
             rights.extend(of_the_controllers_routes(installation.scope.as_deref(), routes));
             rights.extend(of_the_controllers_agents(installation.scope.as_deref(), agents));
+            rights.extend(of_the_controllers_reviews());
             rights.retain(|right| installation.needs(right));
             let answers = ask(rights).await;
             let way_out = format!("give it to ServiceAccount {account} of namespace {namespace}, as the chart does");
