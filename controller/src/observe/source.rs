@@ -14,10 +14,12 @@ mod silences;
 mod token;
 mod version;
 
+pub(crate) use addresses::{Forbidden, Resolver, check_url};
 pub use alerts::NotifyError;
 pub use error::SourceError;
 pub use gate::Clock;
 pub use http::install_crypto_provider;
+pub(crate) use http::{cause, retry_after};
 pub use settings::{
     CONCURRENCY, DEFAULT_CONCURRENCY, DEFAULT_MEBIBYTES, DEFAULT_TIMEOUT, MAX_PARAMETERS, MAX_TIMEOUT, SCRAPE_INTERVAL,
 };
@@ -39,7 +41,7 @@ use flyball_core::{
 };
 use flyball_crds::MetricSourceSpec;
 use gate::{Gate, Places};
-use http::{ERROR_BYTES, cause, header, host};
+use http::{ERROR_BYTES, header, host};
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Url,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE},

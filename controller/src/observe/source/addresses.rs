@@ -1,4 +1,4 @@
-//! Where nothing is ever asked: addresses at which clouds and nodes serve themselves, not Prometheus.
+//! Where nothing is ever asked: addresses at which clouds and nodes serve themselves, not Prometheus and not whoever takes events.
 //!
 //! A cloud gives the credentials of a node to whoever asks a link-local address from it (`169.254.169.254`, `fd00:ec2::254`). Whoever
 //! writes a MetricSource, or answers for a name in it, must not have the controller ask there. Addresses inside of a cluster are
@@ -20,7 +20,7 @@ const METADATA: [IpAddr; 3] = [
 
 /// Why an address is never asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} is link-local, multicast, unspecified or a cloud's metadata, where no Prometheus is")]
+#[error("{0} is link-local, multicast, unspecified or a cloud's metadata, where nothing is asked")]
 pub struct Forbidden(IpAddr);
 
 /// Refuses an address at which nothing is asked.
@@ -46,7 +46,7 @@ pub fn check_url(url: &Url) -> Result<(), Forbidden> {
 
 /// Resolves names, and leaves out addresses that are never asked.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Resolver;
+pub(crate) struct Resolver;
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
