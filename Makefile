@@ -32,8 +32,11 @@ ALERTMANAGER := $(TESTBED_DIR)/bin/alertmanager
 LABEL_PROXY := $(TESTBED_DIR)/bin/prom-label-proxy
 RBAC_PROXY := $(TESTBED_DIR)/bin/kube-rbac-proxy
 
+# Takes events by the SDK of CloudEvents for Go.
+RECEIVER := $(TESTBED_DIR)/bin/receiver
+
 # Go modules of which all packages are ours and quick to build.
-GO_MODULES := tests/demo tests/heap tests/gitops deploy/krew agents/go agents/go/prom agents/go/bench deploy/observability/dashboards
+GO_MODULES := tests/demo tests/heap tests/gitops tests/receiver deploy/krew agents/go agents/go/prom agents/go/bench deploy/observability/dashboards
 
 # The book: where it is put together, and where it is built.
 MDBOOK := $(TOOLS)/bin/mdbook
@@ -80,10 +83,10 @@ test-go: ## Run the Go tests: the agent, the demo services, the test bed
 	cd tests/testbed && go test ./internal/...
 	@for module in $(GO_MODULES); do echo "cd $$module && go test ./..."; (cd $$module && go test ./...); done
 
-test-backends: $(VICTORIA_METRICS) $(ALERTMANAGER) ## Run the tests against a real Prometheus, VictoriaMetrics and Alertmanager
+test-backends: $(VICTORIA_METRICS) $(ALERTMANAGER) $(RECEIVER) ## Run the tests against a real Prometheus, VictoriaMetrics and Alertmanager, and a real receiver of CloudEvents
 	@prometheus="$$(cd tests/testbed && go run ./fetch --dir $(TESTBED_DIR))"; \
 	FLYBALL_PROMETHEUS="$$prometheus" FLYBALL_VICTORIA_METRICS=$(VICTORIA_METRICS) \
-	FLYBALL_ALERTMANAGER=$(ALERTMANAGER) \
+	FLYBALL_ALERTMANAGER=$(ALERTMANAGER) FLYBALL_RECEIVER=$(RECEIVER) \
 		$(CARGO) test --locked -p flyball-tests --test backends
 
 test-alerts: ## Check the alerts about Flyball itself, and run their unit tests
@@ -107,6 +110,10 @@ $(LABEL_PROXY): tests/backends/tenancy/go.mod tests/backends/tenancy/go.sum
 $(RBAC_PROXY): tests/backends/tenancy/go.mod tests/backends/tenancy/go.sum
 	@mkdir -p $(@D)
 	cd tests/backends/tenancy && go build -buildvcs=false -ldflags "-s -w" -o $@ github.com/brancz/kube-rbac-proxy/cmd/kube-rbac-proxy
+
+$(RECEIVER): tests/receiver/main.go tests/receiver/go.mod tests/receiver/go.sum
+	@mkdir -p $(@D)
+	cd tests/receiver && go build -buildvcs=false -ldflags "-s -w" -o $@ .
 
 # A bed that is up already is used and left up. `up` exits with 77 where this machine can't hold one; the
 # tests then say so, and fail if CI=true.

@@ -577,13 +577,24 @@ impl Metrics {
     }
 
     /// What became of an event for other systems.
-    pub fn cloud_event(&self, sent: Sent) {
+    pub fn cloud_event(&self, receiver: &str, sent: Sent) {
+        self.cloud_events_with(receiver, sent).inc();
+    }
+
+    /// Events are sent to this receiver: its counters are there before the first.
+    pub fn cloud_events_of(&self, receiver: &str) {
+        for sent in [Sent::Taken, Sent::Failed, Sent::Dropped] {
+            self.cloud_events_with(receiver, sent);
+        }
+    }
+
+    fn cloud_events_with(&self, receiver: &str, sent: Sent) -> Counter {
         let result = match sent {
             Sent::Taken => "ok",
             Sent::Failed => "error",
             Sent::Dropped => "dropped",
         };
-        self.cloud_events.of(&[("result", result)]).inc();
+        self.cloud_events.of(&[("receiver", receiver), ("result", result)])
     }
 
     /// Somebody asked for the metrics.

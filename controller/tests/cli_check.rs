@@ -349,6 +349,7 @@ fn all_documents_are_checked_and_other_kinds_skipped() {
         Summary {
             policies: 2,
             sources: 1,
+            receivers: 0,
             errors: 4,
             warnings: 0
         },
@@ -544,6 +545,54 @@ spec:
     assert!(
         report.contains("FILE:11:")
             && report.contains("spec.actions[0].weights.backends[1].name: \"a\" is the name of two backends"),
+        "{report}"
+    );
+}
+
+/// The policy with its notifications, after these receivers.
+#[rstest]
+// Nobody can say whether they are there.
+#[case("", "- {receiver: shop-team}", &["FILE:26: ", "spec.notifications[0].receiver: was not looked for"], 0, 0)]
+#[case(RECEIVERS, "- {receiver: shop-team}\n  - {receiver: audit, reasons: [Committed]}", &["1 policy checked and 2 receivers"], 0, 0)]
+#[case(RECEIVERS, "- {receiver: nobody}", &["warning: spec.notifications[0].receiver: no receiver nobody is declared"], 0, 1)]
+#[case(RECEIVERS, "- {receiver: shop-team, reasons: [Commited]}", &["spec.notifications[0].reasons[0]", "Committed"], 1, 0)]
+#[case(RECEIVERS, "- {receiver: shop-team, url: 'http://x'}", &["spec.notifications[0].url: unknown field"], 1, 0)]
+#[case(RECEIVERS, "- {receiver: a}\n  - {receiver: a}", &["spec.notifications[1].receiver"], 1, 0)]
+fn receivers_are_looked_for_in_the_files(
+    #[case] receivers: &str,
+    #[case] notifications: &str,
+    #[case] words: &[&str],
+    #[case] errors: usize,
+    #[case] warnings: usize,
+) {
+    let text = format!("{POLICY}  notifications:\n  {notifications}\n{receivers}");
+    let (summary, report) = checked("notifications.yaml", text);
+    assert_eq!((summary.errors, summary.warnings), (errors, warnings), "{report}");
+    for words in words {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+}
+
+const RECEIVERS: &str = "---
+apiVersion: flyball.dev/v1alpha1
+kind: EventReceiver
+metadata: {name: shop-team}
+spec: {url: 'https://broker/shop', bearer: {name: broker, key: token}, allowedNamespaces: {from: Names, names: [shop]}}
+---
+apiVersion: flyball.dev/v1alpha1
+kind: EventReceiver
+metadata: {name: audit}
+spec: {url: 'http://audit', maxPerMinute: 60}
+";
+
+#[test]
+fn a_receiver_for_other_namespaces_is_worth_a_warning() {
+    let receivers = RECEIVERS.replace("names: [shop]", "names: [bank]");
+    let text = format!("{POLICY}  notifications: [{{receiver: shop-team}}]\n{receivers}");
+    let (summary, report) = checked("notifications-elsewhere.yaml", text);
+    assert_eq!((summary.errors, summary.warnings), (0, 1), "{report}");
+    assert!(
+        report.contains("receiver shop-team does not take events of namespace shop"),
         "{report}"
     );
 }

@@ -471,8 +471,8 @@ fn the_examples_are_right() {
     let summary = check::run(&files, &mut report).unwrap();
     let report = String::from_utf8(report).unwrap();
     assert_eq!(
-        (summary.policies, summary.sources, summary.errors),
-        (20, 7, 0),
+        (summary.policies, summary.sources, summary.receivers, summary.errors),
+        (21, 7, 2, 0),
         "{report}"
     );
     // Only the documentation's own rule, which has no matchers, is warned of.

@@ -62,7 +62,7 @@ fn everything(metrics: &Metrics, policy: PolicyName<'_>) {
     metrics.watermark(policy, "Memory", Level::High, Some(0.92));
     metrics.ownership_conflict(policy);
     metrics.event_dropped();
-    metrics.cloud_event(Sent::Taken);
+    metrics.cloud_event("default", Sent::Taken);
     metrics.log_lines_dropped(3);
     metrics.access(Access::Limited);
     metrics.certificate(false);

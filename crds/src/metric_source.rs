@@ -253,6 +253,16 @@ pub struct AllowedNamespaces {
     pub names: Vec<String>,
 }
 
+impl AllowedNamespaces {
+    /// Whether policies of this namespace are among them.
+    pub fn includes(&self, namespace: &str) -> bool {
+        match self.from {
+            NamespacesFrom::All => true,
+            NamespacesFrom::Names => self.names.iter().any(|name| name == namespace),
+        }
+    }
+}
+
 /// From where a source may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum NamespacesFrom {

@@ -1,4 +1,7 @@
-use crate::{Action, Duration, FeedbackPolicyStatus, MemoryWatermark, Mode, PrometheusRuleRef, SourceRef, TargetRef};
+use crate::{
+    Action, Duration, FeedbackPolicyStatus, MemoryWatermark, Mode, Notification, PrometheusRuleRef, SourceRef,
+    TargetRef,
+};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -91,6 +94,12 @@ pub struct FeedbackPolicySpec {
     #[schemars(length(max = 8))]
     #[x_kube(validation = Rule::new("self.all(a, self.exists_one(o, o.name == a.name))").message("the names in actions[].name must be unique"))]
     pub actions: Vec<Action>,
+    /// Who is sent the policy's events, as CloudEvents, beside the installation's own receiver, which is sent all of them. A receiver
+    /// that is not there, or not for this namespace, is told by the condition `ReceiversResolved` and stops nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(validation = Rule::new("self.all(n, self.exists_one(o, o.receiver == n.receiver))").message("the names in notifications[].receiver must be unique"))]
+    pub notifications: Vec<Notification>,
 }
 
 /// A Prometheus alerting rule.

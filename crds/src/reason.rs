@@ -13,6 +13,8 @@ pub enum ConditionType {
     NeedsMemory,
     /// The alerts of a policy that notifies are posted to Alertmanager.
     Notified,
+    /// Every receiver that a policy names is there and takes events of its namespace.
+    ReceiversResolved,
     /// No pod needs relief that the policy does not give.
     Relieved,
     /// Only an edit of the object helps. It is there only while it is true, as tools that wait for objects expect it.
@@ -28,6 +30,7 @@ impl ConditionType {
             Self::Complete => "Complete",
             Self::NeedsMemory => "NeedsMemory",
             Self::Notified => "Notified",
+            Self::ReceiversResolved => "ReceiversResolved",
             Self::Relieved => "Relieved",
             Self::Stalled => "Stalled",
         }
@@ -78,6 +81,10 @@ reasons! {
     Notified,
     /// The MetricSource has no Alertmanager to notify.
     NoAlertmanager,
+    /// No receiver of events of that name is declared in the installation.
+    ReceiverNotFound,
+    /// The receiver of events does not take those of policies of this namespace.
+    ReceiverNotAllowed,
     /// A field of the object is wrong; the message names it and the way out.
     Invalid,
     /// The MetricSource does not exist.
@@ -146,6 +153,33 @@ reasons! {
     EvidenceTaken,
     /// No profile or recording could be taken; the message says why.
     EvidenceFailed,
+}
+
+impl Reason {
+    /// The reasons of which Events tell, and CloudEvents with them. Others are those of conditions only.
+    pub const TOLD: &[Self] = &[
+        Self::Verifying,
+        Self::Committed,
+        Self::RollingBack,
+        Self::RolledBack,
+        Self::Ineffective,
+        Self::Inconclusive,
+        Self::Superseded,
+        Self::WriteFailed,
+        Self::Refused,
+        Self::Recommended,
+        Self::WatermarkRaised,
+        Self::WatermarkEnded,
+        Self::PodsTold,
+        Self::EvidenceTaken,
+        Self::EvidenceFailed,
+        Self::NotPosted,
+        Self::NoAlertmanager,
+        Self::SourceNotFound,
+        Self::SourceNotAllowed,
+        Self::SecretNotFound,
+        Self::Invalid,
+    ];
 }
 
 impl fmt::Display for Reason {

@@ -5,6 +5,14 @@ mod committed;
 use std::path::Path;
 
 #[test]
+fn the_schema_of_events_is_current() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/event.schema.json");
+    let schema = schemars::schema_for!(flyball_crds::EventData);
+    let expect = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+    committed::holds(&file, &format!("{expect}\n"));
+}
+
+#[test]
 fn the_generated_yaml_is_current() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("generated");
     for crd in flyball_crds::definitions() {

@@ -4,16 +4,18 @@
 
 mod committed;
 
-use flyball_crds::{Reason, definitions};
+use flyball_crds::{EventReceiver, Reason, definitions};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 use std::{fmt::Write, path::Path};
 
 const NOTE: &str = "<!-- Written by `make generate` from the types in crds/src; edit those. -->";
 
-/// A page for each definition, and one for the reasons.
+/// A page for each definition and for what stands in a file, and one for the reasons.
 fn pages() -> Vec<(String, String)> {
-    let kinds = definitions().into_iter().map(|definition| {
+    let kinds = definitions().into_iter().chain([EventReceiver::crd()]);
+    let kinds = kinds.map(|definition| {
         let name = definition.spec.names.singular.clone().unwrap_or_default();
         (format!("{name}.md"), page(&definition))
     });
@@ -36,17 +38,25 @@ fn page(definition: &CustomResourceDefinition) -> String {
         let schema = version.schema.as_ref().and_then(|it| it.open_api_v3_schema.as_ref());
         let schema = serde_json::to_value(schema).expect("a schema is JSON");
         let short = spec.names.short_names.clone().unwrap_or_default().join("`, `");
+        let found = if short.is_empty() {
+            "in a file: there is no definition of it, and `kubectl` knows none".to_owned()
+        } else {
+            format!("{}, short name `{short}`", spec.scope)
+        };
         _ = write!(
             text,
-            "\n{}\n\n`apiVersion: {}/{}`, `kind: {kind}`, {}, short name `{short}`.\n",
+            "\n{}\n\n`apiVersion: {}/{}`, `kind: {kind}`, {found}.\n",
             prose(&schema),
             spec.group,
             version.name,
-            spec.scope,
         );
         for part in ["spec", "status"] {
             section(&mut text, part, &schema["properties"][part]);
         }
+    }
+    if spec.names.short_names.as_ref().is_none_or(Vec::is_empty) {
+        // Whoever reads the file checks it.
+        return text.replace("The API server refuses", "`flyball run` refuses");
     }
     text
 }

@@ -1,6 +1,6 @@
 //! The protocol against real servers: Prometheus, and VictoriaMetrics, which answers the same API in its own way. Needs no
 //! cluster, but `FLYBALL_PROMETHEUS` and `FLYBALL_VICTORIA_METRICS`, the paths of the two programs. Alerts are posted to a real
-//! Alertmanager, `FLYBALL_ALERTMANAGER`.
+//! Alertmanager, `FLYBALL_ALERTMANAGER`, and events to a receiver on the SDK of CloudEvents, `FLYBALL_RECEIVER`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,6 +12,8 @@ mod ages;
 mod answers;
 #[path = "backends/coverage.rs"]
 mod coverage;
+#[path = "backends/events.rs"]
+mod events;
 #[path = "backends/nodes.rs"]
 mod nodes;
 #[path = "backends/notify.rs"]

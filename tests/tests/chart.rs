@@ -5,7 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use flyball_crds::{EventReceiver, MetricSource};
 use flyball_tests::bed::skipped;
+use kube::CustomResourceExt;
 use serde::Deserialize;
 use serde_json::Value;
 use std::{
@@ -407,13 +409,14 @@ fn strict(schema: &Value) -> Value {
 }
 
 #[test]
-fn its_sources_are_held_to_the_definition() {
+fn its_sources_and_receivers_are_held_to_the_definitions() {
     let path = chart().join("values.schema.json");
     let mut values: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
-    let definition = fs::read_to_string(root().join("crds/generated/metricsources.flyball.dev.yaml")).unwrap();
-    let definition: Value = serde_yaml::from_str(&definition).unwrap();
-    let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
-    values["properties"]["sources"]["additionalProperties"] = strict(spec);
+    for (name, definition) in [("sources", MetricSource::crd()), ("receivers", EventReceiver::crd())] {
+        let definition = serde_json::to_value(definition).unwrap();
+        let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        values["properties"][name]["additionalProperties"] = strict(spec);
+    }
     let mut wrong = Vec::new();
     let text = serde_json::to_string_pretty(&values).unwrap() + "\n";
     holds(&path, &text, &mut wrong);
@@ -431,6 +434,7 @@ fn what_it_renders_is_valid_for_each_version_of_kubernetes() {
     let namespaced = [
         "watchNamespaces=[\"shop\",\"bank\"]",
         "sources={\"prometheus\":{\"url\":\"http://prometheus:9090\"}}",
+        "receivers={\"shop-team\":{\"url\":\"https://broker/shop\"}}",
     ];
     let file = folder.join("all.yaml");
     let mut all = String::new();

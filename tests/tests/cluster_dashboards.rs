@@ -28,7 +28,12 @@ const NOTHING: &[(&str, &str, &str, &str)] = &[
         "{{source}} {{kind}}",
         "no query fails",
     ),
-    ("overview", "Lost", "CloudEvents {{result}}", "none are sent"),
+    (
+        "overview",
+        "Lost",
+        "CloudEvents {{receiver}} {{result}}",
+        "none are sent",
+    ),
     (
         "policy",
         "Weights",

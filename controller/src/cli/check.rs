@@ -3,7 +3,7 @@
 //! What the API server and the controller would say is said here, each with its line and the line
 //! itself, so that a review or a pipeline finds it before a cluster does. Only the cluster knows
 //! whether targets, sources and metrics exist; `flyball doctor` asks it. A PrometheusRule that a policy
-//! refers to is read where it is in one of the files.
+//! refers to is read where it is in one of the files, and so are the receivers that it names.
 
 mod beside;
 mod report;
@@ -12,7 +12,7 @@ mod sources;
 pub(super) mod yaml;
 
 pub use report::{Finding, Report, Reported, Severity};
-pub use sources::{SourcesError, sources};
+pub use sources::{FileError, receivers, sources};
 pub use yaml::YamlError;
 
 use beside::{Beside, Said};
@@ -22,7 +22,10 @@ use crate::{
     promql::shorten,
     validate::{self, FieldError},
 };
-use flyball_crds::{FeedbackPolicy, FeedbackPolicySpec, GROUP, MetricSource, MetricSourceSpec, VERSION};
+use flyball_crds::{
+    EventReceiver, EventReceiverSpec, FeedbackPolicy, FeedbackPolicySpec, GROUP, MetricSource, MetricSourceSpec,
+    VERSION,
+};
 use kube::CustomResourceExt;
 use schema::Mistake;
 use serde::de::DeserializeOwned;
@@ -63,6 +66,8 @@ pub struct Summary {
     pub policies: usize,
     /// How many sources were checked.
     pub sources: usize,
+    /// How many receivers of events were checked.
+    pub receivers: usize,
     /// How many errors were found.
     pub errors: usize,
     /// How many warnings were found.
@@ -92,24 +97,21 @@ pub fn run(files: &[PathBuf], out: &mut impl Write) -> Result<Summary, CheckErro
     if summary == Summary::default() {
         writeln!(
             out,
-            "There is no FeedbackPolicy and no MetricSource in these files; name the files that hold one."
+            "There is no FeedbackPolicy, no MetricSource and no EventReceiver in these files; name the files that hold one."
         )?;
     }
     let Summary {
         policies,
         sources,
+        receivers,
         errors,
         warnings,
     } = summary;
     let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
-    let checked = match sources {
-        0 => count(policies, "policy", "policies"),
-        _ => format!(
-            "{} and {}",
-            count(policies, "policy", "policies"),
-            count(sources, "source", "sources")
-        ),
-    };
+    let mut checked = vec![count(policies, "policy", "policies")];
+    checked.extend((sources > 0).then(|| count(sources, "source", "sources")));
+    checked.extend((receivers > 0).then(|| count(receivers, "receiver", "receivers")));
+    let checked = checked.join(" and ");
     writeln!(
         out,
         "{checked} checked, {}, {}",
@@ -236,6 +238,10 @@ fn document(text: &str, node: &Node, beside: &Beside, findings: &mut Vec<Finding
             summary.sources += 1;
             MetricSource::crd()
         }
+        "EventReceiver" => {
+            summary.receivers += 1;
+            EventReceiver::crd()
+        }
         _ => {
             findings.push(other(node, kind));
             return;
@@ -254,8 +260,12 @@ fn document(text: &str, node: &Node, beside: &Beside, findings: &mut Vec<Finding
     let value = schema::read(spec, schema, "spec", &mut mistakes).unwrap_or_default();
     let said = match kind {
         "FeedbackPolicy" => judge(value, &mistakes, |spec: &FeedbackPolicySpec| beside.judge(node, spec)),
-        _ => judge(value, &mistakes, |spec: &MetricSourceSpec| Said {
+        "MetricSource" => judge(value, &mistakes, |spec: &MetricSourceSpec| Said {
             errors: validate::metric_source(spec).err().unwrap_or_default(),
+            ..Said::default()
+        }),
+        _ => judge(value, &mistakes, |spec: &EventReceiverSpec| Said {
+            errors: validate::event_receiver(spec).err().unwrap_or_default(),
             ..Said::default()
         }),
     };
@@ -291,11 +301,11 @@ fn other(node: &Node, kind: &str) -> Finding {
         .get("apiVersion")
         .and_then(Node::text)
         .and_then(|version| version.split('/').next());
-    let nearest = schema::nearest(kind, ["FeedbackPolicy", "MetricSource"].into_iter());
+    let nearest = schema::nearest(kind, ["FeedbackPolicy", "MetricSource", "EventReceiver"].into_iter());
     if group == Some(GROUP) && kind != "Change" {
         let at = node.get("kind").map_or(&node.range, |kind| &kind.range);
         let hint = nearest.map_or_else(
-            || "; write FeedbackPolicy or MetricSource".to_owned(),
+            || "; write FeedbackPolicy, MetricSource or EventReceiver".to_owned(),
             |_| schema::did_you_mean(nearest),
         );
         return Finding::error(at, "kind", format!("{} is not a kind of {GROUP}{hint}", shorten(kind)));

@@ -1,6 +1,6 @@
 //! `flyball run`: the controller process.
 
-use super::check::{self, SourcesError};
+use super::check::{self, FileError};
 use crate::{
     client::{self, CallError, CallKind, ClientError, Clients},
     clock,
@@ -20,7 +20,7 @@ use crate::{
     reconcile::{Context, budget::Budget, schedule},
     record::{
         Recorder,
-        cloudevents::{CloudEvents, Sink, SinkError},
+        cloudevents::{CloudEvents, Receivers, SinkError},
         events::Events,
     },
     server::{
@@ -40,6 +40,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -98,9 +99,13 @@ pub struct Args {
     /// The bearer token that is sent with them. The file is read again with each request.
     #[arg(long, value_name = "FILE", requires = "cloudevents_url")]
     cloudevents_token_file: Option<PathBuf>,
-    /// What they say that they come from: a URI or a path, such as /clusters/production.
+    /// What they, and those for receivers that policies name, say that they come from: a URI or a path, such as /clusters/production.
     #[arg(long, value_name = "SOURCE", default_value = "/flyball")]
     cloudevents_source: String,
+    /// Declare the receivers of events that policies may name in spec.notifications: a file of EventReceivers, YAML. Read once, when
+    /// the process starts; the tokens they name, Secrets in the controller's own namespace, count as they are.
+    #[arg(long, value_name = "FILE")]
+    receivers_file: Option<PathBuf>,
     /// Keep evidence (profiles and recordings that policies take from pods) in this folder, which is made if it is not there. Without this and
     /// --evidence-url none is taken.
     #[arg(long, value_name = "FOLDER", conflicts_with = "evidence_url")]
@@ -156,9 +161,9 @@ pub enum RunError {
     /// Alerts can't be taken.
     #[error(transparent)]
     Webhook(#[from] WebhookError),
-    /// The sources of a file can't be used.
+    /// The sources or receivers of a file can't be used.
     #[error(transparent)]
-    Sources(#[from] SourcesError),
+    File(#[from] FileError),
     /// Events can't be sent to others.
     #[error(transparent)]
     CloudEvents(#[from] SinkError),
@@ -218,14 +223,11 @@ pub(super) async fn until(
         .transpose()?;
     let token = args.webhook_token_file.map(TokenFile::new).transpose()?;
     let addresses = Addresses::new(args.allow_addresses, args.deny_addresses);
-    let sink = args
-        .cloudevents_url
-        .as_deref()
-        .map(|url| {
-            let token = args.cloudevents_token_file.as_deref();
-            Sink::among(url, token, &args.cloudevents_source, &addresses)
-        })
-        .transpose()?;
+    let declared = args.receivers_file.as_deref().map(check::receivers).transpose()?;
+    let own = args.cloudevents_url.as_deref();
+    let own = own.map(|url| (url, args.cloudevents_token_file.as_deref()));
+    let receivers = Receivers::among(own, &declared.unwrap_or_default(), &args.cloudevents_source, &addresses)?;
+    let receivers = Arc::new(receivers);
     let evidence = evidence(args.evidence_dir.as_deref(), args.evidence_url.as_deref())?;
     let clients = Clients::from_config(client::config(kubeconfig, context).await?).await?;
     clients.check().await?;
@@ -235,8 +237,6 @@ pub(super) async fn until(
     let identity = args.identity.unwrap_or_else(lease::identity);
     let metrics = Arc::new(Metrics::new());
     let (events, publisher) = Events::new(clients.write.clone(), &identity, Arc::clone(&metrics));
-    let (cloud, sender) = sink.map(|sink| CloudEvents::new(sink, Arc::clone(&metrics))).unzip();
-    let publisher = publisher.and(cloud);
     let recorder = Recorder {
         metrics,
         events,
@@ -247,6 +247,8 @@ pub(super) async fn until(
     let listening = listener.local_addr()?;
     let signals = on_signal(stop.clone())?;
     let (cluster, wake, woken) = Cluster::watch(&clients.read, &args.namespace, scope, &args.scale_kinds, written);
+    let (policies, secrets) = (cluster.policies.clone(), &cluster.secrets);
+    let (cloud, senders) = CloudEvents::new(&receivers, policies, secrets, &recorder.metrics);
     let ctx = Arc::new(Context {
         clients: clients.clone(),
         cluster,
@@ -254,6 +256,7 @@ pub(super) async fn until(
         // Sent once, like a write: the next pass asks again, and this one would only wait.
         asks: Asks::new(clients.write.clone(), args.fixed_nodes),
         recorder: recorder.clone(),
+        receivers,
         evidence,
         budget: Budget::new(args.max_removed_per_minute),
         observe_only: args.observe_only,
@@ -297,8 +300,11 @@ pub(super) async fn until(
         }),
         access,
     };
-    let publishing = tokio::spawn(publisher.run(stop.clone()));
-    let sending = sender.map(|sender| tokio::spawn(sender.run(stop.clone())));
+    let publishing = tokio::spawn(publisher.and(Some(cloud)).run(stop.clone()));
+    let mut sending = JoinSet::new();
+    for sender in senders {
+        sending.spawn(sender.run(stop.clone()));
+    }
     let serving = tokio::spawn(server::serve(listener, certificate, told, stop.clone()));
     info!(identity, version = env!("CARGO_PKG_VERSION"), %listening, "running");
     schedule::run(ctx, election.leadership(), woken, stop).await;
@@ -306,9 +312,7 @@ pub(super) async fn until(
     election.release().await;
     signals.abort();
     publishing.await.unwrap_or_default();
-    if let Some(sending) = sending {
-        sending.await.unwrap_or_default();
-    }
+    while sending.join_next().await.is_some() {}
     serving.await.unwrap_or(Ok(()))?;
     info!("ended");
     Ok(ExitCode::SUCCESS)

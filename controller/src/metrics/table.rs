@@ -240,8 +240,8 @@ pub const METRICS: &[Doc] = &[
     ),
     counter(
         "flyball_cloudevents_total",
-        &["result"],
-        "Events for other systems, by result: ok, error (not taken, however often it was tried) or dropped (the queue was full)",
+        &["receiver", "result"],
+        "Events for other systems, by receiver (default: that of --cloudevents-url) and result: ok, error (not taken, however often it was tried) or dropped (the queue was full)",
     ),
     counter(
         "flyball_log_lines_dropped_total",

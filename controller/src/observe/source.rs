@@ -20,6 +20,7 @@ pub use alerts::NotifyError;
 pub use error::SourceError;
 pub use gate::Clock;
 pub use http::install_crypto_provider;
+pub(crate) use http::{cause, retry_after};
 pub use settings::{
     CONCURRENCY, DEFAULT_CONCURRENCY, DEFAULT_MEBIBYTES, DEFAULT_TIMEOUT, MAX_PARAMETERS, MAX_TIMEOUT, SCRAPE_INTERVAL,
 };
@@ -42,7 +43,7 @@ use flyball_core::{
 };
 use flyball_crds::MetricSourceSpec;
 use gate::{Gate, Pass};
-use http::{Asking, ERROR_BYTES, cause, header, host};
+use http::{Asking, ERROR_BYTES, header, host};
 use places::{Places, Tenant};
 use reqwest::{
     Client, RequestBuilder, Response, StatusCode, Url,

@@ -6,7 +6,7 @@ use super::{
     source::{Source, addresses::Addresses},
 };
 use crate::metrics::Metrics;
-use flyball_crds::{MetricSource, NamespacesFrom, Reason, SecretKey};
+use flyball_crds::{MetricSource, Reason, SecretKey};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -176,10 +176,7 @@ pub fn allows(source: &MetricSource, namespace: &str) -> bool {
         .spec
         .allowed_namespaces
         .as_ref()
-        .is_none_or(|allowed| match allowed.from {
-            NamespacesFrom::All => true,
-            NamespacesFrom::Names => allowed.names.iter().any(|name| name == namespace),
-        })
+        .is_none_or(|allowed| allowed.includes(namespace))
 }
 
 fn secrets(cluster: &Cluster, source: &MetricSource) -> Result<BTreeMap<SecretKey, Vec<u8>>, SourceProblem> {

@@ -28,7 +28,7 @@ use crate::{
     evidence::Evidence,
     metrics::Evaluation,
     observe::{Asks, Observation, cluster::Cluster, prometheus_rules::Referred, sources::Sources},
-    record::{self, Recorder},
+    record::{self, Recorder, cloudevents::Receivers},
     text::clean,
     validate,
 };
@@ -61,6 +61,8 @@ pub struct Context {
     pub asks: Asks,
     /// Events and metrics of what happens.
     pub recorder: Recorder,
+    /// Who takes events of policies.
+    pub receivers: Arc<Receivers>,
     /// Where evidence is taken to.
     pub evidence: Evidence,
     /// What all policies together may take away within a minute.
@@ -161,7 +163,9 @@ async fn tell(
     now: Timestamp,
     authority: &Authority,
 ) {
-    let status = summary::status(object, memory, summary, now);
+    let namespace = object.namespace().unwrap_or_default();
+    let receivers = ctx.receivers.said(&object.spec.notifications, &namespace);
+    let status = summary::status(object, memory, summary, receivers, now);
     if status != memory.written && record::status::write(&ctx.clients.write, object, &status, authority).await {
         memory.written = status;
     }

@@ -169,6 +169,7 @@ pub(super) fn status(
     object: &FeedbackPolicy,
     memory: &Memory,
     summary: Summary,
+    receivers: Option<(bool, Reason, String)>,
     now: Timestamp,
 ) -> FeedbackPolicyStatus {
     let before = &memory.written;
@@ -252,6 +253,11 @@ pub(super) fn status(
             generation,
             now,
         );
+        status.conditions.push(condition);
+    }
+    if let Some(said) = receivers {
+        let kind = ConditionType::ReceiversResolved;
+        let condition = condition(&before.conditions, kind, said, same_words, generation, now);
         status.conditions.push(condition);
     }
     status
@@ -341,7 +347,7 @@ mod tests {
                 change: None,
                 room: None,
             };
-            let status = status(&object, &memory, summary, now);
+            let status = status(&object, &memory, summary, None, now);
             if status != memory.written {
                 let message = |index: usize| status.conditions[index].message.clone();
                 all.push([status.doing.clone(), status.why.clone(), message(0), message(1)]);
@@ -365,7 +371,7 @@ mod tests {
                 change: None,
                 room: None,
             };
-            let status = status(&object, &Memory::restore(&object, now), summary, now);
+            let status = status(&object, &Memory::restore(&object, now), summary, None, now);
             let found = status.conditions.iter().find(|condition| condition.type_ == "Stalled");
             assert_eq!(found.map(|condition| condition.status.as_str()), expect, "{ready:?}");
             // Both are about what was looked at.
@@ -381,6 +387,37 @@ mod tests {
         check((true, Reason::Evaluating), None);
         check((false, Reason::Suspended), None);
         check((false, Reason::SourceNotFound), None);
+    }
+
+    #[test]
+    fn a_receiver_that_is_missing_is_a_condition_of_its_own() {
+        let object = FeedbackPolicy::new("web", flyball_crds::FeedbackPolicySpec::default());
+        let now = Timestamp::from_millis(0);
+        let check = |receivers: Option<(bool, Reason, String)>, expect: Option<(&str, &str)>| {
+            let summary = Summary {
+                ready: (true, Reason::Evaluating, String::new()),
+                progressing: (false, Reason::Idle, String::new()),
+                doing: String::new(),
+                why: String::new(),
+                change: None,
+                room: None,
+            };
+            let status = status(&object, &Memory::restore(&object, now), summary, receivers, now);
+            let of = |kind: &str| status.conditions.iter().find(|condition| condition.type_ == kind);
+            let found = of("ReceiversResolved").map(|it| (it.status.as_str(), it.reason.as_str()));
+            assert_eq!(found, expect);
+            // It stops nothing.
+            assert_eq!(of("Ready").map(|it| it.status.as_str()), Some("True"));
+        };
+        check(None, None);
+        check(
+            Some((true, Reason::Accepted, String::new())),
+            Some(("True", "Accepted")),
+        );
+        check(
+            Some((false, Reason::ReceiverNotFound, "no receiver nobody".to_owned())),
+            Some(("False", "ReceiverNotFound")),
+        );
     }
 
     #[test]

@@ -166,7 +166,7 @@ impl Publisher {
         }
         let event = self.event(&told, Timestamp::now());
         if let Some(cloud) = &self.cloud {
-            cloud.hand(event.clone());
+            cloud.hand(&event, told.reason);
         }
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
@@ -300,6 +300,8 @@ pub const fn is_warning(reason: Reason) -> bool {
         | Reason::NeedsMemory
         | Reason::NotPosted
         | Reason::NoAlertmanager
+        | Reason::ReceiverNotFound
+        | Reason::ReceiverNotAllowed
         | Reason::WatermarkRaised
         | Reason::WriteFailed
         | Reason::EvidenceFailed => true,

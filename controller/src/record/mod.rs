@@ -133,12 +133,17 @@ impl Recorder {
             }
         }
         info!(policy = policy.name_any(), message, "refused");
+        self.say(policy, Reason::Refused, message.to_owned());
+    }
+
+    /// An Event of a policy, shown with its target, too.
+    pub fn say(&self, policy: &FeedbackPolicy, reason: Reason, note: String) {
         let namespace = policy.namespace().unwrap_or_default();
         self.events.publish(Told {
             regarding: policy.object_ref(&()),
             related: Some(target_reference(&namespace, &policy.spec.target_ref, None)),
-            reason: Reason::Refused,
-            note: message.to_owned(),
+            reason,
+            note,
         });
     }
 
@@ -163,13 +168,7 @@ impl Recorder {
             info!(policy = policy.name_any(), watermark = name, %level, "{transition}");
             Reason::WatermarkEnded
         };
-        let namespace = policy.namespace().unwrap_or_default();
-        self.events.publish(Told {
-            regarding: policy.object_ref(&()),
-            related: Some(target_reference(&namespace, &policy.spec.target_ref, None)),
-            reason,
-            note,
-        });
+        self.say(policy, reason, note);
     }
 
     /// Pods were told something by an annotation, or that it is over.
@@ -181,13 +180,7 @@ impl Recorder {
         };
         let note = format!("{what} by {key}: {}{more}", first.join(", "));
         info!(policy = policy.name_any(), note, "pods were told");
-        let namespace = policy.namespace().unwrap_or_default();
-        self.events.publish(Told {
-            regarding: policy.object_ref(&()),
-            related: Some(target_reference(&namespace, &policy.spec.target_ref, None)),
-            reason: Reason::PodsTold,
-            note,
-        });
+        self.say(policy, Reason::PodsTold, note);
     }
 
     /// The API server refused a write.

@@ -11,6 +11,7 @@ mod change;
 mod errors;
 mod metrics;
 mod names;
+mod notifications;
 mod replicas;
 mod rules;
 pub(crate) mod runtime;
@@ -27,7 +28,8 @@ mod weights;
 pub(crate) use answers::capture_kind;
 pub use change::{FrozenVerification, comparison_of_change, freeze};
 pub use errors::FieldError;
-pub(crate) use names::is_subdomain;
+pub(crate) use names::{is_label, is_subdomain};
+pub use notifications::event_receiver;
 pub use warnings::{notes, warnings, warnings_with};
 
 use crate::{clock, observe::source, prometheus_rule::PrometheusRule, promql::shorten};
@@ -37,7 +39,7 @@ use flyball_core::{
     time::Span,
 };
 use flyball_crds::{FeedbackPolicySpec, MetricSourceSpec, Mode, NamespacesFrom, PauseFor, SourceRef, TargetRef};
-use names::{Names, is_label, unique};
+use names::{Names, unique};
 use std::collections::BTreeMap;
 
 /// How often a policy is evaluated where it does not say.
@@ -192,6 +194,7 @@ fn read(spec: &FeedbackPolicySpec, object: Option<&PrometheusRule>, errors: &mut
         errors.add("spec.actions", message);
     }
     one_container(spec, errors);
+    notifications::check(&spec.notifications, errors);
     for action in &actions {
         if let Some(index) = spec.actions.iter().position(|written| written.name == action.name) {
             let path = format!("spec.actions[{index}].replicas.zero.signal");

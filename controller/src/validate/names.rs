@@ -173,7 +173,7 @@ pub(super) fn unique<'n>(
 }
 
 /// Whether `text` is a DNS label: lower-case letters, digits and dashes, 1 to 63 of them.
-pub(super) fn is_label(text: &str) -> bool {
+pub(crate) fn is_label(text: &str) -> bool {
     !text.is_empty() && text.len() <= 63 && is_label_of_any_length(text)
 }
 

@@ -119,7 +119,7 @@ var overview = board{
 			{title: "Lost", description: "Events and log lines that nobody took, in two minutes or more.", unit: units.Short, width: 12, min: zero, bars: true, nothing: "Nobody is scraped",
 				queries: []query{
 					{`sum(increase(flyball_events_dropped_total{` + processes + `}[$__rate_interval]))`, "Events"},
-					{`sum by (result) (increase(flyball_cloudevents_total{` + processes + `, result!="ok"}[$__rate_interval]))`, "CloudEvents {{result}}"},
+					{`sum by (receiver, result) (increase(flyball_cloudevents_total{` + processes + `, result!="ok"}[$__rate_interval]))`, "CloudEvents {{receiver}} {{result}}"},
 					{`sum(increase(flyball_log_lines_dropped_total{` + processes + `}[$__rate_interval]))`, "log lines"},
 				}},
 			{title: "Memory", description: "Resident, of each process.", unit: units.BytesIEC, width: 12, min: zero,

@@ -147,7 +147,8 @@ async fn the_examples_are_accepted_and_a_field_that_does_not_exist_is_not() {
     let Some(server) = Server::connect().await else { return };
     let ours = |example: &Value| {
         let version = example["apiVersion"].as_str().unwrap_or_default();
-        version.split('/').next() == Some(flyball_crds::GROUP)
+        // A receiver stands in a file, and has no definition.
+        version.split('/').next() == Some(flyball_crds::GROUP) && example["kind"] != "EventReceiver"
     };
     // What others define need not be served here.
     for mut example in documents("deploy/examples").into_iter().filter(ours) {

@@ -53,6 +53,43 @@ pub const POLICIES: &[Case] = &[
         None,
     ),
     (
+        "receivers of events",
+        &[(
+            "/spec/notifications",
+            || json!([{"receiver": "shop-team", "severity": "Warning"}, {"receiver": "audit", "reasons": ["Committed", "RolledBack"]}, {"receiver": "all"}]),
+        )],
+        None,
+    ),
+    (
+        "a receiver twice",
+        &[(
+            "/spec/notifications",
+            || json!([{"receiver": "a"}, {"receiver": "a", "severity": "Warning"}]),
+        )],
+        Some("the names in notifications[].receiver must be unique"),
+    ),
+    (
+        "a receiver by its address",
+        &[("/spec/notifications", || json!([{"receiver": "http://broker"}]))],
+        Some("receiver is a name of lower-case letters, digits and dashes"),
+    ),
+    (
+        "a severity and reasons",
+        &[(
+            "/spec/notifications",
+            || json!([{"receiver": "a", "severity": "Normal", "reasons": ["Committed"]}]),
+        )],
+        Some("a notification takes at most one of severity and reasons"),
+    ),
+    (
+        "a reason of which no event tells",
+        &[(
+            "/spec/notifications",
+            || json!([{"receiver": "a", "reasons": ["Idle"]}]),
+        )],
+        Some("Unsupported value: \"Idle\""),
+    ),
+    (
         "rules of a PrometheusRule only",
         &[
             ("/spec/rules", || json!(null)),

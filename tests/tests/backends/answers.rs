@@ -184,7 +184,7 @@ async fn bad_queries_are_refused_and_open_nothing() {
         ] {
             let expect = match kind {
                 Kind::Prometheus => prometheus,
-                Kind::VictoriaMetrics | Kind::Alertmanager => (422, "422"),
+                Kind::VictoriaMetrics | Kind::Alertmanager | Kind::Receiver => (422, "422"),
             };
             for _ in 0..3 {
                 match source.instant(query, times.end()).await {
@@ -200,7 +200,7 @@ async fn bad_queries_are_refused_and_open_nothing() {
         let range = source.instant("depth[1m]", times.end()).await.unwrap_err();
         let expect = match kind {
             Kind::Prometheus => matches!(range, SourceError::Answer(EnvelopeError::ResultType("range vector", _))),
-            Kind::VictoriaMetrics | Kind::Alertmanager => matches!(range, SourceError::ContentType(_)),
+            Kind::VictoriaMetrics | Kind::Alertmanager | Kind::Receiver => matches!(range, SourceError::ContentType(_)),
         };
         assert!(expect, "{kind:?}: {range:?}");
         assert_eq!(source.stage(), Stage::Closed, "{kind:?}");

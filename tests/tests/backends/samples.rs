@@ -89,7 +89,7 @@ pub async fn server(kind: Kind, openmetrics: &str) -> Option<Server> {
             import(&server, &lines).await;
             Some(server)
         }
-        Kind::Alertmanager => panic!("it has no samples"),
+        Kind::Alertmanager | Kind::Receiver => panic!("it has no samples"),
     }
 }
 

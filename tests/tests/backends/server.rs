@@ -19,6 +19,8 @@ pub enum Kind {
     VictoriaMetrics,
     /// Takes alerts, and answers no queries.
     Alertmanager,
+    /// Takes CloudEvents, and answers no queries.
+    Receiver,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Self::Prometheus => "FLYBALL_PROMETHEUS",
             Self::VictoriaMetrics => "FLYBALL_VICTORIA_METRICS",
             Self::Alertmanager => "FLYBALL_ALERTMANAGER",
+            Self::Receiver => "FLYBALL_RECEIVER",
         }
     }
 
@@ -55,6 +58,7 @@ impl Kind {
             Self::Prometheus => "Server is ready to receive web requests",
             Self::VictoriaMetrics => "started server at",
             Self::Alertmanager => "Listening on",
+            Self::Receiver => "listening on",
         }
     }
 }
@@ -170,6 +174,7 @@ fn spawn(kind: Kind, program: &Path, folder: &Folder, address: &str, more: &[Str
             // It has no peers.
             "--cluster.listen-address=".to_owned(),
         ],
+        Kind::Receiver => vec![format!("--listen={address}")],
     };
     let out = File::create(folder.path().join("log")).unwrap();
     Command::new(program)

@@ -1,8 +1,8 @@
 //! What it says of the code, as far as a table can hold it to that.
 
-use flyball_controller::metrics::METRICS;
+use flyball_controller::{metrics::METRICS, record::events::is_warning};
 use flyball_core::check::Check;
-use flyball_crds::Change;
+use flyball_crds::{Change, Reason};
 use flyball_tests::docs::{self, Page};
 use kube::CustomResourceExt;
 use std::{collections::BTreeSet, fs};
@@ -45,6 +45,21 @@ fn every_phase_is_told() {
         told.iter().flat_map(|cell| cell.split(", ")).collect::<BTreeSet<_>>(),
         phases
     );
+}
+
+#[test]
+fn every_reason_of_which_events_tell_is_on_the_page_with_its_severity() {
+    let text = fs::read_to_string(docs::root().join("docs/notifications.md")).unwrap();
+    let rows = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let severity = cells.get(2).filter(|cell| ["Normal", "Warning"].contains(*cell))?;
+        Some((cells[1].trim_matches('`').to_owned(), (*severity).to_owned()))
+    });
+    let expect = Reason::TOLD.iter().map(|reason| {
+        let severity = if is_warning(*reason) { "Warning" } else { "Normal" };
+        (reason.as_str().to_owned(), severity.to_owned())
+    });
+    assert_eq!(rows.collect::<Vec<_>>(), expect.collect::<Vec<_>>());
 }
 
 #[test]

@@ -1,16 +1,28 @@
-//! The PrometheusRules that stand in the same files as the policies that refer to them.
+//! The PrometheusRules and receivers of events that stand in the same files as the policies that refer to them.
 
 use super::yaml::{Kind, Node, Plain, documents};
 use crate::{
     prometheus_rule::{self, PrometheusRule},
+    record::cloudevents::ReceiverProblem,
     validate::{self, FieldError},
 };
-use flyball_crds::FeedbackPolicySpec;
+use flyball_crds::{EventReceiver, FeedbackPolicySpec, GROUP};
+use kube::ResourceExt;
 use serde_json::Value;
 
-/// The PrometheusRules of all files.
+/// The PrometheusRules, by namespace, and the receivers of all files.
 #[derive(Default)]
-pub(super) struct Beside(Vec<(Option<String>, PrometheusRule)>);
+pub(super) struct Beside {
+    rules: Vec<(Option<String>, PrometheusRule)>,
+    receivers: Vec<EventReceiver>,
+}
+
+/// Whether a document declares a receiver of events.
+fn is_receiver(node: &Node) -> bool {
+    let text = |key| node.get(key).and_then(Node::text);
+    let group = text("apiVersion").and_then(|version| version.split('/').next());
+    text("kind") == Some("EventReceiver") && group == Some(GROUP)
+}
 
 /// What is said of a policy.
 #[derive(Default)]
@@ -36,16 +48,63 @@ fn metadata(node: &Node, key: &str) -> Option<String> {
 impl Beside {
     /// Those of one more file. What is wrong with its YAML is said where it is checked.
     pub fn read(&mut self, text: &str) {
-        for node in documents(text).0.iter().filter(|node| is_one(node)) {
+        let (all, _) = documents(text);
+        let receivers = all.iter().filter(|node| is_receiver(node));
+        self.receivers
+            .extend(receivers.filter_map(|node| serde_json::from_value(value(node)).ok()));
+        for node in all.iter().filter(|node| is_one(node)) {
             let Some(name) = metadata(node, "name") else { continue };
             let spec = node.get("spec").map(value);
-            self.0
+            self.rules
                 .push((metadata(node, "namespace"), PrometheusRule::read(&name, spec.as_ref())));
         }
     }
 
-    /// What is said of a policy. Where no namespace is written, that of the other is meant.
+    /// What is said of a policy.
     pub fn judge(&self, node: &Node, spec: &FeedbackPolicySpec) -> Said {
+        let mut said = self.judge_rules(node, spec);
+        if said.errors.is_empty() {
+            self.judge_receivers(node, spec, &mut said);
+        }
+        said
+    }
+
+    /// A receiver that is not there, or not for the policy's namespace, stops nothing: it is worth a warning.
+    fn judge_receivers(&self, node: &Node, spec: &FeedbackPolicySpec, said: &mut Said) {
+        let add = |index: usize, message: String| FieldError {
+            path: format!("spec.notifications[{index}].receiver"),
+            message,
+            position: None,
+        };
+        if self.receivers.is_empty() {
+            let unknown = spec.notifications.first().map(|_| {
+                let message =
+                    "was not looked for, as none of these files declares receivers; name that of --receivers-file too";
+                add(0, message.to_owned())
+            });
+            said.notes.extend(unknown);
+            return;
+        }
+        let namespace = metadata(node, "namespace");
+        for (index, notification) in spec.notifications.iter().enumerate() {
+            let declared = self.receivers.iter().find(|it| it.name_any() == notification.receiver);
+            let allowed = declared.and_then(|it| it.spec.allowed_namespaces.as_ref());
+            let problem = match (declared, allowed, &namespace) {
+                (None, ..) => ReceiverProblem::NotFound(notification.receiver.clone()),
+                (Some(_), Some(allowed), Some(namespace)) if !allowed.includes(namespace) => {
+                    ReceiverProblem::NotAllowed {
+                        receiver: notification.receiver.clone(),
+                        namespace: namespace.clone(),
+                    }
+                }
+                _ => continue,
+            };
+            said.warnings.push(add(index, problem.to_string()));
+        }
+    }
+
+    /// What is said of it with its rules. Where no namespace is written, that of the other is meant.
+    fn judge_rules(&self, node: &Node, spec: &FeedbackPolicySpec) -> Said {
         let errors = validate::policy(spec).err().unwrap_or_default();
         let Some(reference) = spec.prometheus_rule_ref.as_ref().filter(|_| errors.is_empty()) else {
             return Said {
@@ -55,7 +114,7 @@ impl Beside {
             };
         };
         let namespace = metadata(node, "namespace");
-        let found = self.0.iter().find(|(of, object)| {
+        let found = self.rules.iter().find(|(of, object)| {
             let here = of.is_none() || namespace.is_none() || *of == namespace;
             here && object.name == reference.name
         });

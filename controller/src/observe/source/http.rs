@@ -96,7 +96,7 @@ pub(super) fn redirected_to(response: &Response) -> String {
 }
 
 /// How long the server wants to be left alone (RFC 9110, section 10.2.3): seconds, or a date.
-pub(super) fn retry_after(response: &Response, now: Timestamp) -> Option<Span> {
+pub(crate) fn retry_after(response: &Response, now: Timestamp) -> Option<Span> {
     let text = header(response, RETRY_AFTER).trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Span::from_secs(seconds).min(Span::MAX));
@@ -122,7 +122,7 @@ pub(super) fn host(url: &Url) -> String {
 }
 
 /// The innermost reason: the outer ones repeat the URL.
-pub(super) fn cause(error: &dyn std::error::Error) -> String {
+pub(crate) fn cause(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;

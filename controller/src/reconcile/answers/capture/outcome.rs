@@ -1,14 +1,9 @@
 //! What came of what was being taken.
 
 use super::memory::CaptureMemory;
-use crate::{
-    evidence::Outcome,
-    reconcile::Pass,
-    record::events::{Told, target_reference},
-};
+use crate::{evidence::Outcome, reconcile::Pass};
 use flyball_core::{decide::CaptureOrder, policy::Answer};
 use flyball_crds::Reason;
-use kube::Resource;
 
 /// Remembers the outcome of what has ended, and tells of it.
 pub(super) fn learn(pass: &Pass<'_>, answer: &Answer, known: &mut CaptureMemory) {
@@ -47,10 +42,5 @@ fn tell(pass: &Pass<'_>, answer: &Answer, order: &CaptureOrder, outcome: &Outcom
 
 /// An Event of the policy.
 pub(super) fn say(pass: &Pass<'_>, reason: Reason, note: String) {
-    pass.ctx.recorder.events.publish(Told {
-        regarding: pass.object.object_ref(&()),
-        related: Some(target_reference(&pass.namespace, &pass.object.spec.target_ref, None)),
-        reason,
-        note,
-    });
+    pass.ctx.recorder.say(pass.object, reason, note);
 }

@@ -9,7 +9,6 @@ use crate::{
     clock::from_micro_time,
     observe::{is_open, owners::comes_before, relief},
     reconcile::{Pass, memory::Memory},
-    record::events::{Told as Event, target_reference},
     text::{clean, same_words},
 };
 use flyball_core::{
@@ -22,7 +21,7 @@ use flyball_core::{
 };
 use flyball_crds::{Change, ChangeField, FeedbackPolicy, Phase, Reason};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Resource, ResourceExt};
+use kube::ResourceExt;
 use std::sync::Arc;
 
 /// How many pods of a target are looked at in one pass, the worst first.
@@ -323,10 +322,5 @@ fn tell(pass: &Pass<'_>, before: Option<&Outcome>, now: &Outcome) {
         return;
     }
     tracing::info!(policy = pass.name, %reason, message, "a pod is not relieved");
-    pass.ctx.recorder.events.publish(Event {
-        regarding: pass.object.object_ref(&()),
-        related: Some(target_reference(&pass.namespace, &pass.object.spec.target_ref, None)),
-        reason: *reason,
-        note: message.clone(),
-    });
+    pass.ctx.recorder.say(pass.object, *reason, message.clone());
 }
