@@ -79,7 +79,7 @@ fn programs_get_the_places_as_numbers() {
         assert_eq!(summary.exit_code(), 1);
         assert_eq!(
             report["summary"],
-            serde_json::json!({"policies": 1, "sources": 0, "errors": 2, "warnings": 0})
+            serde_json::json!({"policies": 1, "sources": 0, "receivers": 0, "errors": 2, "warnings": 0})
         );
         let first = &report["findings"][0];
         assert_eq!(
@@ -552,8 +552,8 @@ spec:
 /// The policy with its notifications, after these receivers.
 #[rstest]
 // Nobody can say whether they are there.
-#[case("", "- {receiver: shop-team}", &["FILE:26: ", "spec.notifications[0].receiver: was not looked for"], 0, 0)]
-#[case(RECEIVERS, "- {receiver: shop-team}\n  - {receiver: audit, reasons: [Committed]}", &["1 policy checked and 2 receivers"], 0, 0)]
+#[case("", "- {receiver: shop-team}", &["FILE:27: the receivers of its notifications were not looked for"], 0, 0)]
+#[case(RECEIVERS, "- {receiver: shop-team}\n  - {receiver: audit, reasons: [Committed]}", &["1 policy and 2 receivers checked, 0 errors, 0 warnings"], 0, 0)]
 #[case(RECEIVERS, "- {receiver: nobody}", &["warning: spec.notifications[0].receiver: no receiver nobody is declared"], 0, 1)]
 #[case(RECEIVERS, "- {receiver: shop-team, reasons: [Commited]}", &["spec.notifications[0].reasons[0]", "Committed"], 1, 0)]
 #[case(RECEIVERS, "- {receiver: shop-team, url: 'http://x'}", &["spec.notifications[0].url: unknown field"], 1, 0)]

@@ -79,7 +79,7 @@ impl Beside {
         if self.receivers.is_empty() {
             let unknown = spec.notifications.first().map(|_| {
                 let message =
-                    "was not looked for, as none of these files declares receivers; name that of --receivers-file too";
+                    "the receivers of its notifications were not looked for, as none of these files declares any; name that of --receivers-file too";
                 add(0, message.to_owned())
             });
             said.notes.extend(unknown);
