@@ -73,7 +73,7 @@ const FLAGS: &str = "--tls-cert-file and --tls-private-key-file";
 /// The certificate that is shown, and the files that it is from.
 #[derive(Debug)]
 pub struct Certificate {
-    certificate: PathBuf,
+    chain: PathBuf,
     key: PathBuf,
     shown: Mutex<Shown>,
 }
@@ -127,7 +127,7 @@ impl Certificate {
         let pair = parse(&certificate, &key, &files)?;
         Ok(Arc::new(Self {
             shown: Mutex::new(Shown { pair, of }),
-            certificate,
+            chain: certificate,
             key,
         }))
     }
@@ -138,11 +138,11 @@ impl Certificate {
 
     /// Looks at the files. Whether there was something new in them, which is shown from now on.
     pub fn look(&self) -> Result<bool, TlsError> {
-        let (files, of) = read(&self.certificate, &self.key)?;
+        let (files, of) = read(&self.chain, &self.key)?;
         if of == self.shown().of {
             return Ok(false);
         }
-        let pair = parse(&self.certificate, &self.key, &files)?;
+        let pair = parse(&self.chain, &self.key, &files)?;
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Shown { pair, of };
         Ok(true)
     }
@@ -161,7 +161,7 @@ impl Certificate {
                 Ok(new) => {
                     if new {
                         metrics.certificate(true);
-                        info!(file = %self.certificate.display(), "a new certificate is shown");
+                        info!(file = %self.chain.display(), "a new certificate is shown");
                     }
                     said = None;
                 }
