@@ -53,7 +53,7 @@ impl Right<'_> {
     }
 }
 
-/// A token of a ServiceAccount, which is made if it is not there.
+/// A token of a `ServiceAccount`, which is made if it is not there.
 pub async fn token(client: &Client, namespace: &str, account: &str, audiences: &[&str]) -> String {
     let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
     if api.get_opt(account).await.expect("an answer").is_none() {
