@@ -13,7 +13,7 @@ pub struct FeedbackPolicyStatus {
     /// The generation that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// `Ready` and `Progressing`; with the answers and levers that have something to say of it `Notified`, `Relieved` and `NeedsMemory`; `Stalled` while only an
+    /// `Ready` and `Progressing`; with the answers and levers that have something to say of it `Notified`, `Relieved`, `ReceiversResolved` and `NeedsMemory`; `Stalled` while only an
     /// edit of the policy helps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

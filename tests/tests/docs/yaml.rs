@@ -22,7 +22,8 @@ fn every_block_is_right() {
     let summary = check::run(&files, &mut report).unwrap();
     let report = String::from_utf8(report).unwrap();
     assert_eq!(summary.errors, 0, "{report}");
-    assert_eq!(summary.policies + summary.sources, files.len(), "{report}");
+    let all = summary.policies + summary.sources + summary.receivers;
+    assert_eq!(all, files.len(), "{report}");
     assert!(files.len() > 15, "only {} objects were found", files.len());
     fs::remove_dir_all(folder).unwrap();
 }

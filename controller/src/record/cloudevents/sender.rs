@@ -31,7 +31,7 @@ pub const TRIES: u32 = 6;
 pub const DEFAULT_PER_MINUTE: i32 = 120;
 /// The most that it may say.
 pub const MOST_PER_MINUTE: i32 = 6000;
-/// How many the installation's own gets: a second's worth for each of ten policies.
+/// How many the installation's own gets, which is sent the events of all policies.
 const OWN_PER_MINUTE: u32 = 600;
 /// How long one try may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
