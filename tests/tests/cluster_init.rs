@@ -15,7 +15,10 @@ use flyball_tests::{
     world::{Said, World, condition, objects::with, phase_of},
 };
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, ResourceExt, api::ListParams};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, ListParams},
+};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -57,9 +60,9 @@ impl Shop {
         }
     }
 
-    /// A Prometheus that scrapes the pods, as a Service of the namespace; and requests, without which there is nothing to
-    /// tell. The API server asks Services for nobody but pods: its address is that of a pod on the host's network.
-    async fn measured(&self, program: &Path) -> (Prometheus, Requests) {
+    /// A Prometheus that scrapes the pods; and requests, without which there is nothing to tell. It can be found by a Service,
+    /// through which the API server asks nobody but pods: so its address is that of a pod on the host's network.
+    async fn measured(&self, program: &Path, found: bool) -> (Prometheus, Requests) {
         let labels = json!({"app.kubernetes.io/name": "prometheus", "app.kubernetes.io/component": "server"});
         self.world
             .create(&json!({
@@ -83,16 +86,18 @@ impl Shop {
             .collect();
         let scrapes = json!([{"job_name": "checkout", "static_configs": targets}]);
         let prometheus = Prometheus::start(program, address, self.folder.path(), &scrapes);
-        let (_, port) = prometheus.url.rsplit_once(':').unwrap();
-        self.world
-            .create(&json!({
-                "apiVersion": "v1", "kind": "Service", "metadata": {"name": "prometheus-server", "labels": labels},
-                "spec": {
-                    "selector": labels,
-                    "ports": [{"name": "http", "port": 80, "targetPort": port.parse::<u16>().unwrap()}],
-                },
-            }))
-            .await;
+        if found {
+            let (_, port) = prometheus.url.rsplit_once(':').unwrap();
+            self.world
+                .create(&json!({
+                    "apiVersion": "v1", "kind": "Service", "metadata": {"name": "prometheus-server", "labels": labels},
+                    "spec": {
+                        "selector": labels,
+                        "ports": [{"name": "http", "port": 80, "targetPort": port.parse::<u16>().unwrap()}],
+                    },
+                }))
+                .await;
+        }
         let source = json!({"url": prometheus.url, "timeout": "2s"});
         self.world.source(&self.world.namespace, source).await;
         let requests = Requests::begin(&self.client, &self.pods);
@@ -129,8 +134,8 @@ impl Shop {
     }
 
     /// What an administrator is drafted, once `flyball check` has taken it: the text, and the policy.
-    async fn drafted(&self) -> (String, Value) {
-        let text = self.init(&self.world.bed.kubeconfig, &[]).await.done();
+    async fn drafted(&self, more: &[&str]) -> (String, Value) {
+        let text = self.init(&self.world.bed.kubeconfig, more).await.done();
         let policy = self.checked(&text).await;
         (text, policy)
     }
@@ -253,24 +258,25 @@ async fn alice(shop: &Shop) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_autoscaler_is_drafted_as_it_is_and_asks_for_the_same() {
+async fn an_autoscaler_is_drafted_as_it_is_and_left_in_its_place() {
     let Some(bed) = bed().await else { return };
     let shop = Shop::open(&bed, "init-hpa", json!({"cpu": "50m"})).await;
     let Some(metrics) = bed.testbed(&["metrics", "up"]).await else {
         return;
     };
-    let usage: serde_json::Map<String, Value> = (shop.pods.iter())
-        .map(|(name, _)| {
-            let pod = json!({"labels": {"app": "checkout"}, "containers": {"demo": {"cpu": "45m"}}});
-            (name.clone(), pod)
-        })
-        .collect();
     let url = format!("{}/namespaces/{}", metrics.trim(), shop.world.namespace);
-    let request = shop
-        .client
-        .request(Method::PUT, url)
-        .body(json!({"pods": usage}).to_string());
-    assert!(request.send().await.unwrap().status().is_success());
+    let uses = async |pods: &[(String, String)], cpu: &str| {
+        let usage = |(name, _): &(String, String)| {
+            let containers = json!({"demo": {"cpu": cpu}});
+            let pod = json!({"labels": {"app": "checkout"}, "window": "1s", "containers": containers});
+            (name.clone(), pod)
+        };
+        let usage: serde_json::Map<String, Value> = pods.iter().map(usage).collect();
+        let request = shop.client.request(Method::PUT, &url);
+        let answer = request.body(json!({"pods": usage}).to_string()).send().await.unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
+    };
+    uses(&shop.pods, "45m").await;
     let cpu = json!({"type": "Resource", "resource": {
         "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60},
     }});
@@ -284,18 +290,37 @@ async fn an_autoscaler_is_drafted_as_it_is_and_asks_for_the_same() {
         }))
         .await;
 
-    let (text, policy) = shop.drafted().await;
+    let (text, policy) = shop.drafted(&[]).await;
     let replicas = &policy["spec"]["actions"][0]["replicas"];
-    assert_eq!((&replicas["min"], &replicas["max"]), (&json!(2), &json!(9)), "{text}");
+    let bounds = (&replicas["min"], &replicas["max"]);
+    assert_eq!(bounds, (&json!(2), &json!(9)), "{text}");
     let metric = &replicas["metrics"]["list"][0];
     assert_eq!(metric["resource"]["name"], "cpu", "{text}");
     assert_eq!(metric["target"], json!({"utilization": 60}), "{text}");
-    println!("{text}");
+
+    // 45 of 50 are 90 %; 2 * 90 / 60 = 3. While the autoscaler is there the policy leaves it to that.
+    let three = pods(&shop.world, "app=checkout", 3).await;
     shop.world.apply(&policy).await;
     let _controller = shop.world.controller("one");
-    let decided = shop.decided().await;
-    println!("{decided:#?}");
-    println!("{:#?}", shop.world.changes().await);
+    let left = shop.world.policy("checkout", "it is left to the autoscaler", |policy| {
+        let (_, reason, message) = condition(policy, "Ready")?;
+        (reason == "OwnershipConflict").then_some(message)
+    });
+    let left = left.await;
+    assert!(left.contains("HorizontalPodAutoscaler checkout"), "{left}");
+
+    // Without it the policy asks for what it would have: 60 of 50 are 120 %; 3 * 120 / 60 = 6.
+    let autoscalers = shop.world.any("autoscaling/v2", "HorizontalPodAutoscaler");
+    autoscalers.delete("checkout", &DeleteParams::default()).await.unwrap();
+    uses(&three, "60m").await;
+    let step = shop.recommended().await;
+    assert_eq!((step.spec.before, step.spec.after), (3, 6));
+    shop.decided().await;
+    assert_eq!(
+        shop.world.replicas("Deployment", "checkout").await,
+        3,
+        "nothing is written"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -305,7 +330,9 @@ async fn an_alert_on_the_workload_is_drafted_with_its_opposite() {
         return skipped("no FLYBALL_PROMETHEUS (make test-cluster)").unwrap_or_default();
     };
     let shop = Shop::open(&bed, "init-alert", json!({})).await;
-    let (_prometheus, _requests) = shop.measured(&program).await;
+    let (prometheus, _requests) = shop.measured(&program, false).await;
+    // The Services of scenarios beside this one are found, too.
+    let at = ["--prometheus", prometheus.url.as_str()];
     operator::install(&bed).await;
     // 100 ms are worked on each request, so it fires.
     let rate = |suffix: &str| {
@@ -326,8 +353,7 @@ async fn an_alert_on_the_workload_is_drafted_with_its_opposite() {
         }))
         .await;
 
-    let (text, policy) = shop.drafted().await;
-    println!("{text}");
+    let (text, policy) = shop.drafted(&at).await;
     let spec = &policy["spec"];
     assert_eq!(
         spec["prometheusRuleRef"],
@@ -351,8 +377,7 @@ async fn an_alert_on_the_workload_is_drafted_with_its_opposite() {
     );
 
     // By whom PrometheusRules may not be read, says so, and has a draft by what they may read.
-    let hers = shop.init(&alice(&shop).await, &[]).await.done();
-    println!("{hers}");
+    let hers = shop.init(&alice(&shop).await, &at).await.done();
     let said = hers.replace("\n#   ", " ");
     assert!(
         said.contains("PrometheusRules were not looked at: no right to list prometheusrules"),
@@ -369,7 +394,6 @@ async fn an_alert_on_the_workload_is_drafted_with_its_opposite() {
     let step = shop.recommended().await;
     assert_eq!((step.spec.before, step.spec.after), (2, 3));
     let decided = shop.decided().await;
-    println!("{decided:#?}");
     assert_eq!(decided.status.unwrap().alerts, "SlowCheckout firing");
     assert_eq!(
         shop.world.replicas("Deployment", "checkout").await,
@@ -385,7 +409,7 @@ async fn a_service_of_which_only_prometheus_knows_is_drafted_by_its_requests() {
         return skipped("no FLYBALL_PROMETHEUS (make test-cluster)").unwrap_or_default();
     };
     let shop = Shop::open(&bed, "init-load", json!({})).await;
-    let (_prometheus, _requests) = shop.measured(&program).await;
+    let (_prometheus, _requests) = shop.measured(&program, true).await;
     let namespace = shop.world.namespace.clone();
     let matchers = format!("{{namespace=\"{namespace}\", job=\"checkout\"}}");
     let expected = |text: &str, policy: &Value| {
@@ -438,13 +462,11 @@ async fn a_service_of_which_only_prometheus_knows_is_drafted_by_its_requests() {
         );
         assert_eq!(verify["demand"]["signal"], signal["name"], "{text}");
     };
-    let (text, policy) = shop.drafted().await;
-    println!("{text}");
+    let (text, policy) = shop.drafted(&[]).await;
     expected(&text, &policy);
 
     // The same by somebody with `edit` in this namespace alone, who creates it, too.
     let hers = shop.init(&alice(&shop).await, &["--apply"]).await;
-    println!("{}\n{}", hers.out, hers.err);
     assert!(hers.err.contains("was created"), "{}", hers.err);
     let hers = hers.done();
     expected(&hers, &shop.checked(&hers).await);
@@ -454,8 +476,7 @@ async fn a_service_of_which_only_prometheus_knows_is_drafted_by_its_requests() {
         "{hers}"
     );
     let _controller = shop.world.controller("one");
-    let decided = shop.decided().await;
-    println!("{decided:#?}");
+    shop.decided().await;
     assert_eq!(
         shop.world.replicas("Deployment", "checkout").await,
         2,
