@@ -166,7 +166,7 @@ pub struct Cut<'a> {
 #[derive(Clone, Debug)]
 pub enum Pressed {
     /// We did, by this ConfigMap.
-    Now(DynamicObject),
+    Now(Box<DynamicObject>),
     /// Somebody else had before; a word was added that has open Changes cut short.
     Before,
 }
@@ -178,7 +178,7 @@ pub async fn press_to_cut(connection: &Connection, namespace: &str, cut: Cut<'_>
     map.metadata.owner_references = Some(cut.owners).filter(|owners| !owners.is_empty());
     let created = write::create(connection, &Place::of::<ConfigMap>(namespace), &map).await;
     if let Some(map) = created.map_err(|error| no_namespace(error, namespace))? {
-        return Ok(Pressed::Now(map));
+        return Ok(Pressed::Now(Box::new(map)));
     }
     say(connection, namespace, json!(CUT_SHORT)).await?;
     Ok(Pressed::Before)

@@ -154,7 +154,7 @@ enum Command {
     /// Freezes the installation, has what is open cut short (what was written stays, unverified), and waits. Where no
     /// controller leads, it stands for election itself and does it; so it takes the arguments of flyball run, and needs
     /// the controller's rights, and those of the Role flyball-freeze. The chart runs it before the release is uninstalled.
-    Drain(drain::Args),
+    Drain(Box<drain::Args>),
     /// Let changes be made again.
     ///
     /// Deletes the ConfigMap flyball-freeze, which needs the right to get and delete it (Role
@@ -204,7 +204,7 @@ impl Cli {
                 said(request::run(args, Asked::Of(Request::RollBack), kubeconfig, context).await)
             }
             Command::Freeze(args) => said(freeze::freeze(args, kubeconfig, context).await),
-            Command::Drain(args) => said(Box::pin(drain::drain(args, kubeconfig, context)).await),
+            Command::Drain(args) => said(Box::pin(drain::drain(*args, kubeconfig, context)).await),
             Command::Unfreeze(args) => said(freeze::unfreeze(args, kubeconfig, context).await),
             Command::Inject(args) => said(inject::run(&args)),
             Command::Crds => said(crds::print(&mut std::io::stdout().lock()).map(|()| ExitCode::SUCCESS)),
