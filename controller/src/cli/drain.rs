@@ -27,7 +27,7 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// How an installation is drained.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DrainArgs {
     /// How long to wait for the end of what is open.
     #[arg(long, value_name = "DURATION", default_value = "90s", value_parser = timeout)]
     timeout: Span,
@@ -51,7 +51,7 @@ fn timeout(text: &str) -> Result<Span, String> {
 }
 
 /// Runs `flyball drain`.
-pub async fn drain(args: Args, kubeconfig: Option<&Path>, context: Option<String>) -> Result<ExitCode, ActError> {
+pub async fn drain(args: DrainArgs, kubeconfig: Option<&Path>, context: Option<String>) -> Result<ExitCode, ActError> {
     let connection = fetch::connect(kubeconfig, context.clone()).await?;
     let own = args.run.namespace().to_owned();
     let scope = args.run.scope().map(str::to_owned);

@@ -154,7 +154,7 @@ enum Command {
     /// Freezes the installation, has what is open cut short (what was written stays, unverified), and waits. Where no
     /// controller leads, it stands for election itself and does it; so it takes the arguments of flyball run, and needs
     /// the controller's rights, and those of the Role flyball-freeze. The chart runs it before the release is uninstalled.
-    Drain(Box<drain::Args>),
+    Drain(Box<drain::DrainArgs>),
     /// Let changes be made again.
     ///
     /// Deletes the ConfigMap flyball-freeze, which needs the right to get and delete it (Role
