@@ -257,7 +257,8 @@ async fn an_address_that_is_not_allowed_takes_nothing() {
     assert_eq!(receiver.received_requests().await.unwrap().len(), 1);
 }
 
-fn policy(name: &str, uid: &str, notifications: serde_json::Value) -> FeedbackPolicy {
+#[allow(clippy::needless_pass_by_value, reason = "a call with json!(...) reads better")]
+fn policy(name: &str, uid: &str, notifications: Value) -> FeedbackPolicy {
     let spec = json!({
         "sourceRef": {"name": "prometheus"},
         "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
@@ -279,7 +280,8 @@ fn told(policy: &FeedbackPolicy, reason: Reason, note: &str) -> Told {
     }
 }
 
-fn declared(name: &str, url: &str, more: serde_json::Value) -> EventReceiver {
+#[allow(clippy::needless_pass_by_value, reason = "a call with json!(...) reads better")]
+fn declared(name: &str, url: &str, more: Value) -> EventReceiver {
     let mut spec = json!({"url": url});
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     EventReceiver::new(name, serde_json::from_value(spec).unwrap())

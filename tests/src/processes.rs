@@ -1,6 +1,6 @@
 //! Programs beside the cluster, and a Prometheus among them whose scrapes a scenario writes itself.
 
-#![allow(clippy::unwrap_used, clippy::missing_panics_doc)] // What fails here ends a test, and says so.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::missing_panics_doc)] // What fails here ends a test, and says so.
 
 use crate::bed::{PATIENCE, unique};
 use serde_json::Value;

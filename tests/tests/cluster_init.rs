@@ -227,18 +227,18 @@ async fn alice(shop: &Shop) -> PathBuf {
     let roles: Vec<Value> = serde_yaml::Deserializer::from_str(&text)
         .map(|document| Value::deserialize(document).unwrap())
         .collect();
-    let rules: Vec<Value> = (roles.iter())
+    let granted: Vec<Value> = (roles.iter())
         .filter(|role| role["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true")
         .flat_map(|role| role["rules"].as_array().unwrap().clone())
         .collect();
-    assert_eq!(rules.len(), 2, "{roles:?}");
+    assert_eq!(granted.len(), 2, "{roles:?}");
     let world = &shop.world;
     world
         .create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "alice"}}))
         .await;
     world
         .create(&json!({
-            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "flyball-edit"}, "rules": rules,
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "flyball-edit"}, "rules": granted,
         }))
         .await;
     for (kind, name) in [("ClusterRole", "edit"), ("Role", "flyball-edit")] {

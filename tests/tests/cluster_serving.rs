@@ -156,6 +156,10 @@ fn job(name: &str, address: &str, authority: &Path, token: Option<&PathBuf>) -> 
     job
 }
 
+#[allow(
+    clippy::too_many_lines,
+    reason = "one controller, from its first certificate to its third"
+)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_metrics_are_scraped_by_tls_by_whom_the_api_server_allows_it() {
     let Some(bed) = bed().await else { return };

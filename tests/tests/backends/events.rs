@@ -52,7 +52,7 @@ fn api() -> Client {
     Client::new(service, "default")
 }
 
-fn policy(notifications: Value) -> FeedbackPolicy {
+fn policy(notifications: &Value) -> FeedbackPolicy {
     let spec = json!({
         "sourceRef": {"name": "prometheus"},
         "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
@@ -213,7 +213,7 @@ fn tell(recorder: &Recorder, policy: &FeedbackPolicy) -> Vec<(&'static str, &'st
 #[tokio::test]
 async fn every_kind_of_event_is_one_to_a_receiver_that_is_not_ours() {
     let Some(server) = receiver() else { return };
-    let policy = policy(json!([{"receiver": "shop-team"}]));
+    let policy = policy(&json!([{"receiver": "shop-team"}]));
     let World {
         recorder,
         publisher,
@@ -305,7 +305,7 @@ async fn every_kind_of_event_is_one_to_a_receiver_that_is_not_ours() {
 #[tokio::test]
 async fn a_policy_that_asks_for_warnings_is_sent_those() {
     let Some(server) = receiver() else { return };
-    let policy = policy(json!([{"receiver": "shop-team", "severity": "Warning"}]));
+    let policy = policy(&json!([{"receiver": "shop-team", "severity": "Warning"}]));
     let World {
         recorder,
         publisher,
