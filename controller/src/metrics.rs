@@ -3,24 +3,28 @@
 //! [`METRICS`] is the list. Labels are names of objects and closed sets only, never a query, a label
 //! of somebody's metric or an error's text; what tells of a policy goes when the policy goes.
 
+mod levers;
 mod process;
 mod series;
 mod served;
+mod sources;
 mod table;
 
+pub use levers::Shares;
 pub use served::Access;
+pub use sources::NamespaceQuery;
 pub use table::{Doc, Kind, METRICS};
 
 use crate::client::CallKind;
-use flyball_core::{breaker::Stage, check::Check, evaluate::watermark::Level, signal::Quality, time::Span};
-use flyball_crds::{Direction, Mode, Phase, WeightMove};
+use flyball_core::{check::Check, evaluate::watermark::Level, signal::Quality, time::Span};
+use flyball_crds::{Direction, Mode, Phase};
 use prometheus_client::{
     encoding::text,
     metrics::{counter::Counter, gauge::Gauge, histogram::Histogram, info::Info},
     registry::{Metric, Registry},
 };
-use series::{Labels, Series};
-use std::{collections::BTreeSet, sync::atomic::AtomicU64, time::Duration};
+use series::Series;
+use std::{sync::atomic::AtomicU64, time::Duration};
 use table::doc;
 
 const SECONDS: [f64; 15] = [
@@ -40,19 +44,6 @@ fn minutes() -> Histogram {
 type Share = Gauge<f64, AtomicU64>;
 /// Seconds that add up.
 type Seconds = Counter<f64, AtomicU64>;
-
-/// The shares of a backend among those that are managed, from 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Shares<'a> {
-    /// The backend.
-    pub backend: &'a str,
-    /// What the action asks for.
-    pub desired: f64,
-    /// By the weights of the route.
-    pub current: f64,
-    /// By the base weights.
-    pub base: f64,
-}
 
 /// Which policy.
 #[derive(Clone, Copy, Debug)]
@@ -83,42 +74,6 @@ pub enum Sent {
     Failed,
     /// It was not tried: too many were waiting.
     Dropped,
-}
-
-/// What became of a namespace's query of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamespaceQuery {
-    /// It was answered.
-    Answered,
-    /// It was asked in vain.
-    Failed,
-    /// It cost too much.
-    Costly,
-    /// It was not asked: there was no place.
-    Busy,
-    /// It was not asked: the namespace had as many under way as it may.
-    NamespaceBusy,
-    /// It was not asked: the namespace asks too often.
-    NamespaceRate,
-    /// It was not asked: the namespace's own circuit breaker is open.
-    NamespaceCircuit,
-    /// It was not asked: the source's circuit breaker is open.
-    Circuit,
-}
-
-impl NamespaceQuery {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Failed => "failed",
-            Self::Costly => "costly",
-            Self::Busy => "busy",
-            Self::NamespaceBusy => "namespace_busy",
-            Self::NamespaceRate => "namespace_rate",
-            Self::NamespaceCircuit => "namespace_circuit",
-            Self::Circuit => "circuit",
-        }
-    }
 }
 
 /// What was asked of the API server.
@@ -424,119 +379,6 @@ impl Metrics {
         self.apply_lag.observe(lag.as_secs_f64());
     }
 
-    /// A source was asked. `error`: the kind of what went wrong, one of a closed set.
-    pub fn queried(&self, source: &str, took: Duration, error: Option<&'static str>) {
-        self.query_duration
-            .of(&[("source", source)])
-            .observe(took.as_secs_f64());
-        if let Some(kind) = error {
-            self.query_errors.of(&[("source", source), ("kind", kind)]).inc();
-        }
-    }
-
-    /// The state of a source's circuit breaker.
-    pub fn circuit(&self, source: &str, stage: Stage) {
-        self.source_circuit
-            .keep_only(&[("source", source)], ("state", state(stage)))
-            .set(1);
-    }
-
-    /// A query of a namespace was asked of a source, or was not, after it had waited for so long.
-    pub fn namespace_queried(&self, namespace: &str, source: &str, result: NamespaceQuery, waited: Duration) {
-        let labels = [("namespace", namespace), ("source", source)];
-        let [one, two] = labels;
-        self.namespace_queries
-            .of(&[one, two, ("result", result.as_str())])
-            .inc();
-        self.namespace_wait.of(&labels).inc_by(waited.as_secs_f64());
-    }
-
-    /// The state of a namespace's own circuit breaker at a source.
-    pub fn namespace_circuit(&self, namespace: &str, source: &str, stage: Stage) {
-        self.namespace_circuit
-            .keep_only(&[("namespace", namespace), ("source", source)], ("state", state(stage)))
-            .set(1);
-    }
-
-    /// Takes away what is told of namespaces at sources that none of their policies asks. `asking`: source and namespace of each policy.
-    pub fn keep_namespaces(&self, asking: &BTreeSet<(String, String)>) {
-        let keep = |labels: &Labels| {
-            let of = |name: &str| {
-                labels
-                    .iter()
-                    .find(|(key, _)| *key == name)
-                    .map(|(_, value)| value.clone())
-            };
-            of("source")
-                .zip(of("namespace"))
-                .is_some_and(|pair| asking.contains(&pair))
-        };
-        self.namespace_queries.retain(keep);
-        self.namespace_wait.retain(keep);
-        self.namespace_circuit.retain(keep);
-    }
-
-    /// How many replicas an action's target has, and how many the action asks for.
-    pub fn replicas(&self, policy: PolicyName<'_>, action: &str, current: i32, desired: i32) {
-        let labels = policy.and([("action", action)]);
-        self.replicas_current.of(&labels).set(i64::from(current));
-        self.replicas_desired.of(&labels).set(i64::from(desired));
-    }
-
-    /// The shares of an action's backends. One that is not among them any more is told of no more; none at all
-    /// where the route can't be read.
-    pub fn weights(&self, policy: PolicyName<'_>, action: &str, shares: &[Shares<'_>]) {
-        let labels = policy.and([("action", action)]);
-        let backends: Vec<&str> = shares.iter().map(|one| one.backend).collect();
-        let tell = |gauge: &Series<Share>, share: fn(&Shares<'_>) -> f64| {
-            gauge.keep_among(&labels, &backends);
-            for one in shares {
-                let labels = policy.and([("action", action), ("backend", one.backend)]);
-                gauge.of(&labels).set(share(one));
-            }
-        };
-        tell(&self.weight_desired, |one| one.desired);
-        tell(&self.weight_current, |one| one.current);
-        tell(&self.weight_base, |one| one.base);
-    }
-
-    /// How many backends of an action are out.
-    pub fn backends_out(&self, policy: PolicyName<'_>, action: &str, count: usize) {
-        self.backends_out
-            .of(&policy.and([("action", action)]))
-            .set(whole(count));
-    }
-
-    /// A Change of weights was begun.
-    pub fn weights_moved(&self, policy: PolicyName<'_>, action: &str, why: WeightMove) {
-        let why = match why {
-            WeightMove::Law => "Law",
-            WeightMove::Ejection => "Ejection",
-            WeightMove::Return => "Return",
-            WeightMove::Reapply => "Reapply",
-        };
-        self.weight_changes
-            .of(&policy.and([("action", action), ("why", why)]))
-            .inc();
-    }
-
-    /// What became of the lines of a policy's pods in one pass: ready pods and those that have theirs; lines that were
-    /// changed, renewed, or could not be written.
-    pub fn lines(
-        &self,
-        policy: PolicyName<'_>,
-        (ready, given): (usize, usize),
-        (changed, renewed, failed): (usize, usize, usize),
-    ) {
-        for (state, count) in [("ready", ready), ("given", given)] {
-            self.runtime_pods.of(&policy.and([("state", state)])).set(whole(count));
-        }
-        for (what, count) in [("changed", changed), ("renewed", renewed), ("failed", failed)] {
-            let count = u64::try_from(count).unwrap_or(u64::MAX);
-            self.runtime_lines.of(&policy.and([("what", what)])).inc_by(count);
-        }
-    }
-
     /// So many alerts were posted, or were not taken.
     pub fn posted(&self, policy: PolicyName<'_>, alerts: usize, failed: bool) {
         let result = if failed { "error" } else { "ok" };
@@ -650,16 +492,6 @@ impl Metrics {
             counters.remove(&labels);
         }
     }
-
-    /// The source is gone: so is what was told of it.
-    pub fn remove_source(&self, source: &str) {
-        self.query_duration.remove(&[("source", source)]);
-        self.query_errors.remove(&[("source", source)]);
-        self.source_circuit.remove(&[("source", source)]);
-        self.namespace_queries.remove(&[("source", source)]);
-        self.namespace_wait.remove(&[("source", source)]);
-        self.namespace_circuit.remove(&[("source", source)]);
-    }
 }
 
 impl<'a> PolicyName<'a> {
@@ -668,15 +500,6 @@ impl<'a> PolicyName<'a> {
             .into_iter()
             .chain(more)
             .collect()
-    }
-}
-
-/// How a breaker's stage is named.
-const fn state(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Closed => "closed",
-        Stage::Open => "open",
-        Stage::HalfOpen => "half_open",
     }
 }
 
