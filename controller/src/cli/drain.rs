@@ -73,7 +73,8 @@ pub async fn drain(args: DrainArgs, kubeconfig: Option<&Path>, context: Option<S
     let left = end(&connection, scope, args.timeout, args.run, (kubeconfig, context)).await;
     // With nobody there who could begin anything it has done what it is for; what is left open is not to stay frozen.
     let done = matches!(&left, Ok(left) if left.is_empty());
-    if goes && (alone || !done) {
+    // Somebody else's button goes on holding everything, but not cutting short what a later installation finds.
+    if matches!(pressed, Pressed::Before) || goes && (alone || !done) {
         freeze::let_go(&connection, &own, &pressed).await?;
     }
     let left = left?;
