@@ -258,6 +258,10 @@ async fn what_the_pages_show_is_accepted() {
     let world = World::new(&bed, "pages").await;
     for written::Written { place, mut value } in written::ours() {
         let kind = value["kind"].as_str().unwrap().to_owned();
+        if kind == "EventReceiver" {
+            // In a file of the installation: the API server knows none.
+            continue;
+        }
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("flyball.dev", "v1alpha1", &kind));
         let api: Api<DynamicObject> = if kind == "MetricSource" {
             Api::all_with(bed.client.clone(), &resource)

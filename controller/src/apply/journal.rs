@@ -318,6 +318,7 @@ fn status_of<V: Field>(journal: &Journal<V>, before: ChangeStatus, note: &Note, 
         let recorded = note.verdict.clone().or(before.verdict).unwrap_or_default();
         RecordedVerdict {
             result: format!("{verdict:?}"),
+            message: limited(recorded.message),
             ..recorded
         }
     });
@@ -329,6 +330,7 @@ fn status_of<V: Field>(journal: &Journal<V>, before: ChangeStatus, note: &Note, 
     let trial = if just_tried {
         note.verdict.clone().map(|verdict| RecordedVerdict {
             result: format!("{:?}", Verdict::Achieved),
+            message: limited(verdict.message),
             ..verdict
         })
     } else {
@@ -480,6 +482,27 @@ mod tests {
         check(Cause::Aborted(Abort::NotEnforced), "NotEnforced");
         check(Cause::Aborted(Abort::TargetWithdrawn), "TargetWithdrawn");
         check(Cause::Aborted(Abort::LargerIncrease), "LargerIncrease");
+    }
+
+    /// The API server refuses a journal with a longer text, and then its Change would never end.
+    #[test]
+    fn no_text_is_longer_than_the_schema_allows() {
+        let (change, mut journal) = record(Step::Closed(Outcome::Inconclusive));
+        journal.verdict = Some(Verdict::Inconclusive);
+        journal.tried_at = Some(Timestamp::from_millis(2_000));
+        let note = Note {
+            verdict: Some(RecordedVerdict {
+                message: "the demand was not answered; ü ".repeat(100),
+                ..RecordedVerdict::default()
+            }),
+            ..Note::default()
+        };
+        let before = change.status.expect("a status");
+        let status = status_of(&journal, before, &note, Timestamp::from_millis(3_000));
+        let (verdict, trial) = (status.verdict.expect("a verdict"), status.trial.expect("a trial"));
+        for text in [status.message, verdict.message, trial.message] {
+            assert!((900..=1024).contains(&text.chars().count()), "{text}");
+        }
     }
 
     #[test]
