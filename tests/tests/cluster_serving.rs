@@ -6,6 +6,7 @@
 use flyball_tests::{
     authority::{Authority, Issued},
     bed::{PATIENCE, bed, eventually, eventually_within, skipped},
+    processes::Prometheus,
     rights::token,
     world::World,
 };
@@ -17,11 +18,10 @@ use kube::{
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    net::TcpListener,
+    fs,
+    net::Ipv4Addr,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -70,77 +70,28 @@ async fn disallow(client: &Client, name: &str) {
     roles.delete(name, &parameters).await.unwrap();
 }
 
-/// A Prometheus of its own. It is ended by its own pid when this is dropped.
-struct Prometheus {
-    child: Child,
-    url: String,
-    client: reqwest::Client,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Prometheus {
-    async fn start(program: &Path, folder: &Path, jobs: &Value) -> Self {
-        let config = json!({"global": {"scrape_interval": "1s"}, "scrape_configs": jobs});
-        // Its YAML takes JSON.
-        fs::write(folder.join("prometheus.yml"), config.to_string()).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let log = folder.join("prometheus.log");
-        let out = File::create(&log).unwrap();
-        let child = Command::new(program)
-            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data"])
-            .arg(format!("--web.listen-address={address}"))
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(out.try_clone().unwrap())
-            .stderr(out)
-            .spawn()
-            .unwrap();
-        let started = Self {
-            child,
-            url: format!("http://{address}"),
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
-        };
-        eventually("Prometheus can be asked", async || {
-            let log = fs::read_to_string(&log).unwrap_or_default();
-            log.contains("Server is ready to receive web requests").then_some(())
+/// How the last scrape of each job went: whether it was taken, and else why not. Empty until there was one.
+async fn scrapes(prometheus: &Prometheus) -> BTreeMap<String, (bool, String)> {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("{}/api/v1/targets?state=active", prometheus.url);
+    let answer = client.get(url).send().await.unwrap().bytes().await.unwrap();
+    let targets: Value = serde_json::from_slice(&answer).unwrap();
+    let targets = targets["data"]["activeTargets"].as_array().unwrap().clone();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    targets
+        .iter()
+        .filter(|target| target["health"] != "unknown")
+        .map(|target| {
+            let is_up = target["health"] == "up";
+            (text(&target["labels"]["job"]), (is_up, text(&target["lastError"])))
         })
-        .await;
-        started
-    }
+        .collect()
+}
 
-    async fn get(&self, path: &str) -> Value {
-        let answer = self.client.get(format!("{}{path}", self.url)).send().await.unwrap();
-        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap()
-    }
-
-    /// How the last scrape of each job went: whether it was taken, and else why not. Empty until there was one.
-    async fn scraped(&self) -> BTreeMap<String, (bool, String)> {
-        let targets = self.get("/api/v1/targets?state=active").await;
-        let targets = targets["data"]["activeTargets"].as_array().unwrap().clone();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        targets
-            .iter()
-            .filter(|target| target["health"] != "unknown")
-            .map(|target| {
-                let is_up = target["health"] == "up";
-                (text(&target["labels"]["job"]), (is_up, text(&target["lastError"])))
-            })
-            .collect()
-    }
-
-    /// The one number that a query is answered with.
-    async fn number(&self, query: &str) -> Option<f64> {
-        let url = reqwest::Url::parse_with_params("http://x/api/v1/query", [("query", query)]).unwrap();
-        let answer = self.get(&format!("/api/v1/query?{}", url.query().unwrap())).await;
-        answer["data"]["result"][0]["value"][1].as_str()?.parse().ok()
-    }
+/// The one number that a query is answered with.
+async fn number(prometheus: &Prometheus, query: &str) -> Option<f64> {
+    let found = prometheus.vector(query).await;
+    found.first()?["value"][1].as_str()?.parse().ok()
 }
 
 /// A job that trusts this authority's file, with the token of that file.
@@ -248,9 +199,9 @@ async fn the_metrics_are_scraped_by_tls_by_whom_the_api_server_allows_it() {
         job("nobody", &address, &old_ca, None),
         job("next", &address, &new_ca, Some(&good_file)),
     ]);
-    let prometheus = Prometheus::start(&program, world.folder(), &jobs).await;
+    let prometheus = Prometheus::start(&program, Ipv4Addr::LOCALHOST.into(), world.folder(), &jobs);
     let scraped = eventually("each job was scraped", async || {
-        Some(prometheus.scraped().await).filter(|scraped| scraped.len() == 4)
+        Some(scrapes(&prometheus).await).filter(|scraped| scraped.len() == 4)
     })
     .await;
     assert_eq!(scraped["reader"], (true, String::new()));
@@ -258,13 +209,13 @@ async fn the_metrics_are_scraped_by_tls_by_whom_the_api_server_allows_it() {
         let (is_up, why) = &scraped[job];
         assert!(!is_up && why.contains(part), "{job}: {why}");
     }
-    let leads = async || prometheus.number("flyball_leader{job=\"reader\"}").await;
+    let leads = async || number(&prometheus, "flyball_leader{job=\"reader\"}").await;
     eventually("the reader's series are there", async || {
         leads().await.filter(|leads| *leads > 0.5)
     })
     .await;
     assert_eq!(
-        prometheus.number("count(flyball_build_info)").await,
+        number(&prometheus, "count(flyball_build_info)").await,
         Some(1.0),
         "nobody else has any"
     );
@@ -273,7 +224,7 @@ async fn the_metrics_are_scraped_by_tls_by_whom_the_api_server_allows_it() {
     let patience = PATIENCE + Duration::from_secs(10);
     let issued = new.issue(&names);
     mount(&mounted, "..2", &issued);
-    let up = async |job: &str| prometheus.scraped().await.get(job).is_some_and(|(is_up, _)| *is_up);
+    let up = async |job: &str| scrapes(&prometheus).await.get(job).is_some_and(|(is_up, _)| *is_up);
     eventually_within(patience, "the new certificate is shown", async || {
         up("next").await.then_some(())
     })
@@ -290,12 +241,12 @@ async fn the_metrics_are_scraped_by_tls_by_whom_the_api_server_allows_it() {
     mount(&mounted, "..3", &halved);
     let failed = "flyball_certificate_reloads_total{job=\"next\", result=\"failed\"}";
     eventually_within(patience, "a wrong one is counted", async || {
-        prometheus.number(failed).await.filter(|count| *count >= 1.0)
+        number(&prometheus, failed).await.filter(|count| *count >= 1.0)
     })
     .await;
     assert!(up("next").await && asked(&new, "/healthz", None).await.is_some());
     let taken = "flyball_certificate_reloads_total{job=\"next\", result=\"taken\"}";
-    assert_eq!(prometheus.number(taken).await, Some(1.0));
+    assert_eq!(number(&prometheus, taken).await, Some(1.0));
     let logged = controller.logged();
     let told = format!("{key}: not a private key in PEM");
     assert!(logged.contains(&told), "{logged}");
